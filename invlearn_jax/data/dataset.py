@@ -1,0 +1,159 @@
+"""Offline data in memory: a flat run of rows cut into episodes, sampled in windows on the device.
+
+    row        0    1    2    3    4    5    6
+    states    s0   s1   s2   s3 | s0'  s1'  s2'
+    actions   a0   a1   a2   a3 | a0'  a1'  a2'
+    ends       0    0    0    1 |  0    0    1
+
+``actions[t]`` leads from ``states[t]`` to ``states[t+1]``; the step out of the last row of an episode is not known.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from invlearn_jax.types import Key, Window
+
+
+class Dataset(NamedTuple):
+    """Rows of one or more episodes, on the host.
+
+    Attributes:
+        states: ``[N, S]`` float32.
+        actions: ``[N, A]`` float32.
+        ends: ``[N]`` bool, true in the last row of an episode.
+        rewards: ``[N]`` float32 as the file gives them (D4RL tests the row's own observation), or None.
+    """
+
+    states: np.ndarray
+    actions: np.ndarray
+    ends: np.ndarray
+    rewards: np.ndarray | None = None
+
+
+def check_dataset(dataset: Dataset, source: str) -> Dataset:
+    """Checks shapes and finiteness.
+
+    Args:
+        dataset: what was read.
+        source: the file's name, for the message.
+
+    Returns:
+        The dataset, as float32 and bool.
+
+    Raises:
+        ValueError: names the key and the row at fault.
+    """
+    rows = len(dataset.states)
+    if rows == 0 or not len(dataset.ends):
+        raise ValueError(f"{source}: 'observations' has no rows, so there are no episodes. Give at least one episode.")
+    for key, array, ndim in (("observations", dataset.states, 2), ("actions", dataset.actions, 2), ("ends", dataset.ends, 1)):
+        if array.ndim != ndim:
+            raise ValueError(f"{source}: {key!r} has shape {array.shape}; {ndim} dimensions are needed.")
+        if len(array) != rows:
+            raise ValueError(f"{source}: {key!r} has {len(array)} rows, 'observations' has {rows}; they must agree.")
+        if array.dtype != bool:
+            bad = ~np.isfinite(array)
+            if bad.any():
+                row = int(np.argwhere(bad)[0][0])
+                raise ValueError(f"{source}: {key!r} holds NaN or infinity, first in row {row}. Remove or repair that row.")
+    ends = np.array(dataset.ends, bool)
+    ends[-1] = True
+    return Dataset(
+        np.ascontiguousarray(dataset.states, np.float32), np.ascontiguousarray(dataset.actions, np.float32), ends, dataset.rewards
+    )
+
+
+def concatenate(*datasets: Dataset) -> Dataset:
+    """Joins datasets of equal state and action size; rewards are kept where all have them."""
+    sizes = {(d.states.shape[1], d.actions.shape[1]) for d in datasets}
+    if len(sizes) > 1:
+        raise ValueError(f"The datasets' (state, action) sizes differ: {sorted(sizes)}. Join only data of one system.")
+    rewards = [d.rewards for d in datasets]
+    joined = None if any(r is None for r in rewards) else np.concatenate(rewards)
+    return Dataset(*(np.concatenate([d[i] for d in datasets]) for i in range(3)), joined)
+
+
+def split(dataset: Dataset, held_out: float = 0.05) -> tuple[Dataset, Dataset]:
+    """Splits off the last episodes (at least one, at most all but one) as held-out data.
+
+    Args:
+        dataset: two or more episodes.
+        held_out: the share of rows to hold out.
+
+    Returns:
+        The training part and the held-out part.
+
+    Raises:
+        ValueError: if there are fewer than two episodes.
+    """
+    stops = np.flatnonzero(dataset.ends) + 1
+    if len(stops) < 2:
+        raise ValueError(f"The data have {len(stops)} episode; two or more are needed to hold one out.")
+    cut = int(stops[:-1][np.argmin(np.abs(stops[:-1] - (1 - held_out) * len(dataset.states)))])
+    parts = [Dataset(*(None if x is None else x[s] for x in dataset)) for s in (slice(0, cut), slice(cut, None))]
+    return parts[0], parts[1]
+
+
+class WindowStore(NamedTuple):
+    """A dataset on the device with the rows at which a window of T steps may start."""
+
+    states: Float[Array, "N S"]
+    actions: Float[Array, "N A"]
+    starts: Int[Array, " M"]
+
+
+def window_store(dataset: Dataset, horizon: int) -> WindowStore:
+    """Puts a dataset on the device, ready for ``sample_windows``.
+
+    Args:
+        dataset: the rows.
+        horizon: T, the steps of a window; it holds T + 1 states of one episode.
+
+    Returns:
+        The store.
+
+    Raises:
+        ValueError: if no episode has T + 1 rows.
+    """
+    stops = np.flatnonzero(dataset.ends)
+    rows = np.arange(len(dataset.states))
+    remaining = stops[np.searchsorted(stops, rows)] - rows
+    starts = rows[remaining >= horizon]
+    if not len(starts):
+        raise ValueError(
+            f"horizon is {horizon} steps, but the longest episode has {int(remaining.max())}; give a horizon of at most that."
+        )
+    return WindowStore(jnp.asarray(dataset.states), jnp.asarray(dataset.actions), jnp.asarray(starts, jnp.int32))
+
+
+def sample_windows(store: WindowStore, key: Key, batch: int, horizon: int) -> Window:
+    """Draws windows uniformly over their possible starts, inside jit. The key is consumed.
+
+    Returns:
+        A window with a leading batch axis: states ``[B, T+1, S]``, actions ``[B, T, A]``.
+    """
+    start = store.starts[jax.random.randint(key, (batch,), 0, store.starts.shape[0])]
+    rows = start[:, None] + jnp.arange(horizon + 1)
+    return Window(store.states[rows], store.actions[rows[:, :-1]])
+
+
+class Normalizer(NamedTuple):
+    """Per-dimension mean and standard deviation; fit on the training split only."""
+
+    mean: Float[Array, " S"]
+    std: Float[Array, " S"]
+
+    def __call__(self, x: Float[Array, "*b S"]) -> Float[Array, "*b S"]:
+        """``(x - mean) / std``."""
+        return (x - self.mean) / self.std
+
+
+def fit_normalizer(dataset: Dataset) -> Normalizer:
+    """The states' mean and standard deviation; a constant dimension gets a deviation of 1."""
+    std = dataset.states.std(0, dtype=np.float64)
+    mean = dataset.states.mean(0, dtype=np.float64)
+    return Normalizer(jnp.asarray(mean, jnp.float32), jnp.asarray(np.where(std < 1e-6, 1.0, std), jnp.float32))

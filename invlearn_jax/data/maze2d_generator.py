@@ -1,0 +1,240 @@
+"""D4RL's maze2d data, made again: a waypoint controller wandering from goal to goal, vectorised on MJX.
+
+The recipe is ``D4RL:scripts/generation/generate_maze2d_datasets.py`` with ``--noisy``; see ``controller_data`` for its
+quirks. ``random_data`` is the broad counterpart: random states and smoothed random actions.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from invlearn_jax.envs.layouts import Layout, cell_distances
+from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d, inside_maze
+from invlearn_jax.types import Key
+
+# A goal or waypoint counts as reached within this distance (m), at a displacement of less than this per step (m).
+_REACHED = 0.1
+_WAYPOINT_NOISE = 0.2  # m, subtracted from waypoints, U[0, 0.2]
+_GAIN = 10.0  # 1/m
+_DAMPING = 1.0  # s/m
+D4RL_ROWS = {"open": 1_000_000, "umaze": 1_000_000, "medium": 2_000_000, "large": 4_000_000}
+
+# D4RL's planner tries moves in this order; the first that shortens the way is taken.
+_MOVES = ((0, -1), (0, 1), (-1, 0), (1, 0))
+
+
+def next_cells(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """The grid planner as a table.
+
+    Args:
+        layout: the maze of C free cells.
+
+    Returns:
+        ``[C, C]`` the free cell to go to next, by (goal, cell), the goal itself at the goal; and ``[rows, columns]`` the
+        free cell nearest to each cell of the grid.
+    """
+    free = layout.free
+    index = np.full(layout.walls.shape, -1)
+    index[tuple(free.T)] = np.arange(len(free))
+    table = np.zeros((len(free), len(free)), int)
+    for goal, cell in enumerate(free):
+        distance = cell_distances(layout.walls, cell)
+        for here, (row, column) in enumerate(free):
+            moves = [(row + i, column + j) for i, j in _MOVES]
+            closer = [m for m in moves if distance[m] >= 0 and distance[m] < distance[row, column]]
+            table[goal, here] = index[closer[0]] if closer else here
+    grid = np.argwhere(np.ones_like(layout.walls))
+    nearest = np.argmin(((grid[:, None] - free[None]) ** 2).sum(-1), axis=1).reshape(layout.walls.shape)
+    return table, nearest
+
+
+class ControllerState(NamedTuple):
+    """Where the waypoint controller is on its way; cells are indices into the layout's free cells."""
+
+    goal_cell: Array
+    waypoint_cell: Array
+    waypoint: Array
+    last_position: Array
+
+
+class WaypointController:
+    """D4RL's PD controller over grid waypoints: ``clip(10 (waypoint - position) - velocity, -1, 1)``."""
+
+    def __init__(self, layout: Layout):
+        """Tabulates the grid planner of a layout."""
+        table, nearest = next_cells(layout)
+        self._next, self._nearest = jnp.asarray(table), jnp.asarray(nearest)
+        self._free = jnp.asarray(layout.free, jnp.float32)
+
+    def cell_of(self, position: Array) -> Array:
+        """The free cell nearest to the rounded position ``[2]`` m."""
+        row, column = jnp.clip(jnp.round(position).astype(int), 0, jnp.array(self._nearest.shape) - 1)
+        return self._nearest[row, column]
+
+    def start(self, key: Key, position: Array, goal: Array) -> ControllerState:
+        """Plans afresh from ``position`` to the cell of ``goal`` (both ``[2]`` m). The key is consumed."""
+        goal_cell, cell = self.cell_of(goal), self.cell_of(position)
+        return self._towards(key, goal_cell, self._next[goal_cell, cell], self._free[cell])
+
+    def _towards(self, key: Key, goal_cell: Array, waypoint_cell: Array, last_position: Array) -> ControllerState:
+        noise = jax.random.uniform(key, (2,), maxval=_WAYPOINT_NOISE) * (waypoint_cell != goal_cell)
+        return ControllerState(goal_cell, waypoint_cell, self._free[waypoint_cell] - noise, last_position)
+
+    def act(self, key: Key, state: ControllerState, obs: Array) -> tuple[Array, ControllerState, Array]:
+        """One step.
+
+        Args:
+            key: consumed (the noise of the next waypoint).
+            state: from ``start`` or the last call.
+            obs: ``[4]`` position and velocity.
+
+        Returns:
+            The action ``[2]``, the next state, and whether the goal cell was reached.
+        """
+        position = obs[:2]
+        slow = jnp.linalg.norm(position - state.last_position) < _REACHED
+        action = jnp.clip(_GAIN * (state.waypoint - position) - _DAMPING * obs[2:], -1.0, 1.0)
+        finished = (jnp.linalg.norm(self._free[state.goal_cell] - position) < _REACHED) & slow
+        arrived = (jnp.linalg.norm(state.waypoint - position) < _REACHED) & slow
+        following = self._towards(key, state.goal_cell, self._next[state.goal_cell, state.waypoint_cell], position)
+        held = state._replace(last_position=position)
+        return action, jax.tree.map(lambda a, b: jnp.where(arrived, a, b), following, held), finished
+
+
+def _controller_step(env: Maze2d, controller: WaypointController, noise: float, carry: tuple, key: Key) -> tuple:
+    state, recorded, control, count, goal = carry
+    waypoint_key, noise_key, goal_key, start_key = jax.random.split(key, 4)
+    action, control, finished = controller.act(waypoint_key, control, recorded)
+    action = jnp.clip(action + noise * jax.random.normal(noise_key, (2,)), -1.0, 1.0)
+    following = env.step(state, action)
+    ended = finished | (count + 1 >= env.episode_length)
+    row = (recorded, action, ended, goal, state.obs)
+    new_goal = env.random_goal(goal_key)
+    # D4RL does not refresh its observation after drawing a goal: the next row repeats this one's.
+    fresh = controller.start(start_key, recorded[:2], new_goal)
+    same_cell = controller.cell_of(new_goal) == control.goal_cell
+    replanned = jax.tree.map(lambda a, b: jnp.where(ended & ~same_cell, a, b), fresh, control)
+    recorded = jnp.where(ended, recorded, following.obs)
+    return (following, recorded, replanned, jnp.where(ended, 0, count + 1), jnp.where(ended, new_goal, goal)), row
+
+
+@functools.partial(jax.jit, static_argnames=("env", "noise", "streams", "steps"))
+def _controller_rows(env: Maze2d, key: Key, noise: float, streams: int, steps: int) -> tuple:
+    controller = WaypointController(env.spec.layout)
+
+    def begin(key: Key) -> tuple:
+        reset_key, goal_key, start_key = jax.random.split(key, 3)
+        state, goal = env.reset(reset_key), env.random_goal(goal_key)
+        return state, state.obs, controller.start(start_key, state.obs[:2], goal), jnp.zeros((), int), goal
+
+    begin_key, run_key = jax.random.split(key)
+    carry = jax.vmap(begin)(jax.random.split(begin_key, streams))
+    step = jax.vmap(functools.partial(_controller_step, env, controller, noise))
+    return jax.lax.scan(lambda c, k: step(c, jax.random.split(k, streams)), carry, jax.random.split(run_key, steps))[1]
+
+
+def controller_data(env: Maze2d, key: Key, rows: int, noise: float = 0.5, streams: int = 256) -> dict[str, np.ndarray]:
+    """D4RL-style data: ``streams`` endless trajectories, laid end to end.
+
+    Kept from D4RL: the goal is drawn anew when reached or at the time limit; ``timeouts`` marks that row; the recorded
+    observation then repeats once while ``infos/qpos, infos/qvel`` hold the true state; goals in the controller's present
+    target cell do not make it plan anew, so one-row segments occur; ``rewards[t]`` tests ``observations[t]`` against the
+    maze's own goal; no terminals. Different: a stream's last row is a timeout too, and 256 streams replace the one.
+
+    Args:
+        env: a maze2d environment.
+        key: consumed.
+        rows: how many rows to make.
+        noise: standard deviation of the Gaussian added to each action.
+        streams: trajectories run side by side.
+
+    Returns:
+        D4RL's keys as flat float32 and bool arrays.
+    """
+    streams = min(streams, rows)
+    steps = -(-rows // streams)
+    observations, actions, ends, goals, truth = (
+        np.array(x).swapaxes(0, 1) for x in _controller_rows(env, key, noise, streams, steps)
+    )
+    ends[:, -1] = True
+    observations, actions, ends, goals, truth = (
+        x.reshape(-1, *x.shape[2:])[:rows] for x in (observations, actions, ends, goals, truth)
+    )
+    distance = np.linalg.norm(observations[:, :2] - np.asarray(env.goal), axis=-1)
+    reward = distance <= GOAL_RADIUS if env.spec.reward == "sparse" else np.exp(-distance)
+    return {
+        "observations": observations,
+        "actions": actions,
+        "rewards": reward.astype(np.float32),
+        "terminals": np.zeros(rows, bool),
+        "timeouts": ends,
+        "infos/goal": goals,
+        "infos/qpos": truth[:, :2],
+        "infos/qvel": truth[:, 2:],
+    }
+
+
+def random_free_positions(layout: Layout, rng: np.random.Generator, count: int) -> np.ndarray:
+    """``[count, 2]`` positions uniform over wherever the ball's centre can be, in metres."""
+    found = np.zeros((0, 2))
+    while len(found) < count:
+        draw = rng.uniform(0, layout.walls.shape, size=(2 * count, 2))
+        found = np.concatenate([found, draw[inside_maze(layout, draw, slack=0.0)]])
+    return found[:count]
+
+
+@functools.partial(jax.jit, static_argnames=("env", "steps"))
+def _random_rows(env: Maze2d, key: Key, start: Array, steps: int) -> tuple:
+    goal = env.goal
+    state = jax.vmap(lambda obs: env.reset_to(obs, goal))(start)
+    level_key, run_key = jax.random.split(key)
+    # How fast an episode's actions change, from white noise to held for half a second.
+    keep = jax.random.uniform(level_key, (start.shape[0], 1), minval=0.0, maxval=0.98)
+
+    def step(carry: tuple, key: Key) -> tuple:
+        state, smooth = carry
+        smooth = keep * smooth + jnp.sqrt(1 - keep**2) * jax.random.normal(key, smooth.shape)
+        action = jnp.clip(1.5 * smooth, -1.0, 1.0)
+        return (jax.vmap(env.step)(state, action), smooth), (state.obs, action)
+
+    first_key, run_key = jax.random.split(run_key)
+    smooth = jax.random.normal(first_key, (start.shape[0], 2))
+    return jax.lax.scan(step, (state, smooth), jax.random.split(run_key, steps))[1]
+
+
+def random_data(env: Maze2d, key: Key, rows: int, length: int = 64, streams: int = 256) -> dict[str, np.ndarray]:
+    """Broad data: episodes from uniform random positions and velocities under smoothed random actions.
+
+    Args:
+        env: a maze2d environment.
+        key: consumed.
+        rows: how many rows to make; rounded up to whole rounds of ``streams`` episodes, then cut.
+        length: rows of one episode.
+        streams: episodes run side by side.
+
+    Returns:
+        ``observations, actions, rewards, terminals, timeouts``, the last true in each episode's last row.
+    """
+    rounds = -(-rows // (length * streams))
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    parts = []
+    for part_key in jax.random.split(key, rounds):
+        position = random_free_positions(env.spec.layout, rng, streams)
+        speed = rng.uniform(-5.2, 5.2, size=(streams, 2)) * rng.uniform(size=(streams, 1))
+        start = jnp.asarray(np.concatenate([position, speed], 1), jnp.float32)
+        parts.append([np.asarray(x).swapaxes(0, 1) for x in _random_rows(env, part_key, start, length)])
+    observations, actions = (np.concatenate(p).reshape(-1, p[0].shape[-1])[:rows] for p in zip(*parts, strict=True))
+    ends = np.tile(np.arange(length) == length - 1, rounds * streams)[:rows]
+    distance = np.linalg.norm(observations[:, :2] - np.asarray(env.goal), axis=-1)
+    reward = distance <= GOAL_RADIUS if env.spec.reward == "sparse" else np.exp(-distance)
+    return {
+        "observations": observations,
+        "actions": actions,
+        "rewards": reward.astype(np.float32),
+        "terminals": np.zeros(rows, bool),
+        "timeouts": ends,
+    }

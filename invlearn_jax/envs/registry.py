@@ -1,0 +1,62 @@
+"""Environments by name, with D4RL's time limits and reference scores (``d4rl/pointmaze/__init__.py``, ``d4rl/infos.py``)."""
+
+from invlearn_jax.envs import layouts
+from invlearn_jax.envs.layouts import parse_layout
+from invlearn_jax.envs.maze2d import Maze2d, Maze2dSpec
+from invlearn_jax.names import unknown_name
+
+# id stem: rows, steps, (sparse ref min, max), (dense ref min, max).
+_MAZES = {
+    "open-v0": (layouts.OPEN, 150, (0.01, 20.66), (11.17817, 27.166538620695782)),
+    "umaze-v1": (layouts.UMAZE, 300, (23.85, 161.86), (68.537689, 193.66285642381482)),
+    "medium-v1": (layouts.MEDIUM, 600, (13.13, 277.39), (44.264742, 297.4552547777125)),
+    "large-v1": (layouts.LARGE, 800, (6.7, 273.99), (30.569041, 303.4857382709002)),
+    "eval-umaze-v1": (layouts.EVAL_UMAZE, 300, (36.63, 141.4), (56.95455, 178.21373133248397)),
+    "eval-medium-v1": (layouts.EVAL_MEDIUM, 600, (13.07, 204.93), (42.28578, 235.5658957482388)),
+    "eval-large-v1": (layouts.EVAL_LARGE, 800, (16.4, 302.22), (56.95455, 326.09647655082637)),
+}
+
+
+def _specs() -> dict[str, Maze2dSpec]:
+    specs = {}
+    for stem, (rows, steps, sparse, dense) in _MAZES.items():
+        layout = parse_layout(rows)
+        size, version = stem.rsplit("-", 1)
+        for reward, refs, infix in (("sparse", sparse, ""), ("dense", dense, "-dense")):
+            name = f"maze2d-{size}{infix}-{version}"
+            specs[name] = Maze2dSpec(name, layout, steps, reward, *refs)
+    return specs
+
+
+_SPECS = _specs()
+
+
+def environment_names() -> list[str]:
+    """The ids that ``make`` knows."""
+    return sorted(_SPECS)
+
+
+def spec(name: str) -> Maze2dSpec:
+    """The specification of a named environment.
+
+    Raises:
+        ValueError: if the name is unknown; the nearest known names are listed.
+    """
+    if name not in _SPECS:
+        raise unknown_name("environment", name, _SPECS)
+    return _SPECS[name]
+
+
+def make(name: str) -> Maze2d:
+    """Builds a named environment on MJX.
+
+    Args:
+        name: an id of ``environment_names()``, e.g. ``maze2d-large-v1``.
+
+    Returns:
+        The environment.
+
+    Raises:
+        ValueError: if the name is unknown; the nearest known names are listed.
+    """
+    return Maze2d(spec(name))

@@ -1,0 +1,112 @@
+"""Closed-loop evaluation: plan, execute ``execute_steps`` of the plan, plan again."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invlearn_jax.envs.maze2d import Maze2d
+from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
+from invlearn_jax.types import Key, Params, Planner, Problem
+
+
+class Episodes(NamedTuple):
+    """N closed-loop episodes of L steps.
+
+    Attributes:
+        goals: ``[N, 2]``.
+        states: ``[N, L+1, 4]`` realised.
+        actions: ``[N, L, 2]``.
+        plan_cost: ``[N, plans]`` predicted cost of each plan.
+        plan_states: ``[N, plans, T+1, 4]`` predicted.
+        results: ``[N, plans]`` result codes.
+    """
+
+    goals: np.ndarray
+    states: np.ndarray
+    actions: np.ndarray
+    plan_cost: np.ndarray
+    plan_states: np.ndarray
+    results: np.ndarray
+
+
+def start_states(env: Maze2d, key: Key, episodes: int, multi_goal: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Starts ``[N, 4]`` and goals ``[N, 2]`` of D4RL's protocol; with ``multi_goal`` a random goal each. Consumes the key."""
+    reset_key, goal_key = jax.random.split(key)
+    # Reset draws cell, offset and speed and returns them as the observation, with the maze's own goal.
+    state = jax.jit(jax.vmap(env.reset))(jax.random.split(reset_key, episodes))
+    goals = state.info["goal"]
+    if multi_goal:
+        goals = jax.jit(jax.vmap(env.random_goal))(jax.random.split(goal_key, episodes))
+    return np.asarray(state.obs), np.asarray(goals)
+
+
+def run_mujoco(
+    planner: Planner, params: Params, env: Maze2d, key: Key, starts: np.ndarray, goals: np.ndarray, steps: int | None = None
+) -> Episodes:
+    """Runs all episodes side by side on C MuJoCo; planning is one jitted, vmapped call every ``execute_steps``.
+
+    Args:
+        planner: what plans.
+        params: its parameters.
+        env: whose physics are stepped.
+        key: consumed.
+        starts: ``[N, 4]``.
+        goals: ``[N, 2]``.
+        steps: episode length; the environment's by default.
+
+    Returns:
+        The episodes.
+    """
+    steps = steps or env.episode_length
+    simulator = MujocoMaze2d(env.spec)
+    plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
+    state, states, actions, plans = np.asarray(starts, np.float64), [np.asarray(starts)], [], []
+    for begin in range(0, steps, planner.execute_steps):
+        key, plan_key = jax.random.split(key)
+        keys = jax.random.split(plan_key, len(starts))
+        out = plan(params, keys, Problem(jnp.asarray(state, jnp.float32), jnp.asarray(goals, jnp.float32)))
+        plans.append((np.asarray(out.cost), np.asarray(out.states), np.asarray(out.result)))
+        chosen = np.asarray(out.actions)
+        for step in range(min(planner.execute_steps, steps - begin)):
+            state = simulator.step(state, chosen[:, step])
+            states.append(state.astype(np.float32))
+            actions.append(chosen[:, step])
+    simulator.close()
+    cost, predicted, results = (np.stack(x, axis=1) for x in zip(*plans, strict=True))
+    return Episodes(np.asarray(goals), np.stack(states, 1), np.stack(actions, 1), cost, predicted, results)
+
+
+def run_mjx(
+    planner: Planner, params: Params, env: Maze2d, key: Key, starts: np.ndarray, goals: np.ndarray, steps: int | None = None
+) -> Episodes:
+    """The same on MJX: all episodes, plans and physics in one jitted program. See ``run_mujoco``."""
+    steps = steps or env.episode_length
+    rounds = -(-steps // planner.execute_steps)
+    episode = _mjx_episode(planner, env, rounds)
+    keys = jax.random.split(key, len(starts))
+    begin = (jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
+    states, actions, cost, predicted, results = (np.asarray(x) for x in jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(params, keys, *begin))
+    states = np.concatenate([np.asarray(starts)[:, None], states], axis=1)[:, : steps + 1]
+    return Episodes(np.asarray(goals), states, actions[:, :steps], cost, predicted, results)
+
+
+def _mjx_episode(planner: Planner, env: Maze2d, rounds: int) -> Callable:
+    def episode(params: Params, key: Key, start: jax.Array, goal: jax.Array) -> tuple:
+        def physics(state: tuple, action: jax.Array) -> tuple:
+            state = env.step(state, action)
+            return state, state.obs
+
+        def one_round(state: tuple, key: Key) -> tuple:
+            out = planner.plan(params, key, Problem(state.obs, goal))
+            chosen = out.actions[: planner.execute_steps]
+            state, states = jax.lax.scan(physics, state, chosen)
+            return state, (states, chosen, out.cost, out.states, out.result)
+
+        rows = jax.lax.scan(one_round, env.reset_to(start, goal), jax.random.split(key, rounds))[1]
+        states, actions, cost, predicted, results = rows
+        return states.reshape(-1, states.shape[-1]), actions.reshape(-1, actions.shape[-1]), cost, predicted, results
+
+    return episode

@@ -1,0 +1,56 @@
+"""Distilling the graph's shortest times into the cost-to-go network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
+from invlearn_jax.models.cost_to_go import CostToGo, PositionGraph
+from invlearn_jax.types import Key
+
+
+def cost_to_go_state(model: CostToGo, optimizer: optax.GradientTransformation, key: Key, graph: PositionGraph) -> TrainState:
+    """The state to train from, inputs scaled by the graph's bounding box. The key is consumed."""
+    init_key, key = jax.random.split(key)
+    low, high = graph.nodes.min(0), graph.nodes.max(0)
+    params = model.init(init_key)._replace(
+        centre=jnp.asarray((low + high) / 2, jnp.float32), half=jnp.asarray(np.maximum(high - low, 1e-6) / 2, jnp.float32)
+    )
+    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
+
+
+def cost_to_go_update(
+    model: CostToGo, optimizer: optax.GradientTransformation, graph: PositionGraph, batch: int, jitter: float
+) -> Update:
+    """One gradient step on the Huber loss against the graph's times for random pairs of nodes.
+
+    Args:
+        model: the network.
+        optimizer: for ``params.net``.
+        graph: the targets; times are symmetric, so each pair trains both orders.
+        batch: pairs per update.
+        jitter: metres of uniform noise (+-) on the positions, about half a bin, so that the space between nodes is covered.
+
+    Returns:
+        The update for ``train``.
+    """
+    nodes, times = jnp.asarray(graph.nodes), jnp.asarray(graph.times)
+
+    def update(state: TrainState) -> tuple[TrainState, Metrics]:
+        key, pair_key, noise_key = jax.random.split(state.key, 3)
+        pair = jax.random.randint(pair_key, (batch, 2), 0, nodes.shape[0])
+        noise = jax.random.uniform(noise_key, (batch, 2, nodes.shape[1]), minval=-jitter, maxval=jitter)
+        ends = nodes[pair] + noise
+        target = times[pair[:, 0], pair[:, 1]]
+
+        def loss_of(net: dict) -> jax.Array:
+            predicted = jax.vmap(model.between, in_axes=(None, 0, 0))(state.params._replace(net=net), ends[:, 0], ends[:, 1])
+            # Errors weigh less where the way is long: what steers is the slope, and near the goal the value itself.
+            return (optax.huber_loss(predicted - target, delta=0.05) / (0.3 + target)).mean()
+
+        loss, gradient = jax.value_and_grad(loss_of)(state.params.net)
+        following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
+        return following._replace(params=state.params._replace(net=following.params)), {"cost_to_go_loss": loss}
+
+    return update

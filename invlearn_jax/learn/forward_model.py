@@ -1,0 +1,94 @@
+"""Learning a forward model from windows of data, by its multi-step error."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+
+from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, sample_windows
+from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
+from invlearn_jax.models.sequence import SequenceModel, SequenceParams
+from invlearn_jax.types import Key
+
+
+class Source(NamedTuple):
+    """One of the stores a batch is drawn from, with its share of the batch."""
+
+    store: WindowStore
+    share: float
+
+
+def fit_scales(model: SequenceModel, params: SequenceParams, dataset: Dataset, normalizer: Normalizer) -> SequenceParams:
+    """Sets the model's scales from training data: states by the normaliser, outputs by the size of their change.
+
+    Args:
+        model: whose chunk is used.
+        params: to be copied with new scales.
+        dataset: training rows.
+        normalizer: of the states.
+
+    Returns:
+        The parameters.
+    """
+    stops = np.flatnonzero(dataset.ends)
+    rows = np.arange(len(dataset.states))
+    remaining = stops[np.searchsorted(stops, rows)] - rows
+    starts = rows[remaining >= model.chunk]
+    starts = starts[:: max(1, len(starts) // 100_000)]
+    change = [dataset.states[starts + j] - dataset.states[starts] for j in range(1, model.chunk + 1)]
+    delta = np.stack([np.sqrt((c.astype(np.float64) ** 2).mean(0)) for c in change])
+    return params._replace(mean=normalizer.mean, std=normalizer.std, delta=jnp.asarray(np.maximum(delta, 1e-6), jnp.float32))
+
+
+def model_loss(
+    model: SequenceModel, params: SequenceParams, states: Float[Array, "B T1 S"], actions: Float[Array, "B T A"]
+) -> Array:
+    """Mean Huber loss of the unrolled states, in units of the change over one chunk (``params.delta[-1]``).
+
+    Collisions make outcomes two-valued; the loss's linear tail keeps predictions at one of them instead of between.
+    """
+    predicted = jax.vmap(model.unroll, in_axes=(None, 0, 0))(params, states[:, 0], actions)
+    return optax.huber_loss((predicted - states)[:, 1:] / params.delta[-1], delta=0.1).mean() * 10
+
+
+def forward_model_update(
+    model: SequenceModel, optimizer: optax.GradientTransformation, sources: list[Source], batch: int, horizon: int
+) -> Update:
+    """One gradient step on ``model_loss`` over windows drawn from the sources by their shares.
+
+    Args:
+        model: the model.
+        optimizer: for ``params.net``.
+        sources: where windows come from.
+        batch: windows per update.
+        horizon: steps per window.
+
+    Returns:
+        The update for ``train``.
+    """
+    counts = np.floor(np.array([s.share for s in sources]) / sum(s.share for s in sources) * batch).astype(int)
+    counts[0] += batch - counts.sum()
+
+    def update(state: TrainState) -> tuple[TrainState, Metrics]:
+        key, *keys = jax.random.split(state.key, len(sources) + 1)
+        windows = [sample_windows(s.store, k, int(n), horizon) for s, k, n in zip(sources, keys, counts, strict=True)]
+        states, actions = (jnp.concatenate(x) for x in zip(*windows, strict=True))
+        loss, gradient = jax.value_and_grad(lambda net: model_loss(model, state.params._replace(net=net), states, actions))(
+            state.params.net
+        )
+        following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
+        return following._replace(params=state.params._replace(net=following.params)), {"model_loss": loss}
+
+    return update
+
+
+def forward_model_state(
+    model: SequenceModel, optimizer: optax.GradientTransformation, key: Key, dataset: Dataset, normalizer: Normalizer
+) -> TrainState:
+    """The state to train from. The key is consumed."""
+    init_key, key = jax.random.split(key)
+    params = fit_scales(model, model.init(init_key), dataset, normalizer)
+    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())

@@ -1,0 +1,130 @@
+"""Training an Inverter end to end through a frozen forward model, on imagined on-policy starts.
+
+    minimise  E_{s, g} [ J(unroll(s, pi(s, g)), g) ] + w mean(max(|logits| - limit, 0)^2)
+
+The starts are a persistent batch: after each update the problems advance some steps along their own plans through the
+forward model; a share is reset and a share is given new goals. So the Inverter learns where it will be, not where the data
+were.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
+from invlearn_jax.rollout import score
+from invlearn_jax.types import ForwardModel, Key, Objective, Params, Problem
+
+DrawProblem = Callable[[Key], Problem]
+
+
+class InverterTraining(NamedTuple):
+    """Settings of ``inverter_update``.
+
+    Attributes:
+        batch: imagined problems side by side.
+        advance: steps by which the batch may advance after an update; one is drawn each time.
+        reset_share: probability that a problem starts afresh.
+        goal_share: probability that a problem gets a new goal.
+        state_noise: standard deviation of the noise on an advanced state, as a share of ``state_scale``.
+        logit_limit: logits beyond this size are penalised.
+        logit_weight: by this weight.
+    """
+
+    batch: int = 512
+    advance: tuple[int, ...] = (4, 8, 16)
+    reset_share: float = 0.15
+    goal_share: float = 0.12
+    state_noise: float = 0.01
+    logit_limit: float = 3.0
+    logit_weight: float = 1e-3
+
+
+def inverter_state(
+    optimizer: optax.GradientTransformation, params: Params, key: Key, draw: DrawProblem, batch: int
+) -> TrainState:
+    """The state to train from: ``params`` with a net to train, and a batch of fresh problems. The key is consumed."""
+    draw_key, key = jax.random.split(key)
+    problems = jax.vmap(draw)(jax.random.split(draw_key, batch))
+    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), problems)
+
+
+def advance_problems(
+    key: Key, problems: Problem, states: Array, draw: DrawProblem, settings: InverterTraining, state_scale: Array
+) -> Problem:
+    """Moves the imagined batch on along its plans. The key is consumed.
+
+    Args:
+        key: consumed.
+        problems: the batch the plans were made for.
+        states: ``[B, T+1, S]`` what the plans lead to.
+        draw: a fresh problem.
+        settings: shares and steps.
+        state_scale: ``[S]`` size of the state's entries.
+
+    Returns:
+        The next batch.
+    """
+    steps_key, noise_key, fresh_key, reset_key, goal_key = jax.random.split(key, 5)
+    batch = states.shape[0]
+    step = jax.random.choice(steps_key, jnp.array(settings.advance), (batch,))
+    moved = jnp.take_along_axis(states, step[:, None, None], axis=1)[:, 0]
+    moved = moved + settings.state_noise * state_scale * jax.random.normal(noise_key, moved.shape)
+    fresh = jax.vmap(draw)(jax.random.split(fresh_key, batch))
+    # A plan that left the finite numbers starts afresh too.
+    reset = jax.random.bernoulli(reset_key, settings.reset_share, (batch,)) | ~jnp.isfinite(moved).all(-1)
+    regoal = reset | jax.random.bernoulli(goal_key, settings.goal_share, (batch,))
+    goal = jax.tree.map(lambda new, old: jnp.where(regoal[:, None], new, old), fresh.goal, problems.goal)
+    return Problem(jnp.where(reset[:, None], fresh.state, moved), goal)
+
+
+def inverter_update(
+    inverter: object,
+    model: ForwardModel,
+    objective: Objective,
+    model_params: Params,
+    objective_params: Params,
+    optimizer: optax.GradientTransformation,
+    draw: DrawProblem,
+    settings: InverterTraining,
+    state_scale: Array,
+) -> Update:
+    """One gradient step of the module's objective, then one advance of the imagined batch.
+
+    Args:
+        inverter: has ``logits(params, problem)``; actions are their tanh.
+        model: frozen.
+        objective: the cost.
+        model_params: of the model.
+        objective_params: of the objective.
+        optimizer: for ``params.net``.
+        draw: draws a fresh problem.
+        settings: see ``InverterTraining``.
+        state_scale: ``[S]``.
+
+    Returns:
+        The update for ``train``.
+    """
+
+    def loss_of(net: Params, params: Params, problems: Problem) -> tuple[Array, tuple]:
+        logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)
+        scored = jax.vmap(lambda p, a: score(model, objective, model_params, objective_params, p, a))(problems, jnp.tanh(logits))
+        penalty = (jnp.maximum(jnp.abs(logits) - settings.logit_limit, 0.0) ** 2).mean()
+        return scored.cost.mean() + settings.logit_weight * penalty, (scored, penalty)
+
+    def update(state: TrainState) -> tuple[TrainState, Metrics]:
+        key, advance_key = jax.random.split(state.key)
+        (_, (scored, penalty)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params.net, state.params, state.extra
+        )
+        problems = advance_problems(advance_key, state.extra, scored.states, draw, settings, state_scale)
+        following = apply_gradients(state, optimizer, gradient, state.params.net, key, problems)
+        metrics = {"cost": scored.cost.mean(), "logit_penalty": penalty, "gradient_norm": optax.global_norm(gradient)}
+        metrics |= {name: value.mean() for name, value in scored.terms.items()}
+        return following._replace(params=state.params._replace(net=following.params)), metrics
+
+    return update

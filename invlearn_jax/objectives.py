@@ -1,0 +1,88 @@
+"""Costs of predicted trajectories as weighted, named terms. Lower is better; nothing here is a reward.
+
+A term maps ``(params, states [T+1, S], actions [T, A], goal)`` to a scalar; ``weighted_sum`` joins terms to an Objective.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invlearn_jax.types import Params
+
+Term = Callable[[Params, Array, Array, Array], Array]
+
+
+class WeightedSum(NamedTuple):
+    """An Objective: ``{name: weight * term(...)}``; the cost is the sum of the values."""
+
+    terms: dict[str, tuple[float, Term]]
+
+    def __call__(
+        self, params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Array
+    ) -> dict[str, Float[Array, ""]]:
+        """The weighted terms for one trajectory."""
+        return {name: weight * term(params, states, actions, goal) for name, (weight, term) in self.terms.items()}
+
+
+def weighted_sum(**terms: tuple[float, Term]) -> WeightedSum:
+    """Joins terms: ``weighted_sum(reach=(1.0, reach(2)), effort=(1e-3, effort))``."""
+    return WeightedSum(terms)
+
+
+def time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array]) -> Term:
+    """``D(s_T, g)``: seconds left after the plan, under a cost-to-go ``D(params, state, goal)``."""
+    return lambda params, states, actions, goal: cost_to_go(params, states[-1], goal)
+
+
+def mean_time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array]) -> Term:
+    """``mean_t D(s_t, g)``, t = 1 .. T: the same along the sequence, so that early steps count."""
+
+    def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
+        return jax.vmap(lambda s: cost_to_go(params, s, goal))(states[1:]).mean()
+
+    return term
+
+
+def time_outside(radius: float, width: float, dt: float, position_size: int = 2) -> Term:
+    """``dt sum_t sigmoid((|x_t - g| - radius) / width)``, t = 1 .. T: seconds spent outside the goal's disc.
+
+    Args:
+        radius: of the disc, metres.
+        width: of the disc's soft edge, metres.
+        dt: seconds per step.
+        position_size: leading state entries that are the position.
+
+    Returns:
+        The term.
+    """
+
+    def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
+        offset = states[1:, :position_size] - goal
+        # The root is kept away from zero, where its gradient is infinite.
+        distance = jnp.sqrt((offset**2).sum(-1) + 1e-6)
+        return dt * jax.nn.sigmoid((distance - radius) / width).sum()
+
+    return term
+
+
+def reach(position_size: int) -> Term:
+    """``|x_T - g|^2``: squared distance of the last position from the goal, m^2."""
+    return lambda params, states, actions, goal: ((states[-1, :position_size] - goal) ** 2).sum()
+
+
+def effort(params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Array) -> Float[Array, ""]:
+    """``mean_t |a_t|^2``."""
+    return (actions**2).sum(-1).mean()
+
+
+def smoothness(params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Array) -> Float[Array, ""]:
+    """``mean_t |a_{t+1} - a_t|^2``."""
+    return (jnp.diff(actions, axis=0) ** 2).sum(-1).mean()
+
+
+def bounds(limit: float) -> Term:
+    """``mean_t |max(|a_t| - limit, 0)|^2``: how far actions leave a box of half-width ``limit``."""
+    return lambda params, states, actions, goal: (jnp.maximum(jnp.abs(actions) - limit, 0.0) ** 2).sum(-1).mean()

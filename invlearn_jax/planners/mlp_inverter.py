@@ -1,0 +1,77 @@
+"""The Inverter: state and goal in, the whole action sequence out, in one forward pass.
+
+    a[0:T] = limit * tanh(net([features(x), v, features(g)]))
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invlearn_jax.networks import fourier_features, fourier_size, mlp
+from invlearn_jax.types import Key, Params, Problem
+
+
+class InverterParams(NamedTuple):
+    """Parameters of an Inverter: weights, the box of positions, and the scale of the other state entries."""
+
+    net: Params
+    centre: Float[Array, " P"]
+    half: Float[Array, " P"]
+    scale: Float[Array, " R"]
+
+
+class MlpInverter:
+    """An MLP Inverter for states ``[position [P], rest [R]]`` and goals ``[P]``; see the module's equation."""
+
+    def __init__(
+        self,
+        state_size: int,
+        action_size: int,
+        horizon: int,
+        position_size: int = 2,
+        hidden: Sequence[int] = (256, 256, 256),
+        octaves: int = 5,
+        spread: float = 0.3,
+    ):
+        """Describes the network.
+
+        Args:
+            state_size: S = P + R.
+            action_size: A; actions lie in [-1, 1].
+            horizon: T.
+            position_size: P.
+            hidden: widths of the MLP.
+            octaves: Fourier features of position and goal.
+            spread: standard deviation of the second and further candidates around the first, held for T/8 steps.
+        """
+        self.state_size, self.action_size, self.horizon = state_size, action_size, horizon
+        self.position_size, self._octaves, self._spread = position_size, octaves, spread
+        features = 2 * fourier_size(position_size, octaves) + state_size - position_size
+        # A small last layer: saturated early outputs stop depending on the goal.
+        self._net = mlp(features, hidden, horizon * action_size, final_scale=1e-2)
+
+    def init(self, key: Key) -> InverterParams:
+        """Fresh parameters; the learner sets the scales. The key is consumed."""
+        ones = jnp.ones(self.position_size)
+        return InverterParams(self._net.init(key), 0 * ones, ones, jnp.ones(self.state_size - self.position_size))
+
+    def logits(self, params: InverterParams, problem: Problem) -> Float[Array, "T A"]:
+        """The network's output before tanh."""
+        size = self.position_size
+        position = fourier_features((problem.state[:size] - params.centre) / params.half, self._octaves)
+        goal = fourier_features((problem.goal - params.centre) / params.half, self._octaves)
+        x = jnp.concatenate([position, problem.state[size:] / params.scale, goal])
+        return self._net.apply(params.net, x).reshape(self.horizon, self.action_size)
+
+    def propose(self, params: InverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
+        """``num`` sequences: the network's own first, then noisy copies. The key is consumed."""
+        logits = self.logits(params, problem)
+        if num == 1:
+            return jnp.tanh(logits)[None]
+        knots = jax.random.normal(key, (num - 1, min(8, self.horizon), self.action_size))
+        held = jnp.repeat(knots, -(-self.horizon // knots.shape[1]), axis=1)[:, : self.horizon]
+        actions = jnp.tanh(logits)
+        return jnp.concatenate([actions[None], jnp.clip(actions + self._spread * held, -1.0, 1.0)])

@@ -1,0 +1,89 @@
+"""Refinement: K fixed steps on action sequences, keeping the best seen.
+
+A ``Refiner`` is, like an optax transformation, a pair of pure functions over a state of arrays. ``refine`` runs it in one
+scan. Since the best so far is kept, the result is never worse than the proposal, and zero steps are the identity.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invlearn_jax.types import Key
+
+CostFn = Callable[[Float[Array, "T A"]], Float[Array, ""]]
+
+
+class Refiner(NamedTuple):
+    """A refinement method.
+
+    Attributes:
+        init: ``(candidates [K, T, A], costs [K]) -> state``.
+        update: ``(key, cost_fn, state) -> (state, candidates [M, T, A], costs [M])``: one step, with every sequence whose
+            cost it came to know. The key is consumed.
+    """
+
+    init: Callable[[Array, Array], Any]
+    update: Callable[[Key, CostFn, Any], tuple[Any, Array, Array]]
+
+
+class Refined(NamedTuple):
+    """The outcome of ``refine``.
+
+    Attributes:
+        actions: ``[T, A]`` the best sequence seen.
+        cost: its cost.
+        proposal_cost: the best cost among the candidates that were given.
+        trace: ``[steps]`` the best cost after each step.
+    """
+
+    actions: Float[Array, "T A"]
+    cost: Float[Array, ""]
+    proposal_cost: Float[Array, ""]
+    trace: Float[Array, " steps"]
+
+
+def refine(refiner: Refiner, key: Key, cost_fn: CostFn, candidates: Float[Array, "K T A"], steps: int) -> Refined:
+    """Runs ``steps`` refinement steps from ``candidates``.
+
+    Args:
+        refiner: the method.
+        key: consumed.
+        cost_fn: the cost of one sequence.
+        candidates: ``[K, T, A]`` proposals.
+        steps: how many steps; 0 returns the best candidate.
+
+    Returns:
+        The best sequence, its cost and the trace. Costs that are NaN count as infinite.
+
+    Raises:
+        ValueError: for a negative number of steps or no candidates.
+    """
+    if steps < 0:
+        raise ValueError(f"refine steps is {steps}; give 0 (no refinement) or more.")
+    if candidates.shape[0] < 1:
+        raise ValueError("There are no candidates to refine; give at least 1.")
+    costs = jax.vmap(cost_fn)(candidates)
+    first = _best(candidates, costs)
+
+    def step(carry: tuple, key: Key) -> tuple[tuple, Array]:
+        state, actions, cost = carry
+        state, tried, costs = refiner.update(key, cost_fn, state)
+        new_actions, new_cost = _best(tried, costs)
+        better = new_cost < cost
+        actions, cost = jnp.where(better, new_actions, actions), jnp.where(better, new_cost, cost)
+        return (state, actions, cost), cost
+
+    carry = (refiner.init(candidates, costs), *first)
+    if steps == 0:
+        return Refined(*first, first[1], jnp.zeros((0,)))
+    (_, actions, cost), trace = jax.lax.scan(step, carry, jax.random.split(key, steps))
+    return Refined(actions, cost, first[1], trace)
+
+
+def _best(candidates: Array, costs: Array) -> tuple[Array, Array]:
+    costs = jnp.where(jnp.isnan(costs), jnp.inf, costs)
+    index = jnp.argmin(costs)
+    return candidates[index], costs[index]

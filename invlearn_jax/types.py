@@ -1,0 +1,180 @@
+"""The central types. Shape letters: B problems, K candidates, T horizon, S state, A action, N episodes, E ensemble.
+
+Everything here describes *one* problem; callers ``vmap``. Data types are NamedTuples, hence plain pytrees.
+"""
+
+from enum import IntEnum
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+Params = PyTree
+Key = PRNGKeyArray
+
+
+class Problem(NamedTuple):
+    """What is asked of a planner: bring ``state`` to ``goal``.
+
+    Attributes:
+        state: ``[S]`` the current state, in the environment's units and frame.
+        goal: ``[G]`` what to reach (for maze2d the position x, y in metres).
+    """
+
+    state: Float[Array, "*b S"]
+    goal: PyTree
+
+
+class Transition(NamedTuple):
+    """One step of an environment, ``next_state`` following ``state`` under ``action``."""
+
+    state: Float[Array, "*b S"]
+    action: Float[Array, "*b A"]
+    next_state: Float[Array, "*b S"]
+
+
+class Window(NamedTuple):
+    """A run of consecutive steps of one episode.
+
+    Attributes:
+        states: ``[T+1, S]``.
+        actions: ``[T, A]``, ``actions[t]`` leading from ``states[t]`` to ``states[t+1]``.
+    """
+
+    states: Float[Array, "*b T1 S"]
+    actions: Float[Array, "*b T A"]
+
+
+class Result(IntEnum):
+    """How a plan came out. ``describe`` gives the sentence."""
+
+    OK = 0
+    NON_FINITE = 1
+    BOUND_SATURATED = 2
+    NO_IMPROVEMENT = 3
+
+    def describe(self) -> str:
+        """The result as a sentence."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    Result.OK: "The plan is finite and within its bounds.",
+    Result.NON_FINITE: "The state, the goal or the plan's cost is NaN or infinite; zero actions were returned.",
+    Result.BOUND_SATURATED: "Every action of the plan lies on its bound.",
+    Result.NO_IMPROVEMENT: "Refinement found nothing better than the proposal, which was returned.",
+}
+
+
+class PlanOutput(NamedTuple):
+    """A plan with its evidence.
+
+    Attributes:
+        actions: ``[T, A]`` within the action bounds, never NaN.
+        states: ``[T+1, S]`` as the forward model predicts them, ``states[0]`` being the problem's state.
+        cost: the plan's total cost under the model, lower is better.
+        cost_terms: the cost by named term.
+        proposal_cost: the best proposal's cost before refinement.
+        refine_trace: ``[steps]`` best cost after each refinement step.
+        result: a ``Result`` as int32.
+    """
+
+    actions: Float[Array, "*b T A"]
+    states: Float[Array, "*b T1 S"]
+    cost: Float[Array, "*b"]
+    cost_terms: dict[str, Float[Array, "*b"]]
+    proposal_cost: Float[Array, "*b"]
+    refine_trace: Float[Array, "*b R"]
+    result: Int[Array, "*b"]
+
+
+@runtime_checkable
+class ForwardModel(Protocol):
+    """What actions do. A learned net and the true simulator meet the same contract."""
+
+    dt: float
+    gradient: Literal["reverse", "forward", "none"]
+
+    def init(self, key: Key) -> Params:
+        """Fresh parameters. The key is consumed."""
+
+    def unroll(self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]) -> Float[Array, "T1 S"]:
+        """The states ``[T+1, S]`` that follow ``state`` under ``actions``, the first being ``state``."""
+
+
+@runtime_checkable
+class Inverter(Protocol):
+    """Proposes whole action sequences. Samplers and random priors are Inverters too."""
+
+    def init(self, key: Key) -> Params:
+        """Fresh parameters. The key is consumed."""
+
+    def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
+        """Draws ``num`` action sequences for one problem. The key is consumed."""
+
+
+@runtime_checkable
+class Objective(Protocol):
+    """A cost over a predicted trajectory, by named terms; never a reward."""
+
+    def __call__(
+        self, params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: PyTree
+    ) -> dict[str, Float[Array, ""]]:
+        """The weighted terms; their sum is the cost."""
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """``plan = refine(invert(problem))``, scored by a forward model."""
+
+    horizon: int
+    execute_steps: int
+
+    def init(self, key: Key) -> Params:
+        """Fresh parameters. The key is consumed."""
+
+    def plan(self, params: Params, key: Key, problem: Problem) -> PlanOutput:
+        """Plans for one problem. The key is consumed. Works under ``jit``, ``vmap`` and ``jax.export``."""
+
+
+class State(NamedTuple):
+    """An environment's state, field-compatible with MuJoCo Playground and brax.
+
+    Attributes:
+        data: what the simulator needs to go on.
+        obs: ``[S]``.
+        reward: of the state *after* the step that led here.
+        done: 1.0 where the episode has ended.
+        metrics: named scalars for the log.
+        info: anything else, ``info["goal"]`` being the goal.
+    """
+
+    data: Any
+    obs: Float[Array, "*b S"]
+    reward: Float[Array, "*b"]
+    done: Float[Array, "*b"]
+    metrics: dict[str, Array]
+    info: dict[str, Array]
+
+    def replace(self, **changes: Any) -> "State":
+        """A copy with some fields replaced (brax's name for ``_replace``)."""
+        return self._replace(**changes)
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """A simulated world that can be reset, stepped and asked for a problem."""
+
+    dt: float
+    gradient: Literal["reverse", "forward", "none"]
+    episode_length: int
+    observation_size: int
+    action_size: int
+
+    def reset(self, key: Key) -> State:
+        """A fresh start. The key is consumed."""
+
+    def step(self, state: State, action: Float[Array, " A"]) -> State:
+        """One control step of ``dt`` seconds."""
+
+    def problem(self, state: State, key: Key) -> Problem:
+        """The planning problem that ``state`` poses. The key is consumed where the goal is drawn."""
