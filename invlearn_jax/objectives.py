@@ -37,11 +37,11 @@ def time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array]) -> Term:
     return lambda params, states, actions, goal: cost_to_go(params, states[-1], goal)
 
 
-def mean_time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array]) -> Term:
-    """``mean_t D(s_t, g)``, t = 1 .. T: the same along the sequence, so that early steps count."""
+def mean_time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array], stride: int = 1) -> Term:
+    """``mean_t D(s_t, g)``, t = stride, 2 stride, .. T: the same along the sequence, so that early steps count."""
 
     def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
-        return jax.vmap(lambda s: cost_to_go(params, s, goal))(states[1:]).mean()
+        return jax.vmap(lambda s: cost_to_go(params, s, goal))(states[stride::stride]).mean()
 
     return term
 
@@ -78,7 +78,9 @@ def effort(params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "
     return (actions**2).sum(-1).mean()
 
 
-def smoothness(params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Array) -> Float[Array, ""]:
+def smoothness(
+    params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Array
+) -> Float[Array, ""]:
     """``mean_t |a_{t+1} - a_t|^2``."""
     return (jnp.diff(actions, axis=0) ** 2).sum(-1).mean()
 

@@ -38,7 +38,10 @@ def score(
 
 
 def unroll_steps(
-    step: Callable[[Params, Array, Array], Array], params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]
+    step: Callable[[Params, Array, Array], Array],
+    params: Params,
+    state: Float[Array, " S"],
+    actions: Float[Array, "T A"],
 ) -> Float[Array, "T1 S"]:
     """Unrolls a one-step function ``step(params, state, action) -> state`` into ``[T+1, S]``."""
 

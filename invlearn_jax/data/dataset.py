@@ -34,11 +34,51 @@ class Dataset(NamedTuple):
     rewards: np.ndarray | None = None
 
 
-def check_dataset(dataset: Dataset, source: str) -> Dataset:
-    """Checks shapes and finiteness.
+def check_rows(array: object, key: str, source: str, ndim: int, rows: int | None = None) -> np.ndarray:
+    """Checks one key of a data file: numbers, shape, rows, finiteness.
 
     Args:
-        dataset: what was read.
+        array: ``[N]`` or ``[N, D]`` numbers or bools.
+        key: its name, for the message.
+        source: the file's name, for the message.
+        ndim: 1 or 2.
+        rows: N, if it is known already from ``observations``.
+
+    Returns:
+        The array, contiguous, as bool where it was bool and else as float32.
+
+    Raises:
+        ValueError: names the file, the key and, for a value that is not finite, the row.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{source}: {key!r} holds {array.dtype}; real numbers or bools are needed.")
+    if array.ndim and not len(array):
+        raise ValueError(f"{source}: {key!r} has no rows, so there are no episodes. Give at least one row.")
+    if array.ndim != ndim or 0 in array.shape:
+        shape = ("[N]", "[N, D] with D >= 1")[ndim - 1]
+        raise ValueError(f"{source}: {key!r} has shape {array.shape}; {ndim} dimensions are needed, {shape}.")
+    if rows is not None and len(array) != rows:
+        raise ValueError(f"{source}: {key!r} has {len(array)} rows, 'observations' has {rows}; they must agree.")
+    if array.dtype == bool:
+        return np.ascontiguousarray(array)
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array, np.float32)
+    bad = ~np.isfinite(array)
+    if bad.any():
+        row = int(np.argwhere(bad)[0][0])
+        raise ValueError(
+            f"{source}: {key!r} holds NaN or infinity (or a number too large for float32), first in row {row}. "
+            "Remove or repair that row."
+        )
+    return array
+
+
+def check_dataset(dataset: Dataset, source: str) -> Dataset:
+    """Checks shapes and finiteness; the last row always ends an episode.
+
+    Args:
+        dataset: what was read, or is to be written.
         source: the file's name, for the message.
 
     Returns:
@@ -47,28 +87,19 @@ def check_dataset(dataset: Dataset, source: str) -> Dataset:
     Raises:
         ValueError: names the key and the row at fault.
     """
-    rows = len(dataset.states)
-    if rows == 0 or not len(dataset.ends):
-        raise ValueError(f"{source}: 'observations' has no rows, so there are no episodes. Give at least one episode.")
-    for key, array, ndim in (("observations", dataset.states, 2), ("actions", dataset.actions, 2), ("ends", dataset.ends, 1)):
-        if array.ndim != ndim:
-            raise ValueError(f"{source}: {key!r} has shape {array.shape}; {ndim} dimensions are needed.")
-        if len(array) != rows:
-            raise ValueError(f"{source}: {key!r} has {len(array)} rows, 'observations' has {rows}; they must agree.")
-        if array.dtype != bool:
-            bad = ~np.isfinite(array)
-            if bad.any():
-                row = int(np.argwhere(bad)[0][0])
-                raise ValueError(f"{source}: {key!r} holds NaN or infinity, first in row {row}. Remove or repair that row.")
-    ends = np.array(dataset.ends, bool)
+    states = check_rows(dataset.states, "observations", source, 2)
+    rows = len(states)
+    actions = check_rows(dataset.actions, "actions", source, 2, rows)
+    ends = check_rows(dataset.ends, "ends", source, 1, rows).astype(bool)
     ends[-1] = True
-    return Dataset(
-        np.ascontiguousarray(dataset.states, np.float32), np.ascontiguousarray(dataset.actions, np.float32), ends, dataset.rewards
-    )
+    rewards = None if dataset.rewards is None else check_rows(dataset.rewards, "rewards", source, 1, rows)
+    return Dataset(states, actions, ends, rewards)
 
 
 def concatenate(*datasets: Dataset) -> Dataset:
     """Joins datasets of equal state and action size; rewards are kept where all have them."""
+    if not datasets:
+        raise ValueError("No datasets were given to join; give at least one.")
     sizes = {(d.states.shape[1], d.actions.shape[1]) for d in datasets}
     if len(sizes) > 1:
         raise ValueError(f"The datasets' (state, action) sizes differ: {sorted(sizes)}. Join only data of one system.")
@@ -125,7 +156,8 @@ def window_store(dataset: Dataset, horizon: int) -> WindowStore:
     starts = rows[remaining >= horizon]
     if not len(starts):
         raise ValueError(
-            f"horizon is {horizon} steps, but the longest episode has {int(remaining.max())}; give a horizon of at most that."
+            f"horizon is {horizon} steps, but the longest episode has {int(remaining.max())}; "
+            "give a horizon of at most that."
         )
     return WindowStore(jnp.asarray(dataset.states), jnp.asarray(dataset.actions), jnp.asarray(starts, jnp.int32))
 

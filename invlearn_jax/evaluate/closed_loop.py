@@ -44,7 +44,13 @@ def start_states(env: Maze2d, key: Key, episodes: int, multi_goal: bool) -> tupl
 
 
 def run_mujoco(
-    planner: Planner, params: Params, env: Maze2d, key: Key, starts: np.ndarray, goals: np.ndarray, steps: int | None = None
+    planner: Planner,
+    params: Params,
+    env: Maze2d,
+    key: Key,
+    starts: np.ndarray,
+    goals: np.ndarray,
+    steps: int | None = None,
 ) -> Episodes:
     """Runs all episodes side by side on C MuJoCo; planning is one jitted, vmapped call every ``execute_steps``.
 
@@ -80,7 +86,13 @@ def run_mujoco(
 
 
 def run_mjx(
-    planner: Planner, params: Params, env: Maze2d, key: Key, starts: np.ndarray, goals: np.ndarray, steps: int | None = None
+    planner: Planner,
+    params: Params,
+    env: Maze2d,
+    key: Key,
+    starts: np.ndarray,
+    goals: np.ndarray,
+    steps: int | None = None,
 ) -> Episodes:
     """The same on MJX: all episodes, plans and physics in one jitted program. See ``run_mujoco``."""
     steps = steps or env.episode_length
@@ -88,7 +100,9 @@ def run_mjx(
     episode = _mjx_episode(planner, env, rounds)
     keys = jax.random.split(key, len(starts))
     begin = (jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
-    states, actions, cost, predicted, results = (np.asarray(x) for x in jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(params, keys, *begin))
+    states, actions, cost, predicted, results = (
+        np.asarray(x) for x in jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(params, keys, *begin)
+    )
     states = np.concatenate([np.asarray(starts)[:, None], states], axis=1)[:, : steps + 1]
     return Episodes(np.asarray(goals), states, actions[:, :steps], cost, predicted, results)
 

@@ -10,12 +10,15 @@ from invlearn_jax.models.cost_to_go import CostToGo, PositionGraph
 from invlearn_jax.types import Key
 
 
-def cost_to_go_state(model: CostToGo, optimizer: optax.GradientTransformation, key: Key, graph: PositionGraph) -> TrainState:
+def cost_to_go_state(
+    model: CostToGo, optimizer: optax.GradientTransformation, key: Key, graph: PositionGraph
+) -> TrainState:
     """The state to train from, inputs scaled by the graph's bounding box. The key is consumed."""
     init_key, key = jax.random.split(key)
     low, high = graph.nodes.min(0), graph.nodes.max(0)
     params = model.init(init_key)._replace(
-        centre=jnp.asarray((low + high) / 2, jnp.float32), half=jnp.asarray(np.maximum(high - low, 1e-6) / 2, jnp.float32)
+        centre=jnp.asarray((low + high) / 2, jnp.float32),
+        half=jnp.asarray(np.maximum(high - low, 1e-6) / 2, jnp.float32),
     )
     return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
 
@@ -45,7 +48,9 @@ def cost_to_go_update(
         target = times[pair[:, 0], pair[:, 1]]
 
         def loss_of(net: dict) -> jax.Array:
-            predicted = jax.vmap(model.between, in_axes=(None, 0, 0))(state.params._replace(net=net), ends[:, 0], ends[:, 1])
+            predicted = jax.vmap(model.between, in_axes=(None, 0, 0))(
+                state.params._replace(net=net), ends[:, 0], ends[:, 1]
+            )
             # Errors weigh less where the way is long: what steers is the slope, and near the goal the value itself.
             return (optax.huber_loss(predicted - target, delta=0.05) / (0.3 + target)).mean()
 

@@ -112,7 +112,9 @@ def inverter_update(
 
     def loss_of(net: Params, params: Params, problems: Problem) -> tuple[Array, tuple]:
         logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)
-        scored = jax.vmap(lambda p, a: score(model, objective, model_params, objective_params, p, a))(problems, jnp.tanh(logits))
+        scored = jax.vmap(lambda p, a: score(model, objective, model_params, objective_params, p, a))(
+            problems, jnp.tanh(logits)
+        )
         penalty = (jnp.maximum(jnp.abs(logits) - settings.logit_limit, 0.0) ** 2).mean()
         return scored.cost.mean() + settings.logit_weight * penalty, (scored, penalty)
 
@@ -128,3 +130,25 @@ def inverter_update(
         return following._replace(params=state.params._replace(net=following.params)), metrics
 
     return update
+
+
+def problem_sampler(positions: Array, speed_scale: Array) -> DrawProblem:
+    """Draws problems for training: start and goal among ``positions`` (with a little noise), velocity of random size.
+
+    Args:
+        positions: ``[M, P]`` places the data reached, metres.
+        speed_scale: ``[P]`` the data's standard deviation of velocity, m/s.
+
+    Returns:
+        ``draw(key) -> Problem``; the key is consumed. Speeds are normal with a scale of U(0, 1.5) times the data's, cut at
+        2.1 times it.
+    """
+
+    def draw(key: Key) -> Problem:
+        start_key, goal_key, noise_key, size_key, speed_key = jax.random.split(key, 5)
+        start, goal = (positions[jax.random.randint(k, (), 0, positions.shape[0])] for k in (start_key, goal_key))
+        noise = 0.03 * jax.random.normal(noise_key, (2, *start.shape))
+        speed = 1.5 * jax.random.uniform(size_key) * jax.random.normal(speed_key, start.shape)
+        return Problem(jnp.concatenate([start + noise[0], speed_scale * jnp.clip(speed, -2.1, 2.1)]), goal + noise[1])
+
+    return draw

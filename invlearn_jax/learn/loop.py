@@ -68,7 +68,12 @@ def train(
 
 
 def apply_gradients(
-    state: TrainState, optimizer: optax.GradientTransformation, gradients: Params, params: Params, key: Key, extra: Params
+    state: TrainState,
+    optimizer: optax.GradientTransformation,
+    gradients: Params,
+    params: Params,
+    key: Key,
+    extra: Params,
 ) -> TrainState:
     """One optimiser step."""
     updates, opt_state = optimizer.update(gradients, state.opt_state, params)
@@ -77,5 +82,7 @@ def apply_gradients(
 
 def default_optimizer(learning_rate: float, steps: int, clip: float = 1.0) -> optax.GradientTransformation:
     """Adam with 200 steps of warm-up, cosine decay to 1 % and gradients clipped to a global norm."""
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, min(200, steps // 10), max(steps, 1), 0.01 * learning_rate)
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, learning_rate, min(200, steps // 10), max(steps, 1), 0.01 * learning_rate
+    )
     return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))

@@ -37,7 +37,12 @@ class PositionGraph(NamedTuple):
 
 
 def position_graph(
-    positions: np.ndarray, ends: np.ndarray, max_speed: float, bin_size: float = 0.1, max_steps: int = 4, min_count: int = 3
+    positions: np.ndarray,
+    ends: np.ndarray,
+    max_speed: float,
+    bin_size: float = 0.1,
+    max_steps: int = 4,
+    min_count: int = 3,
 ) -> PositionGraph:
     """Builds the graph of a dataset's positions.
 
@@ -65,7 +70,12 @@ def position_graph(
         a, b = node[:-step][same], node[step:][same]
         links = links + scipy.sparse.csr_matrix((np.ones(len(a)), (a, b)), shape=(size, size))
     links = (links + links.T).tocoo()
-    keep = (links.data >= min_count) & (links.row != links.col) & (count[links.row] >= min_count) & (count[links.col] >= min_count)
+    keep = (
+        (links.data >= min_count)
+        & (links.row != links.col)
+        & (count[links.row] >= min_count)
+        & (count[links.col] >= min_count)
+    )
     row, column = links.row[keep], links.col[keep]
     weight = np.abs(centre[row] - centre[column]).max(1) / max_speed
     graph = scipy.sparse.csr_matrix((weight, (row, column)), shape=(size, size))
@@ -106,10 +116,15 @@ class CostToGo:
         ones = jnp.ones(self.position_size)
         return CostToGoParams(self._net.init(key), 0 * ones, ones)
 
-    def between(self, params: CostToGoParams, position: Float[Array, " P"], goal: Float[Array, " P"]) -> Float[Array, ""]:
+    def between(
+        self, params: CostToGoParams, position: Float[Array, " P"], goal: Float[Array, " P"]
+    ) -> Float[Array, ""]:
         """Seconds between two positions at the speed limit."""
         x = jnp.concatenate([(position - params.centre) / params.half, (goal - params.centre) / params.half])
-        first, second = fourier_features(x[: self.position_size], self._octaves), fourier_features(x[self.position_size :], self._octaves)
+        first, second = (
+            fourier_features(x[: self.position_size], self._octaves),
+            fourier_features(x[self.position_size :], self._octaves),
+        )
         return jax.nn.softplus(self._net.apply(params.net, jnp.concatenate([first, second]))[0])
 
     def __call__(self, params: CostToGoParams, state: Float[Array, " S"], goal: Float[Array, " P"]) -> Float[Array, ""]:

@@ -74,7 +74,9 @@ class SequenceModel:
         ones = jnp.ones(self.state_size)
         return SequenceParams(self._net.init(key), 0 * ones, ones, jnp.ones((self.chunk, self.state_size)))
 
-    def predict(self, params: SequenceParams, state: Float[Array, " S"], actions: Float[Array, "c A"]) -> Float[Array, "c S"]:
+    def predict(
+        self, params: SequenceParams, state: Float[Array, " S"], actions: Float[Array, "c A"]
+    ) -> Float[Array, "c S"]:
         """The next ``chunk`` states."""
         z = (state - params.mean) / params.std
         # Normalised positions reach about +-2; halving keeps the lowest octave's period above the whole range.
@@ -82,7 +84,9 @@ class SequenceModel:
         x = jnp.concatenate([z[self._position :], position, actions.reshape(-1)])
         return state + params.delta * self._net.apply(params.net, x).reshape(self.chunk, self.state_size)
 
-    def unroll(self, params: SequenceParams, state: Float[Array, " S"], actions: Float[Array, "T A"]) -> Float[Array, "T1 S"]:
+    def unroll(
+        self, params: SequenceParams, state: Float[Array, " S"], actions: Float[Array, "T A"]
+    ) -> Float[Array, "T1 S"]:
         """The states ``[T+1, S]`` under ``actions [T, A]``.
 
         Raises:
@@ -90,7 +94,9 @@ class SequenceModel:
         """
         horizon = actions.shape[0]
         if horizon % self.chunk:
-            raise ValueError(f"The horizon is {horizon} steps; this model predicts in chunks of {self.chunk}, give a multiple.")
+            raise ValueError(
+                f"The horizon is {horizon} steps; this model predicts in chunks of {self.chunk}, give a multiple."
+            )
 
         def step(state: Array, chunk: Array) -> tuple[Array, Array]:
             states = self.predict(params, state, chunk)

@@ -50,10 +50,12 @@ def mlp(in_size: int, hidden: Sequence[int], out_size: int, final_scale: float =
         The network.
     """
     module = _Mlp(tuple(hidden), out_size, final_scale, skip)
-    return Network(lambda key: module.init(key, jnp.zeros((in_size,)))["params"], lambda p, x: module.apply({"params": p}, x))
+    return Network(
+        lambda key: module.init(key, jnp.zeros((in_size,)))["params"], lambda p, x: module.apply({"params": p}, x)
+    )
 
 
-def fourier_features(x: Float[Array, "*b D"], octaves: int) -> Float[Array, "*b D+2*D*octaves"]:
+def fourier_features(x: Float[Array, "*b D"], octaves: int) -> Float[Array, "*b D+2*D*{octaves}"]:
     """``x`` with ``sin, cos(pi 2^j x)`` for ``j = 0 .. octaves-1``: lets an MLP draw edges (arXiv 2006.10739).
 
     Args:

@@ -1,6 +1,6 @@
 """The Inverter: state and goal in, the whole action sequence out, in one forward pass.
 
-    a[0:T] = limit * tanh(net([features(x), v, features(g)]))
+a[0:T] = limit * tanh(net([features(x), v, features(g)]))
 """
 
 from collections.abc import Sequence

@@ -44,7 +44,7 @@ class InversePlanner:
             execute_steps: how many of the T steps to execute before the next plan; by default half.
 
         Raises:
-            ValueError: for a negative K, K without a refiner, or fewer than one candidate.
+            ValueError: for a negative K, K without a refiner, fewer than one candidate, or steps to execute beyond 1 .. T.
         """
         if refine_steps < 0:
             raise ValueError(f"refine_steps is {refine_steps}; give 0 (no refinement) or more.")
@@ -52,6 +52,8 @@ class InversePlanner:
             raise ValueError(f"refine_steps is {refine_steps}, but no refiner was given. Give one, or refine_steps=0.")
         if candidates < 1:
             raise ValueError(f"candidates is {candidates}; give at least 1.")
+        if execute_steps is not None and not 1 <= execute_steps <= inverter.horizon:
+            raise ValueError(f"execute_steps is {execute_steps}; allowed are 1 to the horizon, {inverter.horizon}.")
         self.inverter, self.model, self.objective = inverter, model, objective
         self.refiner, self.refine_steps, self.candidates = refiner, refine_steps, candidates
         self.horizon = inverter.horizon
@@ -88,7 +90,9 @@ class InversePlanner:
             actions, cost, proposal_cost, trace = proposals[0], scored.cost, scored.cost, jnp.zeros((0,))
             finite = given & jnp.isfinite(actions).all()
         else:
-            refined = refine(self.refiner, refine_key, lambda a: self.score(params, safe, a).cost, proposals, self.refine_steps)
+            refined = refine(
+                self.refiner, refine_key, lambda a: self.score(params, safe, a).cost, proposals, self.refine_steps
+            )
             actions, cost, proposal_cost, trace = refined
             scored = self.score(params, safe, actions)
             finite = given & jnp.isfinite(cost) & jnp.isfinite(actions).all()

@@ -20,12 +20,12 @@ class Refiner(NamedTuple):
     """A refinement method.
 
     Attributes:
-        init: ``(candidates [K, T, A], costs [K]) -> state``.
+        init: ``(cost_fn, candidates [K, T, A]) -> (state, costs [K])``.
         update: ``(key, cost_fn, state) -> (state, candidates [M, T, A], costs [M])``: one step, with every sequence whose
             cost it came to know. The key is consumed.
     """
 
-    init: Callable[[Array, Array], Any]
+    init: Callable[[CostFn, Array], tuple[Any, Array]]
     update: Callable[[Key, CostFn, Any], tuple[Any, Array, Array]]
 
 
@@ -65,7 +65,10 @@ def refine(refiner: Refiner, key: Key, cost_fn: CostFn, candidates: Float[Array,
         raise ValueError(f"refine steps is {steps}; give 0 (no refinement) or more.")
     if candidates.shape[0] < 1:
         raise ValueError("There are no candidates to refine; give at least 1.")
-    costs = jax.vmap(cost_fn)(candidates)
+    if steps == 0:
+        actions, cost = _best(candidates, jax.vmap(cost_fn)(candidates))
+        return Refined(actions, cost, cost, jnp.zeros((0,)))
+    state, costs = refiner.init(cost_fn, candidates)
     first = _best(candidates, costs)
 
     def step(carry: tuple, key: Key) -> tuple[tuple, Array]:
@@ -76,10 +79,7 @@ def refine(refiner: Refiner, key: Key, cost_fn: CostFn, candidates: Float[Array,
         actions, cost = jnp.where(better, new_actions, actions), jnp.where(better, new_cost, cost)
         return (state, actions, cost), cost
 
-    carry = (refiner.init(candidates, costs), *first)
-    if steps == 0:
-        return Refined(*first, first[1], jnp.zeros((0,)))
-    (_, actions, cost), trace = jax.lax.scan(step, carry, jax.random.split(key, steps))
+    (_, actions, cost), trace = jax.lax.scan(step, (state, *first), jax.random.split(key, steps))
     return Refined(actions, cost, first[1], trace)
 
 

@@ -12,8 +12,7 @@ from invlearn_jax.types import Key
 def gradient(optimizer: optax.GradientTransformation, limit: float = 1.0) -> Refiner:
     """Projected descent on each candidate: ``a <- clip(a + update(grad J(a)), -limit, limit)``.
 
-    Every step costs one gradient, which also gives the cost of the next sequence to be judged: the step evaluates where the
-    last one led.
+    K steps cost K + 1 gradients, each of which also gives the cost of its sequence.
 
     Args:
         optimizer: e.g. ``optax.adam(0.05)``.
@@ -23,16 +22,20 @@ def gradient(optimizer: optax.GradientTransformation, limit: float = 1.0) -> Ref
         The refiner.
     """
 
-    def init(candidates: Array, costs: Array) -> tuple:
-        return candidates, jax.vmap(optimizer.init)(candidates)
+    def evaluate(cost_fn: CostFn, candidates: Array) -> tuple[Array, Array]:
+        costs, slope = jax.vmap(jax.value_and_grad(cost_fn))(candidates)
+        # A candidate whose gradient is not finite stays where it is.
+        return costs, jnp.where(jnp.isfinite(slope), slope, 0.0)
+
+    def init(cost_fn: CostFn, candidates: Array) -> tuple:
+        costs, slope = evaluate(cost_fn, candidates)
+        return (candidates, slope, jax.vmap(optimizer.init)(candidates)), costs
 
     def update(key: Key, cost_fn: CostFn, state: tuple) -> tuple:
-        candidates, opt_state = state
-        slope = jax.vmap(jax.grad(cost_fn))(candidates)
-        # A candidate whose gradient is not finite stays where it is.
-        slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
+        candidates, slope, opt_state = state
         change, opt_state = jax.vmap(optimizer.update)(slope, opt_state, candidates)
         moved = optax.projections.projection_box(candidates + change, -limit, limit)
-        return (moved, opt_state), moved, jax.vmap(cost_fn)(moved)
+        costs, slope = evaluate(cost_fn, moved)
+        return (moved, slope, opt_state), moved, costs
 
     return Refiner(init, update)

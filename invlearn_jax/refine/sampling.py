@@ -25,9 +25,10 @@ def _sampler(num: int, sigma: float, knots: int, limit: float, move: Callable, a
     if num < 1:
         raise ValueError(f"A sampling refiner was given {num} samples; give at least 1.")
 
-    def init(candidates: Array, costs: Array) -> tuple:
+    def init(cost_fn: CostFn, candidates: Array) -> tuple:
+        costs = jax.vmap(cost_fn)(candidates)
         mean = candidates[jnp.argmin(jnp.where(jnp.isnan(costs), jnp.inf, costs))]
-        return mean, jnp.full_like(mean, sigma)
+        return (mean, jnp.full_like(mean, sigma)), costs
 
     def update(key: Key, cost_fn: CostFn, state: tuple) -> tuple:
         mean, deviation = state

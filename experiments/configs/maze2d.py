@@ -1,0 +1,105 @@
+"""maze2d: from data to a planner. One mutable dataclass; every field can be set by ``--config.part.field=value``."""
+
+import dataclasses
+
+from invlearn_jax.planners.maze import MazePlannerConfig
+
+
+@dataclasses.dataclass
+class DataConfig:
+    """What to learn from.
+
+    Attributes:
+        path: files of your own (D4RL HDF5, OGBench npz or a Minari folder), comma-separated; empty makes D4RL's data anew.
+        rows: rows of controller data to make.
+        noise: standard deviation of the controller's action noise.
+        random_rows: rows of broad random data to add; 0 learns from the D4RL-style data alone.
+        held_out: share of rows held out for the model's error.
+    """
+
+    path: str = ""
+    rows: int = 1_000_000
+    noise: float = 0.5
+    random_rows: int = 800_000
+    held_out: float = 0.02
+
+
+@dataclasses.dataclass
+class ModelConfig:
+    """Training of the forward model: updates, windows per update, steps per window, and the random data's share."""
+
+    steps: int = 4000
+    batch: int = 256
+    horizon: int = 16
+    learning_rate: float = 2e-3
+    random_share: float = 0.75
+
+
+@dataclasses.dataclass
+class CostToGoConfig:
+    """The data's graph (bin size in metres, least count of a bin or link) and its distillation."""
+
+    bin_size: float = 0.1
+    min_count: int = 3
+    steps: int = 3000
+    batch: int = 2048
+    learning_rate: float = 3e-3
+
+
+@dataclasses.dataclass
+class InverterConfig:
+    """Training of the Inverter on imagined starts; see ``learn.inverter.InverterTraining``."""
+
+    steps: int = 6000
+    batch: int = 192
+    learning_rate: float = 1e-3
+    advance: tuple[int, ...] = (4, 8, 16)
+    reset_share: float = 0.15
+    goal_share: float = 0.12
+    state_noise: float = 0.01
+    logit_limit: float = 3.0
+    logit_weight: float = 1e-3
+
+
+@dataclasses.dataclass
+class EvaluationConfig:
+    """Closed-loop evaluation at the end of a run: episodes per setting, seed, and the refined setting's K."""
+
+    episodes: int = 100
+    seed: int = 10_000
+    refine_steps: int = 10
+
+
+@dataclasses.dataclass
+class Config:
+    """The experiment."""
+
+    planner: MazePlannerConfig = dataclasses.field(default_factory=MazePlannerConfig)
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
+    cost_to_go: CostToGoConfig = dataclasses.field(default_factory=CostToGoConfig)
+    inverter: InverterConfig = dataclasses.field(default_factory=InverterConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
+    block: int = 250
+    checkpoint_every: int = 1000
+
+
+def umaze() -> Config:
+    """maze2d-umaze-v1, about five minutes on two cores."""
+    return Config()
+
+
+def medium() -> Config:
+    """maze2d-medium-v1."""
+    config = Config()
+    config.planner.env, config.data.rows = "maze2d-medium-v1", 2_000_000
+    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 5000, 4000, 10_000
+    return config
+
+
+def large() -> Config:
+    """maze2d-large-v1, under half an hour on two cores."""
+    config = Config()
+    config.planner.env, config.data.rows = "maze2d-large-v1", 4_000_000
+    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 6000, 6000, 14_000
+    return config

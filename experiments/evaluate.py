@@ -1,0 +1,53 @@
+"""Evaluates a planner.
+
+python -m experiments.evaluate --planner=maze2d-large-v1 --episodes=500 --seed=1 --output=result.json
+"""
+
+import sys
+
+from absl import app, flags
+
+from experiments.flag_config import quiet
+from experiments.pipelines.evaluation import BACKENDS, evaluate_planner, summary
+from invlearn_jax.envs import registry
+from invlearn_jax.io.compile_cache import use_compile_cache
+from invlearn_jax.files import write_json
+from invlearn_jax.io.planners import load_config, load_planner, planner_names
+from invlearn_jax.planners.maze import REFINERS
+
+_PLANNER = flags.DEFINE_string(
+    "planner", None, f"A shipped name ({', '.join(planner_names())}) or a folder.", required=True
+)
+_ENV = flags.DEFINE_string("env", None, "The environment; by default the one the planner is for.")
+_EPISODES = flags.DEFINE_integer("episodes", 100, "How many episodes.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of starts, goals and planning.", lower_bound=0)
+_BACKEND = flags.DEFINE_enum("backend", "mujoco", sorted(BACKENDS), "Which engine steps the physics.")
+_REFINE = flags.DEFINE_integer("refine_steps", 0, "K; 0 is one forward pass.")
+_REFINER = flags.DEFINE_enum("refiner", "adam", REFINERS, "How to refine.")
+_CANDIDATES = flags.DEFINE_integer("candidates", 1, "Proposals per plan.")
+_EXECUTE = flags.DEFINE_integer("execute_steps", None, "Steps between plans; the planner's own by default.")
+_MULTI = flags.DEFINE_bool("multi_goal", False, "A random goal in every episode.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.")
+
+
+def main(argv: list[str]) -> None:
+    """Evaluates the planner of the flags."""
+    if argv[1:]:
+        sys.exit(f"error: unknown argument {argv[1]!r}; see --help.")
+    quiet()
+    use_compile_cache()
+    try:
+        env = _ENV.value or load_config(_PLANNER.value)[0].env
+        registry.spec(env)
+        planner, params = load_planner(_PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value)
+        record, _ = evaluate_planner(planner, params, env, _EPISODES.value, _SEED.value, _BACKEND.value, _MULTI.value)
+        record |= {"planner": _PLANNER.value, "refiner": _REFINER.value}
+        if _OUTPUT.value:
+            write_json(_OUTPUT.value, record)
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(summary(record))
+
+
+if __name__ == "__main__":
+    app.run(main)

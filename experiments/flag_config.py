@@ -1,0 +1,58 @@
+"""Command-line flags for an experiment's configuration, with errors that name the field."""
+
+import dataclasses
+import difflib
+from typing import Any
+
+from absl import flags, logging
+from ml_collections import config_flags
+
+
+def option(argv: list[str], name: str) -> str | None:
+    """The value of ``--name=value`` or ``--name value`` in the arguments, before flags are parsed."""
+    for index, argument in enumerate(argv):
+        if argument in (f"--{name}", f"-{name}"):
+            return argv[index + 1] if index + 1 < len(argv) else None
+        if argument.startswith((f"--{name}=", f"-{name}=")):
+            return argument.split("=", 1)[1]
+    return None
+
+
+def define_config(config: Any, argv: list[str]) -> flags.FlagHolder:
+    """Defines ``--config.part.field=value`` for a dataclass.
+
+    Args:
+        config: a mutable dataclass with defaults.
+        argv: the command line, whose ``--config.*`` names are checked first.
+
+    Returns:
+        The flag's holder; ``.value`` is the configuration with overrides.
+
+    Raises:
+        ValueError: for an unknown field; the nearest known ones are listed.
+    """
+    known = field_names(config)
+    for argument in argv:
+        if argument.startswith(("--config.", "-config.")):
+            field = argument.split("=", 1)[0].split("config.", 1)[1]
+            if field not in known:
+                near = difflib.get_close_matches(field, known, n=3, cutoff=0.3) or known
+                raise ValueError(f"Unknown config field {field!r}. Nearest known: {', '.join(near)}.")
+    return config_flags.DEFINE_config_dataclass("config", config, "The experiment's configuration.")
+
+
+def field_names(config: Any, prefix: str = "") -> list[str]:
+    """The dotted names of a dataclass's leaf fields."""
+    names = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            names += field_names(value, f"{prefix}{field.name}.")
+        else:
+            names.append(prefix + field.name)
+    return names
+
+
+def quiet() -> None:
+    """Keeps the libraries' own progress notes out of the program's output; warnings stay."""
+    logging.set_verbosity(logging.WARNING)

@@ -1,0 +1,112 @@
+"""Closed-loop evaluation of a planner under D4RL's protocol, as one record."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invlearn_jax.envs import registry
+from invlearn_jax.evaluate import (
+    bound_return,
+    controller_returns,
+    jerk,
+    mean_ci,
+    normalized_score,
+    returns_of,
+    steps_to_goal,
+    success,
+    time_bound,
+    wilson,
+)
+from invlearn_jax.evaluate.closed_loop import Episodes, run_mjx, run_mujoco, start_states
+from invlearn_jax.evaluate.latency import measure
+from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.names import unknown_name
+from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.types import Problem, Result
+
+BACKENDS = {"mujoco": run_mujoco, "mjx": run_mjx}
+
+
+def evaluate_planner(
+    planner: InversePlanner,
+    params: PlannerParams,
+    env_name: str,
+    episodes: int,
+    seed: int,
+    backend: str = "mujoco",
+    multi_goal: bool = False,
+) -> tuple[dict, Episodes]:
+    """Runs the episodes and sums them up.
+
+    Args:
+        planner: what plans; its ``execute_steps`` of each plan are executed.
+        params: its parameters.
+        env_name: a registered maze2d environment.
+        episodes: N.
+        seed: of starts, goals and planning.
+        backend: ``mujoco`` (D4RL's engine, float64) or ``mjx``.
+        multi_goal: a random goal per episode instead of the maze's own.
+
+    Returns:
+        The record, fit for JSON, and the episodes.
+
+    Raises:
+        ValueError: for an unknown environment or backend, or fewer than 2 episodes.
+    """
+    if backend not in BACKENDS:
+        raise unknown_name("backend", backend, BACKENDS)
+    if episodes < 2:
+        raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
+    env = registry.make(env_name)
+    start_key, run_key, controller_key = jax.random.split(jax.random.key(seed), 3)
+    starts, goals = start_states(env, start_key, episodes, multi_goal)
+    rows = BACKENDS[backend](planner, params, env, run_key, starts, goals)
+    length, spec = env.episode_length, env.spec
+    returns = returns_of(spec, rows.states, goals)
+    reached = success(rows.states, goals)
+    bounds = bound_return(time_bound(spec.layout, starts, goals), length)
+    controller = controller_returns(env, starts, goals, controller_key)
+    steps = steps_to_goal(rows.states, goals)
+    score, bound_score = mean_ci(normalized_score(spec, returns)), mean_ci(normalized_score(spec, bounds))
+    problem = Problem(jnp.asarray(starts[0], jnp.float32), jnp.asarray(goals[0], jnp.float32))
+    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, run_key, problem)
+    rate = wilson(int(reached.sum()), episodes)
+    return {
+        "env": env_name,
+        "backend": backend,
+        "episodes": episodes,
+        "seed": seed,
+        "multi_goal": multi_goal,
+        "horizon": planner.horizon,
+        "execute_steps": planner.execute_steps,
+        "refine_steps": planner.refine_steps,
+        "candidates": planner.candidates,
+        "score_mean": score.mean,
+        "score_sem": score.sem,
+        "score_ci95": [score.low, score.high],
+        "success_rate": rate.mean,
+        "success_ci95": [rate.low, rate.high],
+        "return_mean": float(returns.mean()),
+        "bound_score": bound_score.mean,
+        "ratio_to_bound": float(returns.sum() / bounds.sum()),
+        "score_ratio_to_bound": score.mean / bound_score.mean,
+        "controller_score": float(normalized_score(spec, controller).mean()),
+        "ratio_to_controller": float(returns.sum() / controller.sum()),
+        "steps_to_goal_mean": float(np.nanmean(steps)) if reached.any() else None,
+        "action_jerk": float(jerk(rows.actions, env.dt).mean()),
+        "results": {result.name.lower(): int((rows.results == result).sum()) for result in Result},
+        "plan_ms_p50": latency.p50,
+        "plan_ms_p95": latency.p95,
+        "plan_ms_p99": latency.p99,
+        **manifest(seed),
+    }, rows
+
+
+def summary(record: dict) -> str:
+    """One line of an evaluation."""
+    task = "random goals" if record["multi_goal"] else "the maze's goal"
+    return (
+        f"{record['env']} K={record['refine_steps']} {task}: score {record['score_mean']:.1f} +- {record['score_sem']:.1f} "
+        f"(bound {record['bound_score']:.1f}), success {100 * record['success_rate']:.1f} %, "
+        f"plan {record['plan_ms_p50']:.2f} ms"
+    )

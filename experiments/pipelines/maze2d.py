@@ -1,0 +1,184 @@
+"""maze2d from data to planner: data, forward model, cost-to-go, Inverter, each stage resumable."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.configs.maze2d import Config
+from experiments.pipelines.stages import run_stage
+from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, split, window_store, write_ogbench
+from invlearn_jax.data.maze2d_generator import controller_data, random_data
+from invlearn_jax.envs import registry
+from invlearn_jax.files import write_json
+from invlearn_jax.io.planners import save_planner
+from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
+from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update, prediction_errors
+from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update, problem_sampler
+from invlearn_jax.learn.loop import default_optimizer
+from invlearn_jax.models.cost_to_go import CostToGoParams, PositionGraph, position_graph
+from invlearn_jax.models.sequence import SequenceParams
+from invlearn_jax.planners.maze import (
+    MazeObjective,
+    MazePlannerConfig,
+    POSITION_SIZE,
+    build_cost_to_go,
+    build_inverter,
+    build_model,
+)
+from invlearn_jax.planners.planner import PlannerParams
+
+_MAX_SPEED = 5.0  # m/s, each axis
+
+
+class Data(NamedTuple):
+    """The offline data of a run: the goal-directed part, and the broad part where there is one."""
+
+    main: Dataset
+    broad: Dataset | None
+
+    def joined(self) -> Dataset:
+        """All rows."""
+        return self.main if self.broad is None else concatenate(self.main, self.broad)
+
+
+def load_data(config: Config, run: RunFolder, seed: int) -> Data:
+    """Reads the user's files, or makes D4RL's data (kept in the run's folder), and the broad data if asked for."""
+    paths = [path for path in config.data.path.split(",") if path]
+    if paths:
+        main = concatenate(*(read(path) for path in paths))
+    else:
+        main = _cached(run, "d4rl", functools.partial(_controller, config, seed))
+    broad = _cached(run, "random", functools.partial(_random, config, seed)) if config.data.random_rows else None
+    return Data(main, broad)
+
+
+def _cached(run: RunFolder, name: str, make: object) -> Dataset:
+    path = run.path / "data" / f"{name}.npz"
+    if not path.exists():
+        write_ogbench(path, make())
+    return read(path)
+
+
+def _controller(config: Config, seed: int) -> Dataset:
+    env = registry.make(config.planner.env)
+    rows = controller_data(env, jax.random.fold_in(jax.random.key(seed), 1), config.data.rows, config.data.noise)
+    # The true state: D4RL's observation repeats once after every new goal.
+    states = np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], axis=1)
+    return Dataset(states, rows["actions"], rows["timeouts"])
+
+
+def _random(config: Config, seed: int) -> Dataset:
+    env = registry.make(config.planner.env)
+    rows = random_data(env, jax.random.fold_in(jax.random.key(seed), 2), config.data.random_rows)
+    return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
+
+
+def train_model(config: Config, run: RunFolder, data: Data, key: jax.Array) -> SequenceParams:
+    """Trains the forward model and writes its held-out errors to ``model.json``."""
+    settings, model = config.model, build_model(config.planner)
+    main, main_held = split(data.main, config.data.held_out)
+    sources, held, train_rows = [Source(window_store(main, settings.horizon), 1.0)], {"d4rl": main_held}, main
+    if data.broad is not None:
+        broad, held["random"] = split(data.broad, config.data.held_out)
+        sources = [
+            Source(sources[0].store, 1.0 - settings.random_share),
+            Source(window_store(broad, settings.horizon), settings.random_share),
+        ]
+        train_rows = concatenate(main, broad)
+    optimizer = default_optimizer(settings.learning_rate, settings.steps)
+    state = forward_model_state(model, optimizer, key, train_rows, fit_normalizer(train_rows))
+    update = forward_model_update(model, optimizer, sources, settings.batch, settings.horizon)
+    state = run_stage(
+        run, "model", update, state, settings.steps, config.block, config.checkpoint_every, headline="model_loss"
+    )
+    horizon = config.planner.horizon
+    errors = {name: prediction_errors(model, state.params, rows, horizon, POSITION_SIZE) for name, rows in held.items()}
+    write_json(run.path / "model.json", errors)
+    return state.params
+
+
+def train_cost_to_go(
+    config: Config, run: RunFolder, data: Data, key: jax.Array
+) -> tuple[CostToGoParams, PositionGraph]:
+    """Builds the data's graph and distils it."""
+    settings, model, rows = config.cost_to_go, build_cost_to_go(config.planner), data.joined()
+    graph = position_graph(
+        rows.states[:, :POSITION_SIZE], rows.ends, _MAX_SPEED, settings.bin_size, min_count=settings.min_count
+    )
+    optimizer = default_optimizer(settings.learning_rate, settings.steps)
+    state = cost_to_go_state(model, optimizer, key, graph)
+    update = cost_to_go_update(model, optimizer, graph, settings.batch, jitter=0.3 * settings.bin_size)
+    state = run_stage(
+        run,
+        "cost_to_go",
+        update,
+        state,
+        settings.steps,
+        config.block,
+        config.checkpoint_every,
+        headline="cost_to_go_loss",
+    )
+    return state.params, graph
+
+
+def train_inverter(
+    config: Config,
+    run: RunFolder,
+    model_params: SequenceParams,
+    cost_params: CostToGoParams,
+    graph: PositionGraph,
+    key: jax.Array,
+) -> PlannerParams:
+    """Trains the Inverter through the frozen model; starts and goals are the graph's nodes, evenly spread over the data."""
+    settings, planner = config.inverter, config.planner
+    inverter, init_key, train_key = build_inverter(planner), *jax.random.split(key)
+    state_scale = model_params.std
+    params = inverter.init(init_key)._replace(
+        centre=cost_params.centre, half=cost_params.half, scale=state_scale[POSITION_SIZE:]
+    )
+    draw = problem_sampler(jnp.asarray(graph.nodes), state_scale[POSITION_SIZE:])
+    training = InverterTraining(
+        settings.batch,
+        settings.advance,
+        settings.reset_share,
+        settings.goal_share,
+        settings.state_noise,
+        settings.logit_limit,
+        settings.logit_weight,
+    )
+    optimizer = default_optimizer(settings.learning_rate, settings.steps)
+    update = inverter_update(
+        inverter,
+        build_model(planner),
+        MazeObjective(planner),
+        model_params,
+        cost_params,
+        optimizer,
+        draw,
+        training,
+        state_scale,
+    )
+    state = inverter_state(optimizer, params, train_key, draw, settings.batch)
+    state = run_stage(
+        run, "inverter", update, state, settings.steps, config.block, config.checkpoint_every, headline="cost"
+    )
+    return PlannerParams(state.params, model_params, cost_params)
+
+
+def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[MazePlannerConfig, PlannerParams]:
+    """The whole training; a run that was killed goes on where its last checkpoint left it.
+
+    Returns:
+        What was built and its parameters, also saved under ``planner/``.
+    """
+    model_key, cost_key, inverter_key = jax.random.split(jax.random.key(seed), 3)
+    data = load_data(config, run, seed)
+    model_params = train_model(config, run, data, model_key)
+    cost_params, graph = train_cost_to_go(config, run, data, cost_key)
+    params = train_inverter(config, run, model_params, cost_params, graph, inverter_key)
+    save_planner(run.path / "planner", config.planner, params)
+    return config.planner, params

@@ -1,0 +1,69 @@
+"""One stage of training: continues from its last checkpoint, logs, shows progress, saves."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+from invlearn_jax.io.checkpoint import Checkpoints
+from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.learn.loop import TrainState, Update, train
+
+
+def run_stage(
+    run: RunFolder,
+    stage: str,
+    update: Update,
+    state: TrainState,
+    steps: int,
+    block: int,
+    checkpoint_every: int,
+    headline: str,
+) -> TrainState:
+    """Trains to ``steps`` updates, from the stage's last checkpoint where there is one.
+
+    Args:
+        run: the run's folder.
+        stage: its name, also of the checkpoint folder.
+        update: one update.
+        state: a fresh state.
+        steps: updates in all.
+        block: updates per compiled call and per row of the log.
+        checkpoint_every: updates between checkpoints; a multiple of the block.
+        headline: the metric to show.
+
+    Returns:
+        The final state.
+    """
+    checkpoints = Checkpoints(run.path / "checkpoints" / stage)
+    if checkpoints.latest() is not None:
+        state = checkpoints.restore(state)
+    begin = int(state.step)
+    run.keep_metrics(stage, begin)
+    run.status(stage, begin, steps)
+    # A terminal gets a bar with rate and ETA; a log file gets one line every half minute.
+    bar = tqdm(total=steps, initial=begin, desc=stage, unit="update", disable=not sys.stderr.isatty())
+    clock = {"start": time.monotonic(), "line": time.monotonic()}
+
+    def on_block(state: TrainState, metrics: dict[str, float]) -> None:
+        step = int(state.step)
+        run.log(stage, step, metrics)
+        if step % checkpoint_every == 0 or step == steps:
+            checkpoints.save(step, state)
+        run.status(stage, step, steps)
+        bar.update(step - bar.n)
+        bar.set_postfix({headline: f"{metrics[headline]:.4g}"})
+        now = time.monotonic()
+        if bar.disable and (now - clock["line"] > 30 or step == steps):
+            clock["line"] = now
+            rate = (step - begin) / (now - clock["start"])
+            left = (steps - step) / rate
+            print(
+                f"{stage}: {step}/{steps} updates, {rate:.1f}/s, {left:.0f} s left, {headline} {metrics[headline]:.4g}",
+                flush=True,
+            )
+
+    state = train(update, state, steps, block, on_block)
+    bar.close()
+    checkpoints.close()
+    return state

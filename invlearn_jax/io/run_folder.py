@@ -1,0 +1,166 @@
+"""A run's folder: ``config.json, manifest.json, metrics.csv, eval.json, checkpoints/, figures/, status.json``."""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from invlearn_jax.files import write_json, write_text
+
+_PACKAGES = (
+    "invlearn_jax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "mujoco",
+    "mujoco-mjx",
+    "numpy",
+    "scipy",
+)
+_COLUMNS = ("stage", "step", "name", "value")
+
+
+def git_revision() -> str:
+    """The revision of the library's checkout, with ``+changes`` where it has uncommitted ones; empty outside git."""
+    folder = Path(__file__).parent
+    try:
+        show = subprocess.run(["git", "rev-parse", "HEAD"], cwd=folder, capture_output=True, text=True, check=True)
+        status = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return show.stdout.strip() + ("+changes" if status.stdout.strip() else "")
+
+
+def device_name() -> str:
+    """The device in words, e.g. ``cpu (2 cores, Intel Xeon)``."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return f"cpu ({os.cpu_count()} cores, {model})"
+
+
+def manifest(seed: int | None) -> dict[str, Any]:
+    """What a result needs to be made again: revision, versions, device, seed, command."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    program = f"python -m {module.name}" if module else f"python {Path(sys.argv[0]).name}"
+    return {
+        "command": " ".join([program, *sys.argv[1:]]),
+        "git_revision": git_revision(),
+        "versions": versions,
+        "device": device_name(),
+        "seed": seed,
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+class RunFolder:
+    """Writes a run's files. All but ``metrics.csv`` are written whole; the CSV grows by whole rows."""
+
+    def __init__(self, path: str | os.PathLike):
+        """Makes the folder.
+
+        Raises:
+            OSError: if it cannot be made.
+        """
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"Could not make the run's folder {path} ({error}). Give a --workdir you may write to."
+            ) from error
+
+    def begin(self, config: Any, seed: int) -> None:
+        """Writes the configuration and the manifest, or checks them against those of the run to be continued.
+
+        Raises:
+            ValueError: if the folder holds a run of another configuration or seed.
+        """
+        wanted = json.loads(json.dumps({"config": dataclasses.asdict(config), "seed": seed}))
+        file = self.path / "config.json"
+        if file.exists():
+            have = json.loads(file.read_text())
+            if have != wanted:
+                differing = ", ".join(_differences(have, wanted))
+                raise ValueError(
+                    f"{self.path} holds a run with other settings ({differing}). Give another --workdir, or the same settings."
+                )
+            return
+        write_json(file, wanted)
+        write_json(self.path / "manifest.json", manifest(seed))
+
+    def keep_metrics(self, stage: str, until: int) -> None:
+        """Drops the rows of a stage past step ``until``, which a resumed run will write again."""
+        rows = [row for row in self.metrics() if row["stage"] != stage or int(row["step"]) <= until]
+        self._write(rows)
+
+    def metrics(self) -> list[dict[str, str]]:
+        """The rows of ``metrics.csv``; a row cut short by a kill is left out."""
+        file = self.path / "metrics.csv"
+        if not file.exists():
+            return []
+        with file.open(newline="") as handle:
+            return [row for row in csv.DictReader(handle) if None not in row.values() and None not in row]
+
+    def log(self, stage: str, step: int, values: dict[str, float]) -> None:
+        """Appends the metrics of one block."""
+        file = self.path / "metrics.csv"
+        if not file.exists():
+            self._write([])
+        with file.open("a", newline="") as handle:
+            csv.writer(handle).writerows([stage, step, name, repr(float(value))] for name, value in values.items())
+
+    def status(self, stage: str, step: int, steps: int, state: str = "running", error: str = "") -> None:
+        """Writes ``status.json``."""
+        write_json(
+            self.path / "status.json",
+            {"stage": stage, "step": step, "steps": steps, "state": state, "error": error, "updated": time.time()},
+        )
+
+    def _write(self, rows: Sequence[dict[str, str]]) -> None:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, _COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.path / "metrics.csv", buffer.getvalue())
+
+
+def _differences(a: Any, b: Any, name: str = "") -> list[str]:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return [
+            d
+            for key in sorted(set(a) | set(b))
+            for d in _differences(a.get(key), b.get(key), f"{name}.{key}".strip("."))
+        ]
+    return [] if a == b else [f"{name} is {a} there, {b} here"]

@@ -1,0 +1,168 @@
+"""The maze planner from a plain description: what training builds, checkpoints restore and ``load_planner`` loads."""
+
+import dataclasses
+from typing import Any
+
+import optax
+
+from invlearn_jax.models.cost_to_go import CostToGo
+from invlearn_jax.models.sequence import SequenceModel
+from invlearn_jax.names import unknown_name
+from invlearn_jax.objectives import WeightedSum, mean_time_to_goal, smoothness, time_outside, time_to_goal, weighted_sum
+from invlearn_jax.planners.mlp_inverter import MlpInverter
+from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.refine import Refiner, cem, gradient, mppi, predictive_sampling
+
+REFINERS = ("adam", "sgd", "predictive_sampling", "mppi", "cem")
+
+
+@dataclasses.dataclass
+class MazePlannerConfig:
+    """The architecture and objective of a maze2d planner: numbers only, so that JSON holds it.
+
+    Attributes:
+        env: the environment it is for.
+        horizon: T, steps of 0.01 s.
+        execute_steps: how many of them to execute before the next plan.
+        inverter_hidden: widths of the Inverter.
+        inverter_octaves: its Fourier features.
+        model_chunk: steps per call of the forward model.
+        model_hidden: widths of the forward model.
+        model_octaves: its Fourier features.
+        cost_to_go_hidden: widths of the cost-to-go.
+        cost_to_go_octaves: its Fourier features.
+        look_ahead: seconds; velocity enters the cost-to-go as position + look_ahead * velocity.
+        final_weight: weight of the time-to-goal of the last state.
+        along_weight: weight of the mean time-to-goal along the sequence.
+        outside_weight: weight of the time spent outside the goal's disc.
+        smooth_weight: weight of the squared change of action.
+        goal_radius: metres; a little inside the 0.5 m that count.
+        goal_width: metres, of the disc's soft edge.
+        refine_rate: learning rate of gradient refinement.
+    """
+
+    env: str = "maze2d-umaze-v1"
+    horizon: int = 32
+    execute_steps: int = 8
+    inverter_hidden: tuple[int, ...] = (256, 256, 256)
+    inverter_octaves: int = 5
+    model_chunk: int = 8
+    model_hidden: tuple[int, ...] = (512, 512)
+    model_octaves: int = 7
+    cost_to_go_hidden: tuple[int, ...] = (256, 256)
+    cost_to_go_octaves: int = 5
+    look_ahead: float = 0.06
+    final_weight: float = 1.0
+    along_weight: float = 0.3
+    outside_weight: float = 1.0
+    smooth_weight: float = 1e-4
+    goal_radius: float = 0.45
+    goal_width: float = 0.05
+    refine_rate: float = 0.1
+
+
+STATE_SIZE, ACTION_SIZE, POSITION_SIZE, DT = 4, 2, 2, 0.01
+
+
+def build_model(config: MazePlannerConfig) -> SequenceModel:
+    """The forward model of a configuration."""
+    return SequenceModel(
+        STATE_SIZE, ACTION_SIZE, DT, config.model_chunk, config.model_hidden, POSITION_SIZE, config.model_octaves
+    )
+
+
+def build_cost_to_go(config: MazePlannerConfig) -> CostToGo:
+    """The cost-to-go of a configuration."""
+    return CostToGo(POSITION_SIZE, config.look_ahead, config.cost_to_go_hidden, config.cost_to_go_octaves)
+
+
+def build_inverter(config: MazePlannerConfig) -> MlpInverter:
+    """The Inverter of a configuration."""
+    return MlpInverter(
+        STATE_SIZE, ACTION_SIZE, config.horizon, POSITION_SIZE, config.inverter_hidden, config.inverter_octaves
+    )
+
+
+class MazeObjective:
+    """Time to the goal and outside its disc, with a little smoothness; terms from ``objectives``."""
+
+    def __init__(self, config: MazePlannerConfig):
+        """Weighs the terms by the configuration."""
+        self._cost_to_go = build_cost_to_go(config)
+        self._terms: WeightedSum = weighted_sum(
+            time_to_goal=(config.final_weight, time_to_goal(self._cost_to_go)),
+            mean_time_to_goal=(config.along_weight, mean_time_to_goal(self._cost_to_go, config.model_chunk)),
+            time_outside=(config.outside_weight, time_outside(config.goal_radius, config.goal_width, DT)),
+            smoothness=(config.smooth_weight, smoothness),
+        )
+        self.init = self._cost_to_go.init
+
+    def __call__(self, *args: Any) -> dict:
+        """The weighted terms; see ``types.Objective``."""
+        return self._terms(*args)
+
+
+def build_refiner(name: str, rate: float, samples: int = 64) -> Refiner:
+    """A refiner by name.
+
+    Args:
+        name: one of ``REFINERS``.
+        rate: learning rate of the gradient methods.
+        samples: per step, of the sampling methods.
+
+    Returns:
+        The refiner.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    makers = {
+        "adam": lambda: gradient(optax.adam(rate)),
+        "sgd": lambda: gradient(optax.sgd(rate)),
+        "predictive_sampling": lambda: predictive_sampling(samples),
+        "mppi": lambda: mppi(samples),
+        "cem": lambda: cem(samples),
+    }
+    if name not in makers:
+        raise unknown_name("refiner", name, makers)
+    return makers[name]()
+
+
+def build_planner(
+    config: MazePlannerConfig,
+    refine_steps: int = 0,
+    candidates: int = 1,
+    refiner: str = "adam",
+    execute_steps: int | None = None,
+) -> InversePlanner:
+    """The planner of a configuration.
+
+    Args:
+        config: architecture and objective.
+        refine_steps: K.
+        candidates: proposals per problem.
+        refiner: one of ``REFINERS``.
+        execute_steps: steps between plans; the configuration's by default.
+
+    Returns:
+        The planner.
+
+    Raises:
+        ValueError: for a bad K, number of candidates, refiner or a horizon that the model's chunk does not divide.
+    """
+    execute_steps = execute_steps or config.execute_steps
+    if config.horizon % config.model_chunk:
+        raise ValueError(
+            f"horizon is {config.horizon}, model_chunk {config.model_chunk}; the chunk must divide the horizon."
+        )
+    if not 1 <= execute_steps <= config.horizon:
+        raise ValueError(f"execute_steps is {execute_steps}; allowed are 1 to the horizon, {config.horizon}.")
+    return InversePlanner(
+        build_inverter(config),
+        build_model(config),
+        MazeObjective(config),
+        build_refiner(refiner, config.refine_rate),
+        refine_steps,
+        candidates,
+        execute_steps,
+    )

@@ -1,0 +1,73 @@
+"""Settings that hold for every test, and the environments that are costly to compile."""
+
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser):
+    parser.addoption("--no-jaxtyping", action="store_true", help="do not check invlearn_jax's shape annotations")
+
+
+def pytest_configure(config):
+    # Random streams, and with them every stored figure, must not depend on JAX's default.
+    jax.config.update("jax_threefry_partitionable", True)
+    # jax_numpy_rank_promotion stays at its default: MJX itself promotes ranks.
+    # MJX takes seconds to compile; a second run finds its programs here.
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache" / "tests"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    # Another process may be writing the entry this one reads; it is then compiled anew.
+    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache")
+    hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
+    hypothesis.settings.load_profile("repeatable")
+    if not config.getoption("--no-jaxtyping"):
+        from jaxtyping import install_import_hook  # noqa: PLC0415
+
+        install_import_hook("invlearn_jax", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def umaze():
+    from invlearn_jax.envs import registry  # noqa: PLC0415
+
+    return registry.make("maze2d-umaze-v1")
+
+
+@pytest.fixture(scope="session")
+def large():
+    from invlearn_jax.envs import registry  # noqa: PLC0415
+
+    return registry.make("maze2d-large-v1")
+
+
+@pytest.fixture(scope="session")
+def umaze_batch(umaze):
+    from helpers import BatchedStep  # noqa: PLC0415
+
+    return BatchedStep(umaze)
+
+
+@pytest.fixture(scope="session")
+def large_batch(large):
+    from helpers import BatchedStep  # noqa: PLC0415
+
+    return BatchedStep(large)
+
+
+@pytest.fixture(scope="session")
+def umaze_step(umaze):
+    """One jitted, unbatched step."""
+    return jax.jit(umaze.step)
+
+
+@pytest.fixture(scope="session")
+def umaze_simulator(umaze):
+    from invlearn_jax.envs.mujoco_backend import MujocoMaze2d  # noqa: PLC0415
+
+    simulator = MujocoMaze2d(umaze.spec, threads=1)
+    yield simulator
+    simulator.close()

@@ -1,0 +1,93 @@
+"""What several test files share: counting compilations, batched physics, a linear world with a known solution."""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invlearn_jax.envs.maze2d import Maze2d
+from invlearn_jax.objectives import effort, reach, weighted_sum
+from invlearn_jax.rollout import unroll_steps
+
+# Raised once for each program that is lowered, whether or not the persistent cache then has it compiled already.
+_LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+
+
+@contextlib.contextmanager
+def count_compilations() -> Iterator[list[float]]:
+    """Gathers one entry for each program that JAX lowers inside the block."""
+    seen: list[float] = []
+
+    def listen(event: str, duration: float, **_: object) -> None:
+        if event == _LOWERING:
+            seen.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield seen
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+class BatchedStep:
+    """One MJX step of any number of balls, in padded batches of one width, so that it compiles once."""
+
+    def __init__(self, env: Maze2d, width: int = 256):
+        """Nothing is compiled before the first call."""
+        self.env, self.width = env, width
+
+        def step(obs: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+            state = env.step(env.reset_to(obs, env.goal), action)
+            return state.obs, state.reward
+
+        self._step = jax.jit(jax.vmap(step))
+
+    def __call__(self, obs: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Observations ``[N, 4]`` and rewards ``[N]`` after one step."""
+        obs, actions = np.asarray(obs, np.float32), np.asarray(actions, np.float32)
+        count = len(obs)
+        padding = -count % self.width
+        obs, actions = (np.concatenate([x, np.repeat(x[:1], padding, axis=0)]) for x in (obs, actions))
+        parts = [
+            self._step(obs[i : i + self.width], actions[i : i + self.width]) for i in range(0, len(obs), self.width)
+        ]
+        states, rewards = (
+            np.concatenate([np.asarray(x) for x in column])[:count] for column in zip(*parts, strict=True)
+        )
+        return states, rewards
+
+
+def held_actions(rng: np.random.Generator, count: int, steps: int, hold: int = 25) -> np.ndarray:
+    """``[steps, count, 2]`` random actions, each held long enough to carry a ball into the walls."""
+    drawn = np.clip(rng.normal(size=(-(-steps // hold), count, 2)), -1, 1)
+    return np.repeat(drawn, hold, axis=0)[:steps]
+
+
+class LinearModel:
+    """``x' = A x + B u`` as a ForwardModel; its parameters are ``(A, B)``."""
+
+    gradient = "reverse"
+
+    def __init__(self, a: np.ndarray, b: np.ndarray, dt: float):
+        """Keeps the matrices that ``init`` hands out."""
+        self.a, self.b, self.dt = jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32), dt
+
+    def init(self, key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The matrices; the key is not used."""
+        return self.a, self.b
+
+    def unroll(self, params: tuple, state: jax.Array, actions: jax.Array) -> jax.Array:
+        """``[T+1, S]``."""
+        return unroll_steps(lambda p, x, u: p[0] @ x + p[1] @ u, params, state, actions)
+
+
+def double_integrator(axes: int, dt: float = 0.1) -> LinearModel:
+    """Unit masses on ``axes`` axes: states are positions, then velocities."""
+    eye, zero = np.eye(axes), np.zeros((axes, axes))
+    a = np.block([[eye, dt * eye], [zero, eye]])
+    return LinearModel(a, np.concatenate([0.5 * dt**2 * eye, dt * eye]), dt)
+
+
+REACH_WITH_LITTLE_EFFORT = weighted_sum(reach=(1.0, reach(2)), effort=(1e-3, effort))

@@ -1,0 +1,180 @@
+"""Who may import whom, read from the source; and that importing the library does nothing else."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+LIBRARY = "invlearn_jax"
+
+# A part imports parts of lower levels only, but for the exceptions.
+LEVELS = [
+    {"types", "names"},
+    {"rollout", "objectives"},
+    {"networks", "data", "envs"},
+    {"models", "refine"},
+    {"planners", "learn", "quantum", "imitation", "representation"},
+    {"evaluate", "export", "io"},
+]
+LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
+SAME_LEVEL = {("data", "envs")}
+NEVER = {("refine", "envs")}
+
+# These come in where the adapter that needs them is called, never when the library is imported.
+LATE = {"absl", "matplotlib", "gymnasium", "gymnasium_robotics", "h5py", "minari", "qutip", "qutip_qtrl", "tqdm"}
+ONLY_IN = {"flax": "networks", "orbax": "io"}
+
+
+def imports(tree, package):
+    """``(module, depth)`` of every import; ``from p import n`` gives ``p.n``; depth 0 is outside any function."""
+    found = []
+
+    def visit(node, depth):
+        if isinstance(node, ast.Import):
+            found.extend((alias.name, depth) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = base + (node.module.split(".") if node.module else [])
+            found.extend((".".join([*base, alias.name]), depth) for alias in node.names)
+        inner = depth + isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for child in ast.iter_child_nodes(node):
+            visit(child, inner)
+
+    visit(tree, 0)
+    return found
+
+
+def violations(source, path):
+    """What a library file at ``path`` (e.g. ``("refine", "base.py")``) imports against the rules."""
+    part = path[0].removesuffix(".py")
+    found = []
+    for module, depth in imports(ast.parse(source), [LIBRARY, *path[:-1]]):
+        top, *rest = module.split(".")
+        if top in LATE and depth == 0:
+            found.append(f"{module} at module top")
+        if top in ONLY_IN and part != ONLY_IN[top]:
+            found.append(f"{module} outside {ONLY_IN[top]}/")
+        if top in {"experiments", "benchmarks", "tests"}:
+            found.append(f"{module} from the library")
+        # The top of the package gathers the public names: it may import all parts, no part may import it.
+        if top != LIBRARY or part == "__init__":
+            continue
+        other = rest[0] if rest else "__init__"
+        if other == part:
+            continue
+        if other not in LEVEL:
+            found.append(f"{module}: {other!r} is no part with a level")
+        elif (part, other) in NEVER or (LEVEL[other] >= LEVEL[part] and (part, other) not in SAME_LEVEL):
+            found.append(f"{part} imports {module}")
+    return found
+
+
+FILES = sorted((ROOT / LIBRARY).rglob("*.py"))
+EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
+
+
+def test_every_part_has_a_level():
+    parts = {path.relative_to(ROOT / LIBRARY).parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
+    assert parts <= set(LEVEL), f"Give these a level: {sorted(parts - set(LEVEL))}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT / LIBRARY)))
+def test_library_file_keeps_the_import_rules(path):
+    assert violations(path.read_text(), path.relative_to(ROOT / LIBRARY).parts) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "count"),
+    [
+        ("from invlearn_jax.models import SequenceModel", ("refine", "base.py"), 1),
+        ("from invlearn_jax import envs", ("refine", "base.py"), 1),
+        ("from ..envs import maze2d", ("refine", "base.py"), 1),
+        ("from . import base", ("refine", "__init__.py"), 0),
+        ("from .base import refine", ("refine", "gradient.py"), 0),
+        ("from invlearn_jax.rollout import score", ("types.py",), 1),
+        ("from invlearn_jax.envs import maze2d", ("data", "minari.py"), 0),
+        ("from invlearn_jax.data import dataset", ("envs", "maze2d.py"), 1),
+        ("from invlearn_jax.learn import loop", ("planners", "planner.py"), 1),
+        ("from invlearn_jax.data import dataset", ("learn", "loop.py"), 0),
+        ("import invlearn_jax", ("learn", "loop.py"), 1),
+        ("from invlearn_jax import Problem", ("learn", "loop.py"), 1),
+        ("from invlearn_jax.types import Problem", ("__init__.py",), 0),
+        ("import h5py", ("data", "d4rl.py"), 1),
+        ("try:\n    import h5py\nexcept ImportError:\n    pass", ("data", "d4rl.py"), 1),
+        ("class A:\n    import tqdm", ("learn", "loop.py"), 1),
+        ("def read():\n    import h5py", ("data", "d4rl.py"), 0),
+        ("def f():\n    import flax.linen", ("models", "sequence.py"), 1),
+        ("import flax.linen as nn", ("networks", "mlp.py"), 0),
+        ("import orbax.checkpoint as ocp", ("learn", "loop.py"), 1),
+        ("import orbax.checkpoint as ocp", ("io", "checkpoint.py"), 0),
+        ("from experiments import run", ("evaluate", "closed_loop.py"), 1),
+    ],
+)
+def test_the_rules_themselves(source, path, count):
+    assert len(violations(source, path)) == count
+
+
+def experiment_violations(source, path):
+    """Imports of one experiment by another; ``path`` is relative to ``experiments/``."""
+    own = ".".join(["experiments", *path]).removesuffix(".py").removesuffix(".__init__")
+    if own == "experiments.configs":
+        return []
+    found = []
+    for module, _ in imports(ast.parse(source), ["experiments", *path[:-1]]):
+        parts = module.split(".")
+        if parts[0] != "experiments" or module == own:
+            continue
+        config = path[0] == "configs" and parts[:2] == ["experiments", "configs"] and len(parts) > 2
+        program = len(parts) > 1 and parts[1] in {"run", "evaluate", "report"}
+        if config or program:
+            found.append(module)
+    return found
+
+
+def test_experiments_never_import_each_other():
+    found = {
+        str(p): experiment_violations(p.read_text(), p.relative_to(ROOT / "experiments").parts) for p in EXPERIMENTS
+    }
+    assert {path: modules for path, modules in found.items() if modules} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "path", "count"),
+    [
+        ("from experiments import run", ("evaluate.py",), 1),
+        ("from experiments.run import train", ("report.py",), 1),
+        ("from experiments.configs import maze2d", ("run.py",), 0),
+        ("from experiments.configs import maze2d", ("configs", "pulses.py"), 1),
+        ("from . import maze2d", ("configs", "pulses.py"), 1),
+        ("from . import maze2d", ("configs", "__init__.py"), 0),
+    ],
+)
+def test_the_experiment_rule_itself(source, path, count):
+    assert len(experiment_violations(source, path)) == count
+
+
+IMPORT_EVERYTHING = """
+import os
+os.environ["JAX_PLATFORMS"] = "none-such"  # whatever asks for a device fails
+import importlib, pkgutil, sys
+import jax
+environment, config = dict(os.environ), dict(jax.config.values)
+import invlearn_jax
+for module in pkgutil.walk_packages(invlearn_jax.__path__, "invlearn_jax."):
+    importlib.import_module(module.name)
+assert dict(os.environ) == environment, "environment variables changed"
+changed = {k: (v, jax.config.values[k]) for k, v in config.items() if jax.config.values[k] != v}
+assert not changed, changed
+late = {"matplotlib", "gymnasium", "h5py", "minari", "qutip", "tqdm"} & set(sys.modules)
+assert not late, late
+"""
+
+
+def test_importing_the_library_has_no_side_effects():
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_EVERYTHING], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""

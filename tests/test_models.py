@@ -1,0 +1,316 @@
+"""Forward models, the position graph, the cost-to-go and Fourier features, each against something known."""
+
+import itertools
+from collections import deque
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import held_actions
+from hypothesis import given
+from hypothesis import strategies as st
+from jax.test_util import check_grads
+
+from invlearn_jax.data.dataset import Dataset, fit_normalizer, window_store
+from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
+from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
+from invlearn_jax.learn.loop import default_optimizer, train
+from invlearn_jax.models import CostToGo, PositionGraph, SequenceModel, position_graph
+from invlearn_jax.networks import fourier_features, fourier_size, mlp, parameter_count
+from invlearn_jax.rollout import unroll_steps
+from invlearn_jax.types import ForwardModel
+
+every_chunk = pytest.mark.parametrize("chunk", [1, 4, 8])
+
+
+def small_model(chunk, **settings):
+    return SequenceModel(4, 2, dt=0.01, chunk=chunk, hidden=(16,), **({"position_size": 2, "octaves": 3} | settings))
+
+
+def scrambled(params, seed=0):
+    """Parameters with nothing at zero or one: fresh ones predict almost no change."""
+    leaves, structure = jax.tree.flatten(params)
+    rng = np.random.default_rng(seed)
+    return structure.unflatten([x + jnp.asarray(rng.uniform(0.05, 0.3, x.shape), x.dtype) for x in leaves])
+
+
+def random_inputs(horizon, seed=1):
+    rng = np.random.default_rng(seed)
+    return jnp.asarray(rng.normal(size=4), jnp.float32), jnp.asarray(rng.uniform(-1, 1, (horizon, 2)), jnp.float32)
+
+
+# --- the sequence model ---
+
+
+@every_chunk
+def test_unroll_is_chained_prediction(chunk):
+    model = small_model(chunk)
+    assert isinstance(model, ForwardModel)
+    params = scrambled(model.init(jax.random.key(0)))
+    state, actions = random_inputs(8)
+    states = jax.jit(model.unroll)(params, state, actions)
+    assert states.shape == (9, 4)
+    assert np.array_equal(states[0], state)
+    expected, here = [], state
+    for begin in range(0, 8, chunk):
+        predicted = model.predict(params, here, actions[begin : begin + chunk])
+        assert predicted.shape == (chunk, 4)
+        expected.append(predicted)
+        here = predicted[-1]
+    np.testing.assert_allclose(states[1:], jnp.concatenate(expected), rtol=1e-5, atol=1e-5)
+    assert np.abs(np.diff(states, axis=0)).min() > 1e-4
+
+
+def test_one_step_model_unrolls_like_any_step_function():
+    model = small_model(1)
+    params = scrambled(model.init(jax.random.key(0)))
+    state, actions = random_inputs(5)
+    step = lambda p, x, u: model.predict(p, x, u[None])[0]  # noqa: E731
+    np.testing.assert_allclose(
+        model.unroll(params, state, actions), unroll_steps(step, params, state, actions), rtol=1e-5, atol=1e-5
+    )
+
+
+@every_chunk
+def test_later_actions_do_not_change_earlier_chunks(chunk):
+    model = small_model(chunk)
+    params = scrambled(model.init(jax.random.key(0)))
+    state, actions = random_inputs(16)
+    states, other = (model.unroll(params, state, a) for a in (actions, actions.at[8:].add(0.5)))
+    assert np.array_equal(states[:9], other[:9])
+    assert not np.array_equal(states[9:], other[9:])
+
+
+def test_a_horizon_that_is_no_multiple_raises():
+    model = small_model(4)
+    params = model.init(jax.random.key(0))
+    with pytest.raises(ValueError, match="horizon is 6 steps; this model predicts in chunks of 4, give a multiple"):
+        model.unroll(params, *random_inputs(6))
+
+
+def test_a_chunk_below_one_raises():
+    with pytest.raises(ValueError, match="chunk is 0; give at least 1"):
+        small_model(0)
+
+
+@every_chunk
+def test_model_gradients_match_finite_differences(chunk):
+    with jax.enable_x64(True):
+        model = small_model(chunk)
+        params = jax.tree.map(lambda x: x.astype(jnp.float64), scrambled(model.init(jax.random.key(0))))
+        state, actions = (x.astype(jnp.float64) for x in random_inputs(8))
+
+        def loss(net, state, actions):
+            return (model.unroll(params._replace(net=net), state, actions) ** 2).mean()
+
+        assert loss(params.net, state, actions).dtype == jnp.float64
+        check_grads(jax.jit(loss), (params.net, state, actions), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
+
+
+def damped_masses(episodes=24, length=60):
+    """Data of a linear system: two damped masses under random forces."""
+    rng = np.random.default_rng(0)
+    actions = held_actions(rng, episodes, length, hold=4).astype(np.float32)
+    state = rng.normal(size=(episodes, 4))
+    states = []
+    for action in actions:
+        states.append(state)
+        velocity = 0.9 * state[:, 2:] + 0.5 * action
+        state = np.concatenate([state[:, :2] + 0.1 * velocity, velocity], axis=1)
+    ends = np.zeros((length, episodes), bool)
+    ends[-1] = True
+    rows = (np.stack(states).astype(np.float32), actions, ends)
+    return Dataset(*(x.swapaxes(0, 1).reshape(length * episodes, *x.shape[2:]) for x in rows))
+
+
+@pytest.mark.parametrize("chunk", [1, 4])
+def test_a_linear_system_is_learned(chunk):
+    data = damped_masses()
+    held_out = damped_masses(episodes=4)
+    model = SequenceModel(4, 2, dt=0.1, chunk=chunk, hidden=(32,))
+    optimizer, horizon = default_optimizer(1e-2, 400), 8
+    update = forward_model_update(model, optimizer, [Source(window_store(data, horizon), 1.0)], 64, horizon)
+    state = forward_model_state(model, optimizer, jax.random.key(0), data, fit_normalizer(data))
+    losses = []
+    trained = train(update, state, 400, block=100, on_block=lambda _, metrics: losses.append(metrics["model_loss"]))
+    assert losses[-1] < 0.05 * losses[0]
+    predicted = model.unroll(trained.params, jnp.asarray(held_out.states[0]), jnp.asarray(held_out.actions[:horizon]))
+    error = np.abs(predicted - held_out.states[: horizon + 1]).max()
+    change = np.abs(held_out.states[: horizon + 1] - held_out.states[0]).max()
+    assert error < 0.05 * change
+
+
+# --- the position graph ---
+
+
+def rooms():
+    """Bins of two rooms (10 x 10) joined by a corridor (20 x 2): columns 0-9, 10-29, 30-39 of rows 0-9, 4-5, 0-9."""
+    bins = [(i, j) for i in (*range(10), *range(30, 40)) for j in range(10)]
+    return sorted(bins + [(i, j) for i in range(10, 30) for j in (4, 5)])
+
+
+def walk(pairs, repeats=3):
+    """Rows of two-row episodes at bin centres, each pair of bins ``repeats`` times: ``(positions, ends)``."""
+    cells = np.array(list(pairs), float).reshape(-1, 2)
+    positions = np.tile(0.1 * cells + 0.05, (repeats, 1))
+    return positions, np.arange(len(positions)) % 2 == 1
+
+
+def neighbours(bins):
+    known = set(bins)
+    offsets = [(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) > (0, 0)]
+    return [(b, (b[0] + i, b[1] + j)) for b in bins for i, j in offsets if (b[0] + i, b[1] + j) in known]
+
+
+def hops_from(source, bins):
+    """Breadth-first hops over the eight neighbours."""
+    hops, queue, known = {source: 0}, deque([source]), set(bins)
+    while queue:
+        here = queue.popleft()
+        for i, j in itertools.product((-1, 0, 1), repeat=2):
+            there = (here[0] + i, here[1] + j)
+            if there in known and there not in hops:
+                hops[there] = hops[here] + 1
+                queue.append(there)
+    return hops
+
+
+def node_of(graph, cell):
+    distance = np.abs(graph.nodes - (0.1 * np.array(cell) + 0.05)).max(1)
+    assert distance.min() < 1e-5
+    return int(distance.argmin())
+
+
+def test_graph_times_are_shortest_ways_through_the_corridor():
+    bins = rooms()
+    graph = position_graph(*walk(neighbours(bins)), max_speed=5.0)
+    assert len(graph.nodes) == len(bins)
+    # From room to room round two corners: 27 moves of 0.1 m where the straight line has 21.
+    start, stop = node_of(graph, (9, 0)), node_of(graph, (30, 9))
+    assert graph.times[start, stop] == pytest.approx(27 * 0.1 / 5.0, rel=1e-5)
+    for source in ((0, 0), (15, 4), (39, 9)):
+        hops = hops_from(source, bins)
+        times = graph.times[node_of(graph, source)]
+        expected = [hops[tuple(np.rint(node / 0.1 - 0.5).astype(int))] * 0.1 / 5.0 for node in graph.nodes]
+        np.testing.assert_allclose(times, expected, rtol=1e-5, atol=1e-6)
+    assert np.array_equal(graph.times, graph.times.T)
+    assert (np.diag(graph.times) == 0).all()
+
+
+def test_graph_drops_what_is_not_joined_or_too_rare():
+    bins = rooms()
+    island = [(60, j) for j in range(5)]
+    common = walk(neighbours(bins) + neighbours(island))
+    # Twice from room to room through the wall, once to a bin that nothing else saw: flukes.
+    rare = walk([((9, 0), (30, 0))], repeats=2), walk([((0, 0), (0, 20))], repeats=1)
+    positions, ends = (np.concatenate(x) for x in zip(common, *rare, strict=True))
+    graph = position_graph(positions, ends, max_speed=5.0)
+    clean = position_graph(*walk(neighbours(bins)), max_speed=5.0)
+    np.testing.assert_allclose(graph.nodes, clean.nodes, atol=1e-5)
+    np.testing.assert_allclose(graph.times, clean.times, atol=1e-6)
+    # Seen often enough, the way through the wall counts.
+    shortcut = walk([((9, 0), (30, 0))], repeats=3)
+    positions, ends = (np.concatenate(x) for x in zip(common, shortcut, strict=True))
+    graph = position_graph(positions, ends, max_speed=5.0)
+    assert graph.times[node_of(graph, (9, 0)), node_of(graph, (30, 0))] == pytest.approx(21 * 0.1 / 5.0, rel=1e-5)
+
+
+def test_graph_does_not_join_episodes():
+    """Each episode ends in one room and the next begins in the other; the corridor alone joins them."""
+    bins = rooms()
+    jumps = [((5, 5), (5, 4)), ((35, 5), (35, 4))]
+    parts = walk(neighbours(bins)), walk(jumps, repeats=10)
+    positions, ends = (np.concatenate(x) for x in zip(*parts, strict=True))
+    graph = position_graph(positions, ends, max_speed=5.0)
+    assert graph.times[node_of(graph, (5, 4)), node_of(graph, (35, 5))] == pytest.approx(30 * 0.1 / 5.0, rel=1e-5)
+
+
+def test_graph_joins_bins_up_to_max_steps_apart():
+    """One pass along a line, 0.3 m a step: every bin on the way is 1 to 4 steps from the next."""
+    line = 0.05 + 0.3 * np.arange(12)
+    positions = np.tile(np.stack([line, np.zeros(12)], 1), (3, 1))
+    ends = np.arange(36) % 12 == 11
+    graph = position_graph(positions, ends, max_speed=2.0, max_steps=4)
+    np.testing.assert_allclose(graph.nodes[:, 0], line, atol=1e-5)
+    np.testing.assert_allclose(graph.times[0], (line - line[0]) / 2.0, atol=1e-5)
+
+
+# --- the cost-to-go ---
+
+
+def test_cost_to_go_is_a_positive_time_between_looked_ahead_positions():
+    model = CostToGo(look_ahead=0.06, hidden=(16,), octaves=3)
+    params = scrambled(model.init(jax.random.key(0)))
+    rng = np.random.default_rng(0)
+    states, goals = (jnp.asarray(rng.normal(size=(50, n)), jnp.float32) for n in (4, 2))
+    times = jax.vmap(model, in_axes=(None, 0, 0))(params, states, goals)
+    assert times.shape == (50,)
+    assert (times > 0).all()
+    ahead = states[:, :2] + 0.06 * states[:, 2:]
+    np.testing.assert_allclose(times, jax.vmap(model.between, in_axes=(None, 0, 0))(params, ahead, goals), rtol=1e-6)
+
+
+def test_cost_to_go_gradients_match_finite_differences():
+    with jax.enable_x64(True):
+        model = CostToGo(hidden=(16,), octaves=3)
+        params = jax.tree.map(lambda x: x.astype(jnp.float64), scrambled(model.init(jax.random.key(0))))
+        state, goal = jnp.array([0.3, -0.2, 1.0, 2.0]), jnp.array([-0.4, 0.6])
+        between = jax.jit(lambda s, g: model(params, s, g))
+        check_grads(between, (state, goal), order=1, modes=["rev"], atol=1e-6, rtol=1e-6)
+
+
+def test_cost_to_go_is_distilled_from_a_graph():
+    """A straight line of bins, 2 s long."""
+    line = np.linspace(0, 2, 21, dtype=np.float32)
+    graph = PositionGraph(np.stack([line, 0 * line], 1), np.abs(line[:, None] - line))
+    model, optimizer = CostToGo(hidden=(32, 32), octaves=2), default_optimizer(5e-3, 400)
+    state = cost_to_go_state(model, optimizer, jax.random.key(0), graph)
+    trained = train(cost_to_go_update(model, optimizer, graph, batch=128, jitter=0.0), state, 400, block=400)
+    between = jax.jit(jax.vmap(jax.vmap(model.between, in_axes=(None, None, 0)), in_axes=(None, 0, None)))
+    error = np.abs(between(trained.params, jnp.asarray(graph.nodes), jnp.asarray(graph.nodes)) - graph.times)
+    assert error.mean() < 0.05
+    assert error.max() < 0.3
+
+
+# --- networks ---
+
+
+@given(st.integers(0, 6), st.integers(1, 3), st.integers(0, 2**32 - 1))
+def test_fourier_features_are_sines_and_cosines(octaves, size, seed):
+    x = np.random.default_rng(seed).uniform(-1, 1, (5, size)).astype(np.float32)
+    features = fourier_features(jnp.asarray(x), octaves)
+    angles = [np.pi * 2**j * x.astype(np.float64) for j in range(octaves)]
+    direct = np.concatenate([x, *(f(angle) for angle in angles for f in (np.sin, np.cos))], axis=-1)
+    assert features.shape == (5, fourier_size(size, octaves))
+    np.testing.assert_allclose(features, direct, atol=1e-4)
+
+
+def test_mlp_starts_near_zero_and_its_skip_is_linear():
+    net = mlp(3, (8, 8), 2, final_scale=1e-4, skip=True)
+    params = net.init(jax.random.key(0))
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)), jnp.float32)
+    assert np.abs(net.apply(params, x)).max() < 0.05
+    assert parameter_count(params) == (3 * 8 + 8) + (8 * 8 + 8) + (8 * 2 + 2) + 3 * 2
+    skip = next(name for name in params if params[name]["kernel"].shape == (3, 2))
+    matrix = jnp.arange(6.0).reshape(3, 2)
+    moved = params | {skip: {"kernel": matrix}}
+    np.testing.assert_allclose(net.apply(moved, x) - net.apply(params, x), x @ matrix, rtol=1e-5, atol=1e-5)
+
+
+# --- the training loop ---
+
+
+def test_training_in_parts_repeats_the_unbroken_run():
+    data = damped_masses(episodes=4)
+    model, optimizer = SequenceModel(4, 2, dt=0.1, chunk=2, hidden=(8,)), optax.adam(1e-3)
+    update = forward_model_update(model, optimizer, [Source(window_store(data, 4), 1.0)], 8, 4)
+    fresh = forward_model_state(model, optimizer, jax.random.key(0), data, fit_normalizer(data))
+    whole = train(update, fresh, 12, block=4)
+    parts = train(update, train(update, fresh, 8, block=4), 12, block=4)
+    assert int(whole.step) == int(parts.step) == 12
+    pairs = zip(jax.tree.leaves(whole._replace(key=())), jax.tree.leaves(parts._replace(key=())), strict=True)
+    assert all(np.array_equal(left, right) for left, right in pairs)
+    assert jnp.array_equal(jax.random.key_data(whole.key), jax.random.key_data(parts.key))
+    assert int(fresh.step) == 0

@@ -1,0 +1,244 @@
+"""One contract for every refiner, and gradient refinement against the Riccati solution."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import count_compilations, double_integrator
+from hypothesis import given
+from hypothesis import strategies as st
+
+from invlearn_jax.objectives import weighted_sum
+from invlearn_jax.refine import cem, gradient, mppi, predictive_sampling, refine
+from invlearn_jax.rollout import score
+from invlearn_jax.types import Problem
+
+T, A, K = 6, 2, 3
+REFINERS = {
+    "adam": lambda limit: gradient(optax.adam(0.05), limit),
+    "sgd": lambda limit: gradient(optax.sgd(0.05), limit),
+    "predictive_sampling": lambda limit: predictive_sampling(32, limit=limit),
+    "mppi": lambda limit: mppi(32, limit=limit),
+    "cem": lambda limit: cem(32, limit=limit),
+}
+every_refiner = pytest.mark.parametrize("name", REFINERS)
+
+
+def quadratic(root, centre, actions):
+    """``|R (a - c)|^2``."""
+    return ((root @ (actions - centre).reshape(-1)) ** 2).sum()
+
+
+@functools.cache
+def run_quadratic(name, steps, limit=1.0):
+    """A jitted refinement of a quadratic: ``(key, root, centre, candidates) -> Refined``."""
+
+    def run(key, root, centre, candidates):
+        return refine(REFINERS[name](limit), key, functools.partial(quadratic, root, centre), candidates, steps)
+
+    return jax.jit(run)
+
+
+def random_quadratic(seed, scale=1.0, batch=()):
+    rng = np.random.default_rng(seed)
+    root = scale * rng.normal(size=(*batch, T * A, T * A)) / np.sqrt(T * A)
+    centre = rng.uniform(-1.5, 1.5, (*batch, T, A))
+    candidates = rng.uniform(-1, 1, (*batch, K, T, A))
+    return tuple(jnp.asarray(x, jnp.float32) for x in (root, centre, candidates))
+
+
+@every_refiner
+@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 30.0))
+def test_never_worse_than_the_proposal(name, seed, scale):
+    root, centre, candidates = random_quadratic(seed, scale)
+    refined = run_quadratic(name, 5)(jax.random.key(seed), root, centre, candidates)
+    costs = jnp.array([quadratic(root, centre, a) for a in candidates])
+    np.testing.assert_allclose(refined.proposal_cost, costs.min(), rtol=1e-4)
+    trace = np.asarray(refined.trace)
+    assert trace.shape == (5,)
+    assert trace[0] <= refined.proposal_cost
+    assert (np.diff(trace) <= 0).all()
+    assert trace[-1] == refined.cost
+    np.testing.assert_allclose(refined.cost, quadratic(root, centre, refined.actions), rtol=1e-3, atol=1e-6 * scale**2)
+    assert jnp.abs(refined.actions).max() <= 1
+
+
+@every_refiner
+def test_refinement_changes_the_proposal_for_the_better(name):
+    root, centre, candidates = random_quadratic(0)
+    refined = run_quadratic(name, 5)(jax.random.key(0), root, centre, candidates)
+    assert refined.cost < 0.95 * refined.proposal_cost
+
+
+@every_refiner
+@given(seed=st.integers(0, 2**32 - 1))
+def test_zero_steps_are_the_identity(name, seed):
+    root, centre, candidates = random_quadratic(seed)
+    refined = run_quadratic(name, 0)(jax.random.key(seed), root, centre, candidates)
+    best = np.argmin([quadratic(root, centre, a) for a in candidates])
+    assert np.array_equal(refined.actions, candidates[best])
+    assert refined.cost == refined.proposal_cost
+    assert refined.trace.shape == (0,)
+
+
+@every_refiner
+@pytest.mark.parametrize("limit", [1.0, 0.25])
+def test_bounds_are_respected_and_reached(name, limit):
+    """The optimum lies outside the box on every axis."""
+    root, centre = jnp.eye(T * A), jnp.full((T, A), 3.0)
+    candidates = jnp.zeros((K, T, A))
+    refined = run_quadratic(name, 100, limit)(jax.random.key(0), root, centre, candidates)
+    assert jnp.abs(refined.actions).max() <= limit
+    assert refined.actions.min() > 0.9 * limit
+
+
+@every_refiner
+def test_jit_equals_no_jit(name):
+    root, centre, candidates = random_quadratic(1)
+    jitted = run_quadratic(name, 3)(jax.random.key(1), root, centre, candidates)
+    with jax.disable_jit():
+        cost = functools.partial(quadratic, root, centre)
+        plain = refine(REFINERS[name](1.0), jax.random.key(1), cost, candidates, 3)
+    for left, right in zip(jitted, plain, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+@every_refiner
+def test_vmap_equals_loop(name):
+    problems = random_quadratic(2, batch=(4,))
+    keys = jax.random.split(jax.random.key(2), 4)
+    run = run_quadratic(name, 5)
+    together = jax.jit(jax.vmap(run))(keys, *problems)
+    for i in range(4):
+        alone = run(keys[i], *(x[i] for x in problems))
+        for left, right in zip(together, alone, strict=True):
+            np.testing.assert_allclose(left[i], right, rtol=1e-4, atol=1e-5)
+
+
+@every_refiner
+def test_same_key_same_result_and_no_second_compilation(name):
+    problem = random_quadratic(3)
+    run = run_quadratic(name, 5)
+    first = run(jax.random.key(3), *problem)
+    with count_compilations() as compilations:
+        second = run(jax.random.key(3), *problem)
+    assert compilations == []
+    assert all(np.array_equal(left, right) for left, right in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("name", ["predictive_sampling", "mppi", "cem"])
+def test_another_key_draws_other_samples(name):
+    problem = random_quadratic(3)
+    first, second = (run_quadratic(name, 5)(jax.random.key(seed), *problem) for seed in (3, 4))
+    assert not np.array_equal(first.actions, second.actions)
+
+
+@every_refiner
+def test_candidates_whose_cost_is_nan_never_win(name):
+    def cost(actions):
+        return jnp.where(actions[0, 0] > 0, jnp.nan, ((actions - 0.5) ** 2).sum())
+
+    # The first candidate is NaN itself, the second of NaN cost although it lies at the minimum, the third is sound.
+    candidates = jnp.stack([jnp.full((T, A), jnp.nan), jnp.full((T, A), 0.5), jnp.full((T, A), -0.5)])
+    for steps in (0, 20):
+        refined = jax.jit(lambda key, s=steps: refine(REFINERS[name](1.0), key, cost, candidates, s))(jax.random.key(0))
+        assert refined.proposal_cost == T * A
+        assert jnp.isfinite(refined.cost)
+        assert jnp.isfinite(refined.actions).all()
+        assert refined.actions[0, 0] <= 0
+    # Beyond the wall of NaN it still improves.
+    assert refined.cost < 0.9 * refined.proposal_cost
+
+
+@every_refiner
+def test_where_every_cost_is_nan_the_cost_is_infinite(name):
+    refined = jax.jit(
+        lambda key: refine(REFINERS[name](1.0), key, lambda actions: jnp.nan * actions.sum(), jnp.zeros((K, T, A)), 3)
+    )(jax.random.key(0))
+    assert jnp.isposinf(refined.cost)
+    assert jnp.isposinf(refined.trace).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "share"),
+    [
+        ("adam", 200, 1e-4),
+        ("sgd", 200, 1e-4),
+        ("predictive_sampling", 300, 0.05),
+        ("mppi", 300, 0.05),
+        ("cem", 60, 0.01),
+    ],
+)
+def test_converges_on_a_parabola(name, steps, share):
+    centre = jnp.asarray(np.random.default_rng(4).uniform(-0.8, 0.8, (T, A)), jnp.float32)
+    refined = run_quadratic(name, steps)(jax.random.key(4), jnp.eye(T * A), centre, jnp.zeros((1, T, A)))
+    assert refined.cost < share * refined.proposal_cost
+
+
+@pytest.mark.parametrize("name", ["predictive_sampling", "mppi", "cem"])
+def test_noise_is_held_over_the_horizon(name):
+    """With one knot the whole sequence moves together, so a constant optimum is found at once."""
+    makers = {"predictive_sampling": predictive_sampling, "mppi": mppi, "cem": cem}
+    refiner = makers[name](64, knots=1)
+    refined = refine(refiner, jax.random.key(0), lambda a: ((a - 0.4) ** 2).mean(), jnp.zeros((1, 50, 1)), 8)
+    assert refined.cost < 0.02 * refined.proposal_cost
+    assert np.ptp(refined.actions) < 1e-6
+
+
+def riccati_cost(a, b, q, r, final, state, horizon):
+    """The least ``sum_t x'Qx + u'Ru + x_T' F x_T`` over t = 0 .. T-1, by the backward Riccati recursion."""
+    p = final
+    for _ in range(horizon):
+        gain = np.linalg.solve(r + b.T @ p @ b, b.T @ p @ a)
+        p = q + a.T @ p @ (a - b @ gain)
+    return state @ p @ state
+
+
+def test_gradient_refinement_reaches_the_riccati_optimum():
+    """LQR on a double integrator, through a ForwardModel and an Objective."""
+    model, horizon, state = double_integrator(1), 20, np.array([1.0, -0.5])
+    q, r, final = np.diag([1.0, 0.1]), np.array([[0.05]]), np.diag([10.0, 1.0])
+
+    def regulate(params, states, actions, goal):
+        stage = jnp.einsum("ts,sr,tr->", states[:-1], jnp.asarray(q, jnp.float32), states[:-1])
+        control = jnp.asarray(r, jnp.float32)[0, 0] * (actions**2).sum()
+        return stage + control + states[-1] @ jnp.asarray(final, jnp.float32) @ states[-1]
+
+    objective, problem = weighted_sum(regulate=(1.0, regulate)), Problem(jnp.asarray(state, jnp.float32), jnp.zeros(1))
+    params = model.init(jax.random.key(0))
+
+    def run(key, candidates):
+        cost = lambda actions: score(model, objective, params, (), problem, actions).cost  # noqa: E731
+        return refine(gradient(optax.adam(0.05), limit=20.0), key, cost, candidates, 1500)
+
+    refined = jax.jit(run)(jax.random.key(0), jnp.zeros((1, horizon, 1)))
+    a, b = np.asarray(model.a, np.float64), np.asarray(model.b, np.float64)
+    optimum = riccati_cost(a, b, q, r, final, state, horizon)
+    assert refined.proposal_cost > 2 * optimum
+    assert 0.999 * optimum < refined.cost < 1.01 * optimum
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (lambda: predictive_sampling(0), "was given 0 samples; give at least 1"),
+        (lambda: mppi(-1), "was given -1 samples"),
+        (lambda: cem(4, elites=8), "8 elites of 4 samples; allowed are 1 to 4"),
+        (lambda: cem(4, elites=0), "0 elites of 4 samples"),
+    ],
+)
+def test_bad_arguments_raise(bad, message):
+    with pytest.raises(ValueError, match=message):
+        bad()
+
+
+@every_refiner
+def test_bad_calls_raise(name):
+    refiner, cost = REFINERS[name](1.0), lambda actions: (actions**2).sum()
+    with pytest.raises(ValueError, match="refine steps is -1; give 0"):
+        refine(refiner, jax.random.key(0), cost, jnp.zeros((1, T, A)), -1)
+    with pytest.raises(ValueError, match="no candidates to refine"):
+        refine(refiner, jax.random.key(0), cost, jnp.zeros((0, T, A)), 1)
