@@ -10,8 +10,8 @@ from absl import app, flags
 from experiments.flag_config import quiet
 from experiments.pipelines.evaluation import BACKENDS, evaluate_planner, summary
 from invlearn_jax.envs import registry
-from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.files import write_json
+from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.planners.maze import REFINERS
 

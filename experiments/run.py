@@ -5,42 +5,41 @@
 The same command goes on with a run that was killed.
 """
 
+import importlib
 import sys
+from typing import Any
 
 from absl import app, flags
 
-from experiments.configs import EXPERIMENTS, experiment_config
+from experiments.configs import EXPERIMENTS, experiment
 from experiments.flag_config import define_config, option, quiet
 from experiments.pipelines.evaluation import evaluate_planner, summary
-from experiments.pipelines.maze2d import train_planner
-from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.files import write_json
-from invlearn_jax.io.planners import load_params
+from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.planners.maze import build_planner
 
 _EXPERIMENT = flags.DEFINE_string("experiment", None, f"What to run: {', '.join(EXPERIMENTS)}.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of data, initial weights and training.", lower_bound=0)
 
 
-def main(config_flag: flags.FlagHolder) -> None:
+def main(config: Any) -> None:
     """Runs the experiment of the flags."""
     quiet()
     use_compile_cache()
-    config, seed = config_flag.value, _SEED.value
     run = RunFolder(_WORKDIR.value)
-    run.begin(config, seed)
+    run.begin(config, _SEED.value)
+    module, function = experiment(_EXPERIMENT.value).pipeline.split(".")
+    train = getattr(importlib.import_module(f"experiments.pipelines.{module}"), function)
     try:
-        train_planner(config, run, seed)
-        rows = []
-        for refine_steps in sorted({0, config.evaluation.refine_steps}):
-            for multi_goal in (False, True):
-                planner = build_planner(config.planner, refine_steps)
-                params = load_params(planner, run.path / "planner")
-                settings = config.evaluation
+        env, planner_of = train(config, run, _SEED.value)
+        settings, rows = config.evaluation, []
+        for refine_steps in sorted(set(settings.refine_steps)):
+            ends = refine_steps in (min(settings.refine_steps), max(settings.refine_steps))
+            for multi_goal in (False, True) if ends else (False,):
+                planner, params = planner_of(refine_steps)
                 record, _ = evaluate_planner(
-                    planner, params, config.planner.env, settings.episodes, settings.seed, "mujoco", multi_goal
+                    planner, params, env, settings.episodes, settings.seed, "mujoco", multi_goal
                 )
                 rows.append(record)
                 print(summary(record), flush=True)
@@ -54,10 +53,9 @@ def main(config_flag: flags.FlagHolder) -> None:
 def cli() -> None:
     """The command line, with errors as sentences."""
     try:
-        name = option(sys.argv, "experiment")
-        config_flag = define_config(
-            experiment_config(name) if name else experiment_config(next(iter(EXPERIMENTS))), sys.argv
-        )
+        # The experiment decides which configuration the other flags set, so it is read first.
+        name = option(sys.argv, "experiment") or next(iter(EXPERIMENTS))
+        config_flag = define_config(experiment(name).config(), sys.argv)
     except ValueError as error:
         sys.exit(f"error: {error}")
 
@@ -65,7 +63,7 @@ def cli() -> None:
         if argv[1:]:
             sys.exit(f"error: unknown argument {argv[1]!r}; settings are given as --config.part.field=value.")
         try:
-            main(config_flag)
+            main(config_flag.value)
         except (ValueError, OSError) as error:
             sys.exit(f"error: {error}")
 

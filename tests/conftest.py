@@ -19,7 +19,7 @@ def pytest_configure(config):
     # jax_numpy_rank_promotion stays at its default: MJX itself promotes ranks.
     # MJX takes seconds to compile; a second run finds its programs here.
     jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache" / "tests"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     # Another process may be writing the entry this one reads; it is then compiled anew.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache")
     hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)

@@ -1,17 +1,41 @@
-"""The experiments by name."""
+"""The experiments by name: a configuration and the pipeline that trains it."""
 
-from experiments.configs import maze2d
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+from experiments.configs import maze2d, maze2d_stack
 from invlearn_jax.names import unknown_name
 
-EXPERIMENTS = {"maze2d-umaze": maze2d.umaze, "maze2d-medium": maze2d.medium, "maze2d-large": maze2d.large}
+
+class Experiment(NamedTuple):
+    """What a name stands for.
+
+    Attributes:
+        config: makes the default configuration.
+        pipeline: the module and function that train it, e.g. ``maze2d.train_planner``, under ``experiments.pipelines``.
+    """
+
+    config: Callable[[], Any]
+    pipeline: str
 
 
-def experiment_config(name: str) -> maze2d.Config:
-    """The configuration of a named experiment.
+EXPERIMENTS = {
+    "maze2d-umaze": Experiment(maze2d.umaze, "maze2d.train_planner"),
+    "maze2d-medium": Experiment(maze2d.medium, "maze2d.train_planner"),
+    "maze2d-large": Experiment(maze2d.large, "maze2d.train_planner"),
+    "maze2d-umaze-stack": Experiment(partial(maze2d_stack.for_maze, "umaze"), "maze2d_stack.train_stack"),
+    "maze2d-medium-stack": Experiment(partial(maze2d_stack.for_maze, "medium"), "maze2d_stack.train_stack"),
+    "maze2d-large-stack": Experiment(partial(maze2d_stack.for_maze, "large"), "maze2d_stack.train_stack"),
+}
+
+
+def experiment(name: str) -> Experiment:
+    """A named experiment.
 
     Raises:
         ValueError: if the name is unknown; the nearest known names are listed.
     """
     if name not in EXPERIMENTS:
         raise unknown_name("experiment", name, EXPERIMENTS)
-    return EXPERIMENTS[name]()
+    return EXPERIMENTS[name]

@@ -1,0 +1,1 @@
+"""What the programs do, step by step."""

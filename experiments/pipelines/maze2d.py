@@ -1,6 +1,7 @@
 """maze2d from data to planner: data, forward model, cost-to-go, Inverter, each stage resumable."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -22,15 +23,18 @@ from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.models.cost_to_go import CostToGoParams, PositionGraph, position_graph
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners.maze import (
-    MazeObjective,
-    MazePlannerConfig,
     POSITION_SIZE,
+    MazeObjective,
     build_cost_to_go,
     build_inverter,
     build_model,
+    build_planner,
 )
 from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.types import Planner
 
+# From a number of refinement steps to a planner and its parameters.
+PlannerOf = Callable[[int], tuple[Planner, PlannerParams]]
 _MAX_SPEED = 5.0  # m/s, each axis
 
 
@@ -169,11 +173,11 @@ def train_inverter(
     return PlannerParams(state.params, model_params, cost_params)
 
 
-def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[MazePlannerConfig, PlannerParams]:
+def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, PlannerOf]:
     """The whole training; a run that was killed goes on where its last checkpoint left it.
 
     Returns:
-        What was built and its parameters, also saved under ``planner/``.
+        The environment's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
     """
     model_key, cost_key, inverter_key = jax.random.split(jax.random.key(seed), 3)
     data = load_data(config, run, seed)
@@ -181,4 +185,4 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[MazePlanne
     cost_params, graph = train_cost_to_go(config, run, data, cost_key)
     params = train_inverter(config, run, model_params, cost_params, graph, inverter_key)
     save_planner(run.path / "planner", config.planner, params)
-    return config.planner, params
+    return config.planner.env, lambda refine_steps: (build_planner(config.planner, refine_steps), params)

@@ -1,0 +1,1 @@
+"""Environments: maze2d on MJX and C MuJoCo, layouts and the registry."""

@@ -102,13 +102,17 @@ class Maze2d:
         )
         return self._state(mjx.step(self._model, data), state.info["goal"])
 
+    def reward(self, position: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
+        """The reward of being at ``position``; see ``Maze2dSpec``."""
+        return {"sparse": sparse_reward, "dense": dense_reward}[self.spec.reward](position, goal)
+
     def problem(self, state: State, key: Key) -> Problem:
         """The problem of reaching the state's goal; nothing is drawn."""
         return Problem(state=state.obs, goal=state.info["goal"])
 
     def _state(self, data: mjx.Data, goal: Array) -> State:
         obs = jnp.concatenate([data.qpos, data.qvel])
-        reward = {"sparse": sparse_reward, "dense": dense_reward}[self.spec.reward](data.qpos, goal)
+        reward = self.reward(data.qpos, goal)
         metrics = {"distance": jnp.linalg.norm(data.qpos - goal)}
         return State(data, obs, reward, jnp.zeros_like(reward), metrics, {"goal": goal})
 

@@ -1,0 +1,1 @@
+"""Input and output: checkpoints, planners on disk, run folders."""

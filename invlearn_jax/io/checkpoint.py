@@ -31,7 +31,8 @@ class Checkpoints:
                 f"Could not make the checkpoint folder {folder} ({error}). Choose one you may write to."
             ) from error
         options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, enable_async_checkpointing=False)
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        handler = ocp.StandardCheckpointHandler()
+        self._manager = ocp.CheckpointManager(self._folder, item_handlers=handler, options=options)
 
     def latest(self) -> int | None:
         """The newest step saved, or None."""

@@ -1,0 +1,1 @@
+"""Learning: the shared loop and the loss of each learner."""

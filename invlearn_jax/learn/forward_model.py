@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, sample_windows
+from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, sample_windows, window_store
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
 from invlearn_jax.types import Key

@@ -125,7 +125,7 @@ def inverter_update(
         )
         problems = advance_problems(advance_key, state.extra, scored.states, draw, settings, state_scale)
         following = apply_gradients(state, optimizer, gradient, state.params.net, key, problems)
-        metrics = {"cost": scored.cost.mean(), "logit_penalty": penalty, "gradient_norm": optax.global_norm(gradient)}
+        metrics = {"cost": scored.cost.mean(), "logit_penalty": penalty, "gradient_norm": optax.tree.norm(gradient)}
         metrics |= {name: value.mean() for name, value in scored.terms.items()}
         return following._replace(params=state.params._replace(net=following.params)), metrics
 

@@ -86,13 +86,20 @@ def build_inverter(config: MazePlannerConfig) -> MlpInverter:
 class MazeObjective:
     """Time to the goal and outside its disc, with a little smoothness; terms from ``objectives``."""
 
-    def __init__(self, config: MazePlannerConfig):
-        """Weighs the terms by the configuration."""
+    def __init__(self, config: MazePlannerConfig, dt: float = DT, stride: int | None = None):
+        """Weighs the terms by the configuration.
+
+        Args:
+            config: the weights.
+            dt: seconds between the states that are judged.
+            stride: the mean time-to-goal takes every so many-th state; the model's chunk by default.
+        """
+        stride = stride or config.model_chunk
         self._cost_to_go = build_cost_to_go(config)
         self._terms: WeightedSum = weighted_sum(
             time_to_goal=(config.final_weight, time_to_goal(self._cost_to_go)),
-            mean_time_to_goal=(config.along_weight, mean_time_to_goal(self._cost_to_go, config.model_chunk)),
-            time_outside=(config.outside_weight, time_outside(config.goal_radius, config.goal_width, DT)),
+            mean_time_to_goal=(config.along_weight, mean_time_to_goal(self._cost_to_go, stride)),
+            time_outside=(config.outside_weight, time_outside(config.goal_radius, config.goal_width, dt)),
             smoothness=(config.smooth_weight, smoothness),
         )
         self.init = self._cost_to_go.init

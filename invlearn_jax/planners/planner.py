@@ -44,7 +44,7 @@ class InversePlanner:
             execute_steps: how many of the T steps to execute before the next plan; by default half.
 
         Raises:
-            ValueError: for a negative K, K without a refiner, fewer than one candidate, or steps to execute beyond 1 .. T.
+            ValueError: for a negative K, K without a refiner, no candidate, or steps to execute outside 1 .. T.
         """
         if refine_steps < 0:
             raise ValueError(f"refine_steps is {refine_steps}; give 0 (no refinement) or more.")

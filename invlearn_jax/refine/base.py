@@ -45,11 +45,13 @@ class Refined(NamedTuple):
     trace: Float[Array, " steps"]
 
 
-def refine(refiner: Refiner, key: Key, cost_fn: CostFn, candidates: Float[Array, "K T A"], steps: int) -> Refined:
+def refine(
+    refiner: Refiner | None, key: Key, cost_fn: CostFn, candidates: Float[Array, "K T A"], steps: int
+) -> Refined:
     """Runs ``steps`` refinement steps from ``candidates``.
 
     Args:
-        refiner: the method.
+        refiner: the method; not needed for 0 steps.
         key: consumed.
         cost_fn: the cost of one sequence.
         candidates: ``[K, T, A]`` proposals.

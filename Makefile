@@ -1,0 +1,24 @@
+# make demo: from nothing to a planner, its table, pictures and report.  make test: the whole test suite.
+PYTHON ?= python3
+RUN := .venv/bin/python
+
+.PHONY: demo test setup clean
+
+setup: .venv/.ready
+
+.venv/.ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+demo: setup
+	$(RUN) -m experiments.run --experiment=maze2d-umaze --workdir=runs/demo --seed=0
+	$(RUN) -m experiments.report runs/demo
+
+test: setup
+	$(RUN) -m pytest -n 2 --dist loadfile
+
+clean:
+	rm -rf .venv runs .jax_cache build dist *.egg-info

@@ -1,0 +1,46 @@
+"""Two levels on maze2d: a sub-goal Inverter over the motor Inverter of a trained planner."""
+
+import dataclasses
+
+from experiments.configs.maze2d import EvaluationConfig, InverterConfig
+
+
+@dataclasses.dataclass
+class StackConfig:
+    """The upper level.
+
+    Attributes:
+        motor: the trained single-level planner below: a shipped name or a folder.
+        subgoals: how many sub-goals a plan holds; the stack's horizon is that many motor sequences.
+        reach: how far a sub-goal can lie from the position, metres along each axis.
+        hidden: widths of the sub-goal Inverter.
+        octaves: its Fourier features.
+        execute_steps: motor steps between plans.
+    """
+
+    motor: str = "maze2d-umaze-v1"
+    subgoals: int = 4
+    reach: float = 1.6
+    hidden: tuple[int, ...] = (256, 256)
+    octaves: int = 5
+    execute_steps: int = 8
+
+
+@dataclasses.dataclass
+class Config:
+    """The experiment."""
+
+    stack: StackConfig = dataclasses.field(default_factory=StackConfig)
+    inverter: InverterConfig = dataclasses.field(
+        default_factory=lambda: InverterConfig(steps=3000, batch=96, advance=(1, 2, 3))
+    )
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=(0, 5)))
+    block: int = 250
+    checkpoint_every: int = 1000
+
+
+def for_maze(size: str) -> Config:
+    """The configuration for a maze's shipped planner."""
+    config = Config()
+    config.stack.motor = f"maze2d-{size}-v1"
+    return config

@@ -1,0 +1,273 @@
+"""Drawing functions for the report, on matplotlib axes. Mazes are drawn row 0 on top: ``(y, x)`` with x downwards."""
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from invlearn_jax.envs import maze2d_model as ball
+from invlearn_jax.envs.layouts import Layout
+from invlearn_jax.envs.maze2d import GOAL_RADIUS
+
+# Okabe and Ito's colours, told apart with any colour vision.
+BLUE, ORANGE, GREEN, PURPLE, INK, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#23272e", "#8a8f98"
+_FLOOR, _WALL, _BAND = "#ffffff", "#5d636e", "#c9ced6"
+_BORDER = 0.4  # m of the outer walls that are shown
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#b6bbc4",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e9ebef",
+    "text.color": INK,
+    "xtick.color": "#4a4f58",
+    "ytick.color": "#4a4f58",
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+    "svg.hashsalt": "report",
+}
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """The report's look for all that is drawn inside.
+
+    Raises:
+        ImportError: without matplotlib; names the extra to install.
+    """
+    try:
+        import matplotlib  # noqa: PLC0415
+    except ImportError as error:
+        raise ImportError("Figures need matplotlib. Install it with `pip install invlearn_jax[figures]`.") from error
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def canvas(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Any, np.ndarray]:
+    """A figure of ``width x height`` inches on the Agg canvas and its axes ``[rows, columns]``; within ``style``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def encode(figure: Any) -> tuple[bytes, bytes]:
+    """The figure as PNG and as SVG; the same figure gives the same bytes."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", dpi=180, metadata={"Software": None})
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return png.getvalue(), svg.getvalue()
+
+
+def maze_size(layout: Layout) -> tuple[float, float]:
+    """Height and width of the part of a maze that is drawn, metres."""
+    rows, columns = layout.walls.shape
+    return rows - 2 + 2 * _BORDER, columns - 2 + 2 * _BORDER
+
+
+def draw_maze(axes: Any, layout: Layout, goal: np.ndarray | None = None) -> None:
+    """The walls where the ball meets them: those of cell w span ``[w - 0.7, w + 0.3]`` in the ball's coordinates.
+
+    Args:
+        axes: to draw on.
+        layout: the maze.
+        goal: ``[2]`` metres; its disc of 0.5 m is drawn too.
+    """
+    low = ball.WALL_OFFSET - ball.BODY_OFFSET - ball.WALL_HALF
+    edge = low + 2 * ball.WALL_HALF - _BORDER
+    height, width = maze_size(layout)
+    axes.set_facecolor(_WALL)
+    for row, column in layout.free:
+        top, left = row + low, column + low
+        # A thin edge of the same colour closes the seams between cells.
+        axes.fill(
+            [left, left + 1, left + 1, left], [top, top, top + 1, top + 1], _FLOOR, edgecolor=_FLOOR, lw=0.6, zorder=0
+        )
+    if goal is not None:
+        angle = np.linspace(0, 2 * np.pi, 60)
+        axes.fill(
+            goal[1] + GOAL_RADIUS * np.cos(angle), goal[0] + GOAL_RADIUS * np.sin(angle), GREEN, alpha=0.18, zorder=1.5
+        )
+        axes.plot(goal[1], goal[0], "*", color=GREEN, markersize=9, markeredgecolor="white", zorder=6)
+    axes.set(xlim=(edge, edge + width), ylim=(edge + height, edge), aspect="equal", xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+def draw_scale_bar(axes: Any) -> None:
+    """One metre, in the lower border of a maze."""
+    left, bottom = axes.get_xlim()[0] + 0.3, axes.get_ylim()[0] - 0.17
+    axes.plot([left, left + 1], [bottom, bottom], color="white", lw=2, solid_capstyle="butt", zorder=7)
+    axes.text(left + 1.1, bottom, "1 m", color="white", va="center", fontsize=8, zorder=7)
+
+
+def draw_curve(axes: Any, steps: np.ndarray, values: np.ndarray, title: str, color: str = BLUE) -> None:
+    """A metric against the update; logarithmic where all values allow it and their range asks for it.
+
+    Args:
+        axes: to draw on.
+        steps: ``[n]``.
+        values: ``[n]``, gaps where not finite.
+        title: its name.
+        color: of the line.
+    """
+    finite = values[np.isfinite(values)]
+    axes.plot(steps, values, color=color, marker="o" if len(values) == 1 else None)
+    if len(finite) and finite.min() > 0 and finite.max() > 3 * finite.min():
+        axes.set_yscale("log")
+        # Less than a decade has no labelled major tick to read from.
+        if finite.max() < 10 * finite.min():
+            axes.yaxis.set_minor_formatter(_plain)
+            axes.tick_params(axis="y", which="minor", labelsize=7.5)
+    axes.set(title=title, xlim=(0, max(float(steps.max()), 1)))
+
+
+def _plain(value: float, _: int) -> str:
+    """Labels 1, 2 and 5 of a decade."""
+    leading = value / 10 ** np.floor(np.log10(value) + 1e-9)
+    return f"{value:.3g}" if round(leading) in (2, 5) else ""
+
+
+def draw_model_error(axes: Any, errors: dict[str, list[float]], dt: float, title: str) -> None:
+    """Open-loop error of the predicted position against the horizon, in free space and where the data met a wall.
+
+    Args:
+        axes: to draw on.
+        errors: ``all``, ``free`` and ``wall``, RMSE in metres after each step; empty lists are left out.
+        dt: seconds per step.
+        title: the data's name.
+    """
+    lines = {"free": ("free space", BLUE, "-"), "all": ("all", GREY, "--"), "wall": ("near walls", ORANGE, "-")}
+    for part, (label, color, dash) in lines.items():
+        if values := errors[part]:
+            # The lists may begin with the given state, whose error is zero.
+            start = 0 if values[0] == 0 else 1
+            time = 1e3 * dt * np.arange(start, start + len(values))
+            axes.plot(time, 100 * np.array(values), dash, color=color, label=label)
+    axes.set(title=title, xlabel="time ahead (ms)", xlim=(0, None), ylim=(0, None))
+
+
+def draw_field(axes: Any, points: np.ndarray, pitch: float, seconds: np.ndarray, highest: float) -> Any:
+    """A field over the free positions as a heat map with contours, on a drawn maze.
+
+    Args:
+        axes: to draw on, after ``draw_maze``.
+        points: ``[M, 2]`` of a grid through the origin, metres.
+        pitch: of the grid, metres.
+        seconds: ``[M]``.
+        highest: end of the colour scale, seconds.
+
+    Returns:
+        What a colour bar needs.
+    """
+    cells = np.round(points / pitch).astype(int)
+    size = cells.max(0) + 2
+    grid = np.ma.masked_all(tuple(size))
+    grid[tuple(cells.T)] = seconds
+    rows, columns = np.arange(size[0]) * pitch, np.arange(size[1]) * pitch
+    image = axes.pcolormesh(
+        columns, rows, grid, cmap="viridis_r", vmin=0, vmax=highest, shading="nearest", rasterized=True, zorder=1
+    )
+    step = next(s for s in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, np.inf) if highest / s <= 10)
+    levels = np.arange(step, max(float(seconds.max()), step), step)[:40]
+    if np.isfinite(levels).all() and seconds.max() > levels[0] > seconds.min():
+        lines = axes.contour(columns, rows, grid, levels, colors="white", linewidths=0.8, zorder=2)
+        axes.clabel(lines, lines.levels[::2], fontsize=7.5, fmt=lambda x: f"{x:.3g}")
+    return image
+
+
+def draw_plans(axes: Any, path: np.ndarray, proposed: np.ndarray, refined: np.ndarray) -> None:
+    """What happened in an episode as a broad band, with what was planned along it on top.
+
+    Args:
+        axes: to draw on, after ``draw_maze``.
+        path: ``[t, 2]`` realised positions, metres.
+        proposed: ``[n, T+1, 2]`` predictions of one-pass plans.
+        refined: ``[n, T+1, 2]`` predictions after refinement.
+    """
+    axes.plot(path[:, 1], path[:, 0], color=_BAND, lw=6, zorder=2, label="realised, one pass", solid_joinstyle="round")
+    for index, (first, second) in enumerate(zip(proposed, refined, strict=True)):
+        names = ("proposed: one pass", "after refinement") if index == 0 else (None, None)
+        axes.plot(first[:, 1], first[:, 0], color=BLUE, lw=1.6, zorder=3, label=names[0])
+        axes.plot(second[:, 1], second[:, 0], "--", color=ORANGE, lw=1.4, zorder=4, label=names[1])
+    axes.plot(proposed[:, 0, 1], proposed[:, 0, 0], "o", color=INK, markersize=2.6, zorder=5, label="planned from here")
+    axes.plot(path[0, 1], path[0, 0], "o", color=INK, markersize=6, markeredgecolor="white", zorder=5)
+
+
+def draw_scores(
+    axes: Any, x: Sequence[float], records: Sequence[dict], color: str, marker: str, label: str, offset: float = 0.0
+) -> None:
+    """Scores with their 95 % intervals.
+
+    Args:
+        axes: to draw on.
+        x: ``[n]`` places.
+        records: ``[n]`` of evaluations.
+        color: of the series.
+        marker: of the series.
+        label: of the series.
+        offset: added to x, so that intervals do not hide each other.
+    """
+    place = np.asarray(x, float) + offset
+    score = np.array([record["score_mean"] for record in records])
+    low, high = np.array([record["score_ci95"] for record in records]).T
+    axes.errorbar(
+        place,
+        score,
+        yerr=[score - low, high - score],
+        fmt=marker,
+        color=color,
+        markersize=6,
+        markeredgecolor="white",
+        capsize=3,
+        elinewidth=1.4,
+        label=label,
+    )
+
+
+def draw_reference(axes: Any, value: float, label: str, color: str = GREY, dash: str = ":") -> None:
+    """A named horizontal line, its name at the right end outside the axes."""
+    axes.axhline(value, color=color, linestyle=dash, lw=1.3, zorder=1)
+    axes.annotate(
+        label,
+        (1.0, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(5, 0),
+        textcoords="offset points",
+        color=color,
+        fontsize=8,
+        va="center",
+    )
+
+
+def draw_hacking(axes: Any, worst: Sequence[dict]) -> None:
+    """Where plans go wrong: from each start a dotted line to the predicted end and a full one to the realised end.
+
+    Args:
+        axes: to draw on, after ``draw_maze``.
+        worst: rows of ``hacking_summary``.
+    """
+    for index, row in enumerate(worst):
+        start, predicted, realised = (np.array(row[name][:2]) for name in ("start", "predicted_end", "realised_end"))
+        names = ("start", "predicted end", "realised end") if index == 0 else (None,) * 3
+        axes.plot(*np.stack([start, predicted])[:, ::-1].T, ":", color=ORANGE, lw=1.4, zorder=3)
+        axes.plot(*np.stack([start, realised])[:, ::-1].T, color=BLUE, lw=1.4, zorder=3)
+        axes.plot(start[1], start[0], "o", color=INK, markersize=3.5, zorder=4, label=names[0], lw=0)
+        axes.plot(predicted[1], predicted[0], "X", color=ORANGE, markersize=7, zorder=5, label=names[1], lw=0)
+        axes.plot(realised[1], realised[0], "o", color=BLUE, markersize=6, zorder=5, label=names[2], lw=0)

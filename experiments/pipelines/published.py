@@ -1,0 +1,30 @@
+"""The best published maze2d scores (D4RL's normalised score, final checkpoint), for comparison."""
+
+from typing import NamedTuple
+
+
+class Published(NamedTuple):
+    """A score, the method that reached it, and where it is printed."""
+
+    score: float
+    method: str
+    source: str
+
+
+_VETERAN = ("Diffusion Veteran, joint actions", "Diffusion Veteran, Fig. 3, read off the bars")
+_HORIZON_FLOW = ("HorizonFlow", "HorizonFlow, Table 1")
+
+# By environment and whether every episode has a goal of its own.
+_BEST = {
+    ("maze2d-umaze-v1", False): Published(146.3, *_VETERAN),
+    ("maze2d-medium-v1", False): Published(156.0, *_VETERAN),
+    ("maze2d-large-v1", False): Published(209.1, "AWAC", "CORL, last checkpoint"),
+    ("maze2d-umaze-v1", True): Published(158.2, "SSD", "HorizonFlow, Table 1"),
+    ("maze2d-medium-v1", True): Published(170.5, *_HORIZON_FLOW),
+    ("maze2d-large-v1", True): Published(216.5, *_HORIZON_FLOW),
+}
+
+
+def best_published(env: str, multi_goal: bool) -> Published | None:
+    """The best published score of a task, or None where none is known."""
+    return _BEST.get((env, multi_goal))

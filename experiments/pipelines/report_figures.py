@@ -1,0 +1,232 @@
+"""The figures of one run, each with its caption, drawn from the run's files."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from experiments import figures
+from experiments.pipelines.published import best_published
+from experiments.pipelines.run_files import Curve, RunFiles
+from experiments.pipelines.showcase import Showcase
+from invlearn_jax.planners.maze import DT
+
+_WIDTH = 10.4  # inches of a figure as wide as the page
+_MOST_LINES = 400  # points of a plotted curve
+_LABELS = {
+    ("model", "model_loss"): "forward model: loss",
+    ("cost_to_go", "cost_to_go_loss"): "cost-to-go: loss",
+    ("inverter", "cost"): "Inverter: cost",
+}
+_STAGE_COLORS = {"model": figures.ORANGE, "cost_to_go": figures.GREEN, "inverter": figures.BLUE}
+_DATA = {"d4rl": "D4RL-style data", "random": "random data"}
+
+
+class Picture(NamedTuple):
+    """A finished figure.
+
+    Attributes:
+        name: of its file, without suffix.
+        title: a heading.
+        caption: what is seen, one or two sentences.
+        png: for the run's folder.
+        svg: for the page.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+    svg: bytes
+
+
+def draw_pictures(run: RunFiles, showcase: Showcase | None) -> list[Picture]:
+    """All figures that the run's files allow.
+
+    Args:
+        run: its files.
+        showcase: of its planner, or None where there is none.
+
+    Returns:
+        The figures in the page's order.
+    """
+    parts = []
+    with figures.style():
+        if run.evaluations:
+            parts.append(_scores(run))
+        if showcase is not None:
+            parts += [_plans(showcase), _cost_to_go(showcase)]
+        if run.model_errors:
+            parts.append(_model_error(run.model_errors))
+        if run.hacking is not None and showcase is not None:
+            parts.append(_hacking(run.hacking, showcase))
+        if run.curves:
+            parts.append(_training(run.curves))
+        return [Picture(name, title, caption, *figures.encode(figure)) for name, title, caption, figure in parts]
+
+
+def _scores(run: RunFiles) -> tuple[str, str, str, Any]:
+    tasks = [task for task in (False, True) if any(row["multi_goal"] is task for row in run.evaluations)]
+    labels = {False: "the maze's goal", True: "a random goal per episode"}
+    steps = sorted({row["refine_steps"] for row in run.evaluations})
+    height = 3.5
+    figure, axes = figures.canvas(len(tasks), 2, _WIDTH, height * len(tasks), sharey="row")
+    colors = [figures.BLUE, figures.PURPLE]
+    for (left, right), task in zip(axes, tasks, strict=True):
+        rows = [row for row in run.evaluations if row["multi_goal"] is task]
+        places = [steps.index(row["refine_steps"]) for row in rows]
+        color = colors[tasks.index(task)]
+        figures.draw_scores(left, places, rows, color, "o", labels[task])
+        figures.draw_scores(right, [row["plan_ms_p50"] for row in rows], rows, color, "o", labels[task])
+        for row in rows:
+            right.annotate(
+                f"K = {row['refine_steps']}",
+                (row["plan_ms_p50"], row["score_mean"]),
+                xytext=(8, 5),
+                textcoords="offset points",
+                fontsize=8.5,
+            )
+        for panel in (left, right):
+            _references(panel, rows, run.env, task, named=panel is right)
+        left.set(title=f"Score, {labels[task]}", ylabel="normalised score", xlabel="refinement steps K")
+        left.set_xticks(range(len(steps)), [str(k) for k in steps])
+        left.set_xlim(-0.5, len(steps) - 0.5)
+        right.set(title="Score against planning time", xlabel="median time per plan (ms)", xscale="log")
+        times = [row["plan_ms_p50"] for row in rows]
+        right.set_xlim(0.5 * min(times), 2.5 * max(times))
+        right.xaxis.set_major_formatter(_short)
+        right.xaxis.set_minor_formatter(_short if max(times) < 10 * min(times) else "")
+    caption = (
+        "Each point is the mean over the episodes with its 95 % interval; more refinement costs time and should buy score. "
+        "Lines mark the upper bound, the best published score and the controller that made the data."
+    )
+    return "scores", "What refinement buys", caption, figure
+
+
+def _short(value: float, _: int) -> str:
+    """Labels 1, 2 and 5 of each decade."""
+    leading = value / 10 ** np.floor(np.log10(value) + 1e-9)
+    return f"{value:.3g}" if round(leading) in (1, 2, 5) else ""
+
+
+def _references(axes: Any, rows: list[dict], env: str, multi_goal: bool, named: bool) -> None:
+    lines = [
+        (rows[0]["bound_score"], "upper bound", figures.INK, "-"),
+        (rows[0]["controller_score"], "data controller", figures.GREY, ":"),
+    ]
+    published = best_published(env, multi_goal)
+    if published:
+        lines.append((published.score, "best published", figures.ORANGE, "--"))
+    values = [value for value, *_ in lines]
+    shown = values + [x for row in rows for x in row["score_ci95"]]
+    room = 0.08 * max(max(shown) - min(shown), 1.0)
+    axes.set_ylim(min(shown) - room, max(shown) + room)
+    for value, label, color, dash in lines:
+        figures.draw_reference(axes, value, f"{label} {value:.1f}" if named else "", color, dash)
+
+
+def _plans(showcase: Showcase) -> tuple[str, str, str, Any]:
+    height, width = figures.maze_size(showcase.layout)
+    count = len(showcase.examples)
+    columns = min(3, count)
+    rows = -(-count // columns)
+    panel = _WIDTH / columns * height / width
+    figure, axes = figures.canvas(rows, columns, _WIDTH, rows * panel + 0.5)
+    for index, axis in enumerate(axes.flat):
+        if index >= count:
+            axis.set_visible(False)
+            continue
+        example = showcase.examples[index]
+        figures.draw_maze(axis, showcase.layout, showcase.goal)
+        figures.draw_plans(axis, example.path, example.proposed, example.refined)
+        seconds = showcase.dt * (len(example.path) - 1)
+        axis.set_title(
+            f"at the goal after {seconds:.2f} s" if example.arrived else f"not there after {seconds:.2f} s", fontsize=9
+        )
+    figures.draw_scale_bar(axes[0, 0])
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    arrived = sum(example.arrived for example in showcase.examples)
+    caption = (
+        f"{count} episodes on C MuJoCo from starts spread over the maze, one forward pass per plan; {arrived} reach the "
+        f"goal's disc (green). Where a plan (blue) or its refinement by {showcase.refine_steps} gradient steps (dashed) leaves "
+        "the grey band, the model and the world, or the plan and its successor, differ."
+    )
+    return "plans", "Plans and what came of them", caption, figure
+
+
+def _cost_to_go(showcase: Showcase) -> tuple[str, str, str, Any]:
+    field = showcase.field
+    height, width = figures.maze_size(showcase.layout)
+    figure, axes = figures.canvas(1, 2, _WIDTH, _WIDTH / 2.25 * height / width + 0.3)
+    highest = float(max(field.learned.max(), field.shortest.max()))
+    image = None
+    for axis, values, title in (
+        (axes[0, 0], field.learned, "learned from the data"),
+        (axes[0, 1], field.shortest, "the map's shortest way at 5 m/s"),
+    ):
+        figures.draw_maze(axis, showcase.layout, showcase.goal)
+        image = figures.draw_field(axis, field.points, field.pitch, values, highest)
+        axis.set_title(title)
+    bar = figure.colorbar(image, ax=list(axes.flat), label="seconds to the goal", shrink=0.9, pad=0.015)
+    bar.outline.set_visible(False)
+    error = float(np.abs(field.learned - field.shortest).mean())
+    caption = (
+        "Seconds from every free place, at rest, to the goal (star): the learned cost-to-go that plans are judged by, beside "
+        f"the true shortest time, which training never sees. They differ by {error:.3f} s on average."
+    )
+    return "cost_to_go", "The learned cost-to-go", caption, figure
+
+
+def _model_error(errors: dict[str, dict]) -> tuple[str, str, str, Any]:
+    figure, axes = figures.canvas(1, len(errors), _WIDTH if len(errors) > 1 else _WIDTH / 2, 3.1, sharey=True)
+    for axis, (name, rows) in zip(axes[0], errors.items(), strict=True):
+        figures.draw_model_error(axis, rows, DT, _DATA.get(name, name))
+    axes[0, 0].set_ylabel("position error (cm, RMS)")
+    axes[0, 0].legend(loc="upper left")
+    caption = (
+        "Open-loop error of the forward model on held-out windows, growing with the horizon. Windows in which the data met a "
+        "wall are apart: contact is what is hard to learn."
+    )
+    return "model_error", "How far the forward model can be trusted", caption, figure
+
+
+def _hacking(summary: dict, showcase: Showcase) -> tuple[str, str, str, Any]:
+    height, width = figures.maze_size(showcase.layout)
+    across = 0.62 * _WIDTH
+    figure, axes = figures.canvas(1, 1, across, across * height / width + 0.4)
+    axis = axes[0, 0]
+    figures.draw_maze(axis, showcase.layout)
+    figures.draw_hacking(axis, summary["worst"])
+    figures.draw_scale_bar(axis)
+    if summary["worst"]:
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    rate, low, high = (100 * summary[f"wrong_side_{part}"] for part in ("rate", "low", "high"))
+    caption = (
+        f"The {len(summary['worst'])} plans of {summary['problems']} that turned out worst against their own prediction, "
+        f"executed open loop. In {rate:.1f} % of all plans (95 %: {low:.1f} to {high:.1f}) a wall lies between the "
+        f"predicted and the realised end; the cost comes out {summary['gap_mean']:.3f} higher than predicted on average."
+    )
+    return "hacking", "Where the model is exploited", caption, figure
+
+
+def _training(curves: list[Curve]) -> tuple[str, str, str, Any]:
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
+    # The stages' own losses come first.
+    curves = sorted(curves, key=lambda curve: (curve.stage, curve.name) not in _LABELS)
+    figure, axes = figures.canvas(rows, columns, _WIDTH, 2.0 * rows + 0.2)
+    for index, axis in enumerate(axes.flat):
+        if index >= len(curves):
+            axis.set_visible(False)
+            continue
+        curve = curves[index]
+        title = _LABELS.get((curve.stage, curve.name), f"{curve.stage}: {curve.name}".replace("_", " "))
+        stride = -(-len(curve.steps) // _MOST_LINES)
+        color = _STAGE_COLORS.get(curve.stage, figures.INK)
+        figures.draw_curve(axis, curve.steps[::stride], curve.values[::stride], title, color)
+        if index >= len(curves) - columns:
+            axis.set_xlabel("update")
+    caption = (
+        "Every metric of the training, one panel each, by stage: forward model, cost-to-go, Inverter. Scales are "
+        "logarithmic where a value spans more than a factor of three."
+    )
+    return "training", "Training", caption, figure

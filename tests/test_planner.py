@@ -1,0 +1,331 @@
+"""One contract for every planner, on a linear world; the Inverter's training; export."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integrator
+
+from invlearn_jax.learn.inverter import InverterTraining, advance_problems, inverter_state, inverter_update
+from invlearn_jax.learn.loop import train
+from invlearn_jax.planners.mlp_inverter import MlpInverter
+from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.refine import gradient, mppi
+from invlearn_jax.types import Inverter, Planner, PlanOutput, Problem, Result
+
+T, S, A = 6, 4, 2
+MODEL = double_integrator(2, dt=0.5)
+
+# Refiner, steps K, candidates.
+PLANNERS = {
+    "pass": (None, 0, 1),
+    "best_of_4": (None, 0, 4),
+    "adam_of_4": (gradient(optax.adam(0.1)), 3, 4),
+    "mppi": (mppi(16), 3, 1),
+}
+every_planner = pytest.mark.parametrize("name", PLANNERS)
+
+
+@functools.cache
+def build(name):
+    return InversePlanner(MlpInverter(S, A, T, hidden=(8,)), MODEL, REACH_WITH_LITTLE_EFFORT, *PLANNERS[name])
+
+
+@functools.cache
+def compiled(name):
+    """The planner's jitted plan, and its parameters."""
+    planner = build(name)
+    return jax.jit(planner.plan), planner.init(jax.random.key(0))
+
+
+def problem(seed=0, batch=()):
+    rng = np.random.default_rng(seed)
+    state, goal = (jnp.asarray(rng.uniform(-1, 1, (*batch, size)), jnp.float32) for size in (S, 2))
+    return Problem(state, goal)
+
+
+@every_planner
+def test_a_plan_carries_its_evidence(name):
+    planner, (plan, params) = build(name), compiled(name)
+    assert isinstance(planner, Planner)
+    assert isinstance(planner.inverter, Inverter)
+    given = problem()
+    out = plan(params, jax.random.key(1), given)
+    assert isinstance(out, PlanOutput)
+    assert (out.actions.shape, out.states.shape) == ((T, A), (T + 1, S))
+    assert out.refine_trace.shape == (PLANNERS[name][1],)
+    assert out.cost.shape == out.proposal_cost.shape == out.result.shape == ()
+    assert np.array_equal(out.states[0], given.state)
+    assert jnp.abs(out.actions).max() <= 1
+    np.testing.assert_allclose(out.states, MODEL.unroll(params.model, given.state, out.actions), rtol=1e-5, atol=1e-5)
+    assert set(out.cost_terms) == {"reach", "effort"}
+    np.testing.assert_allclose(sum(out.cost_terms.values()), out.cost, rtol=1e-4)
+    np.testing.assert_allclose(planner.score(params, given, out.actions).cost, out.cost, rtol=1e-4)
+    np.testing.assert_allclose(out.cost_terms["reach"], ((out.states[-1, :2] - given.goal) ** 2).sum(), rtol=1e-4)
+    assert Result(int(out.result)) == Result.OK
+
+
+@every_planner
+def test_refinement_never_hurts(name):
+    plan, params = compiled(name)
+    for seed in range(20):
+        out = plan(params, jax.random.key(seed), problem(seed))
+        trace = np.concatenate([[out.proposal_cost], out.refine_trace])
+        assert (np.diff(trace) <= 0).all()
+        assert out.cost == trace[-1]
+    if PLANNERS[name][1]:
+        assert out.cost < out.proposal_cost
+
+
+def test_without_refinement_the_plan_is_the_best_proposal():
+    for name, num in (("pass", 1), ("best_of_4", 4)):
+        planner, (plan, params) = build(name), compiled(name)
+        key = jax.random.key(3)
+        out = plan(params, key, problem())
+        proposals = planner.inverter.propose(params.inverter, jax.random.split(key)[0], problem(), num)
+        costs = [planner.score(params, problem(), a).cost for a in proposals]
+        np.testing.assert_allclose(out.actions, proposals[int(np.argmin(costs))], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(out.proposal_cost, min(costs), rtol=1e-5)
+        assert out.cost == out.proposal_cost
+
+
+@every_planner
+@pytest.mark.parametrize("value", [jnp.nan, jnp.inf, -jnp.inf])
+@pytest.mark.parametrize("field", ["state", "goal"])
+def test_a_problem_that_is_not_finite_gets_zero_actions(name, value, field):
+    plan, params = compiled(name)
+    broken = problem()
+    broken = broken._replace(**{field: getattr(broken, field).at[1].set(value)})
+    out = plan(params, jax.random.key(0), broken)
+    assert Result(int(out.result)) == Result.NON_FINITE
+    assert np.array_equal(out.actions, np.zeros((T, A)))
+    assert not any(jnp.isnan(x).any() for x in jax.tree.leaves(out))
+
+
+@every_planner
+def test_broken_parameters_never_give_nan_actions(name):
+    plan, params = compiled(name)
+    broken = params._replace(inverter=jax.tree.map(lambda x: x * jnp.nan, params.inverter))
+    out = plan(broken, jax.random.key(0), problem())
+    assert Result(int(out.result)) == Result.NON_FINITE
+    assert np.array_equal(out.actions, np.zeros((T, A)))
+
+
+@every_planner
+def test_a_model_that_leaves_the_finite_numbers_is_reported(name):
+    plan, params = compiled(name)
+    out = plan(params._replace(model=jax.tree.map(lambda x: x * jnp.nan, params.model)), jax.random.key(0), problem())
+    assert Result(int(out.result)) == Result.NON_FINITE
+    assert jnp.isfinite(out.actions).all()
+
+
+@pytest.mark.parametrize("name", ["pass", "adam_of_4"])
+def test_jit_equals_no_jit(name):
+    plan, params = compiled(name)
+    jitted = plan(params, jax.random.key(5), problem(5))
+    with jax.disable_jit():
+        plain = build(name).plan(params, jax.random.key(5), problem(5))
+    for left, right in zip(jax.tree.leaves(jitted), jax.tree.leaves(plain), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+
+
+@every_planner
+def test_vmap_equals_loop_and_no_second_compilation(name):
+    plan, params = compiled(name)
+    batch, keys = problem(6, batch=(4,)), jax.random.split(jax.random.key(6), 4)
+    together = jax.jit(jax.vmap(plan, in_axes=(None, 0, 0)))(params, keys, batch)
+    singles = [(keys[i], Problem(batch.state[i], batch.goal[i])) for i in range(4)]
+    plan(params, *singles[0])
+    with count_compilations() as compilations:
+        alone = [plan(params, *single) for single in singles]
+    assert compilations == []
+    for i, out in enumerate(alone):
+        for left, right in zip(jax.tree.leaves(together), jax.tree.leaves(out), strict=True):
+            np.testing.assert_allclose(left[i], right, rtol=1e-4, atol=1e-5)
+
+
+def test_the_compilation_counter_counts():
+    with count_compilations() as compilations:
+        jax.jit(lambda x: x + 2)(jnp.zeros(3))
+    assert compilations
+
+
+# --- results ---
+
+
+class Fixed:
+    """An Inverter that proposes one sequence."""
+
+    horizon = T
+
+    def __init__(self, actions):
+        self.actions = actions
+
+    def init(self, key):
+        return ()
+
+    def propose(self, params, key, problem, num):
+        return jnp.tile(self.actions, (num, 1, 1))
+
+
+def result_of(actions, refiner=None, steps=0):
+    planner = InversePlanner(Fixed(actions), MODEL, REACH_WITH_LITTLE_EFFORT, refiner, steps)
+    params = planner.init(jax.random.key(0))
+    return Result(int(jax.jit(planner.plan)(params, jax.random.key(0), problem()).result))
+
+
+def test_result_codes():
+    half, signs = jnp.full((T, A), 0.5), jnp.where(jnp.arange(T)[:, None] % 2, 1.0, -1.0) * jnp.ones((T, A))
+    assert result_of(half) == Result.OK
+    assert result_of(signs) == Result.BOUND_SATURATED
+    assert result_of(signs.at[0, 0].set(0.9)) == Result.OK
+    assert result_of(half, gradient(optax.sgd(0.01)), 2) == Result.OK
+    assert result_of(half, gradient(optax.sgd(0.0)), 2) == Result.NO_IMPROVEMENT
+
+
+def test_results_decode_to_sentences():
+    sentences = [Result(code).describe() for code in range(4)]
+    assert len(set(sentences)) == 4
+    assert all(sentence.endswith(".") and len(sentence) > 20 for sentence in sentences)
+    with pytest.raises(ValueError, match="4"):
+        Result(4)
+
+
+# --- constructors ---
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"refine_steps": -1}, "refine_steps is -1; give 0"),
+        ({"refine_steps": 3}, "refine_steps is 3, but no refiner was given"),
+        ({"candidates": 0}, "candidates is 0; give at least 1"),
+        ({"execute_steps": 0}, "execute_steps is 0; allowed are 1 to the horizon, 6"),
+        ({"execute_steps": 7}, "execute_steps is 7; allowed are 1 to the horizon, 6"),
+    ],
+)
+def test_bad_arguments_raise(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        InversePlanner(MlpInverter(S, A, T, hidden=(8,)), MODEL, REACH_WITH_LITTLE_EFFORT, **arguments)
+
+
+def test_half_of_a_plan_is_executed_by_default():
+    assert build("pass").execute_steps == T // 2
+    inverter = MlpInverter(S, A, T, hidden=(8,))
+    assert InversePlanner(inverter, MODEL, REACH_WITH_LITTLE_EFFORT, execute_steps=T).execute_steps == T
+
+
+# --- the Inverter ---
+
+
+@pytest.mark.parametrize("horizon", [1, 6, 20])
+def test_proposals(horizon):
+    """The network's own sequence first, then noisy copies, all in bounds; equal keys, equal copies."""
+    inverter = MlpInverter(S, A, horizon, hidden=(8,), spread=0.5)
+    params = inverter.init(jax.random.key(0))
+    one = inverter.propose(params, jax.random.key(1), problem(), 1)
+    many = inverter.propose(params, jax.random.key(1), problem(), 5)
+    assert (one.shape, many.shape) == ((1, horizon, A), (5, horizon, A))
+    np.testing.assert_allclose(one[0], jnp.tanh(inverter.logits(params, problem())), rtol=1e-6)
+    assert np.array_equal(many[0], one[0])
+    assert jnp.abs(many).max() <= 1
+    assert np.abs(many[1:] - many[0]).max(axis=(1, 2)).min() > 0.05
+    assert np.array_equal(many, inverter.propose(params, jax.random.key(1), problem(), 5))
+    assert not np.array_equal(many, inverter.propose(params, jax.random.key(2), problem(), 5))
+
+
+def test_a_fresh_inverter_is_near_zero_and_sees_state_and_goal():
+    inverter = MlpInverter(S, A, T, hidden=(32,))
+    params = inverter.init(jax.random.key(0))
+    logits = inverter.logits(params, problem())
+    assert np.abs(logits).max() < 0.5
+    slope = jax.jit(jax.jacobian(lambda p: inverter.logits(params, p)))(problem())
+    for field in ("state", "goal"):
+        assert np.abs(getattr(slope, field)).max(axis=(0, 1)).min() > 1e-4
+
+
+def draw(key):
+    state_key, goal_key = jax.random.split(key)
+    return Problem(
+        0.5 * jax.random.normal(state_key, (S,)), jax.random.uniform(goal_key, (2,), minval=-1.0, maxval=1.0)
+    )
+
+
+def test_training_the_inverter_lowers_its_cost():
+    """On the linear world the mean cost falls well below that of doing nothing, on problems not trained on."""
+    inverter = MlpInverter(S, A, T, hidden=(32, 32), octaves=1)
+    settings = InverterTraining(batch=64, advance=(1, 2, 3))
+    params, optimizer = inverter.init(jax.random.key(0)), optax.adam(3e-3)
+    model_params = MODEL.init(jax.random.key(0))
+    update = inverter_update(
+        inverter, MODEL, REACH_WITH_LITTLE_EFFORT, model_params, (), optimizer, draw, settings, jnp.ones(S)
+    )
+    state = inverter_state(optimizer, params, jax.random.key(1), draw, settings.batch)
+    seen = []
+    trained = train(update, state, 400, block=100, on_block=lambda _, metrics: seen.append(metrics))
+    assert set(seen[0]) == {"cost", "logit_penalty", "gradient_norm", "reach", "effort"}
+    assert seen[-1]["cost"] < 0.5 * seen[0]["cost"]
+    planner = InversePlanner(inverter, MODEL, REACH_WITH_LITTLE_EFFORT)
+    fresh = jax.vmap(draw)(jax.random.split(jax.random.key(99), 200))
+    plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))
+    everything = planner.init(jax.random.key(0))._replace(model=model_params)
+    before, after = (
+        plan(everything._replace(inverter=p), jax.random.key(0), fresh).cost.mean() for p in (params, trained.params)
+    )
+    assert after < 0.3 * before
+    assert jnp.isfinite(trained.extra.state).all()
+
+
+def test_imagined_problems_advance_along_their_plans():
+    count = 500
+    problems = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), count))
+    # Where each state stands tells its problem and its step.
+    states = 10.0 * jnp.arange(1, count + 1)[:, None, None] + jnp.arange(T + 1.0)[None, :, None] * jnp.ones((1, 1, S))
+    states = states.at[0].set(jnp.nan)
+    settings = InverterTraining(batch=count, advance=(2, 5), reset_share=0.2, goal_share=0.3, state_noise=0.0)
+    advance = jax.jit(lambda key: advance_problems(key, problems, states, draw, settings, jnp.ones(S)))
+    moved = advance(jax.random.key(1))
+    step = np.asarray(moved.state[:, 0]) - 10.0 * np.arange(1, count + 1)
+    kept = np.isin(step, [2, 5])
+    regoaled = (np.asarray(moved.goal) != np.asarray(problems.goal)).any(1)
+    assert not kept[0]
+    assert jnp.isfinite(moved.state).all()
+    assert 0.72 < kept.mean() < 0.88
+    assert 0.4 < (step[kept] == 2).mean() < 0.6
+    assert np.abs(np.asarray(moved.state)[~kept]).max() < 4
+    # Who is reset gets a new goal; of the others 30 %.
+    assert regoaled[~kept].all()
+    assert 0.2 < regoaled[kept].mean() < 0.4
+
+
+# --- export ---
+
+
+@pytest.mark.parametrize("name", ["pass", "adam_of_4"])
+def test_export_with_a_symbolic_batch_round_trips(name):
+    pytest.importorskip("flatbuffers")
+    planner, (plan, params) = build(name), compiled(name)
+
+    def actions_and_cost(seeds, states, goals):
+        keys = jax.vmap(jax.random.key)(seeds)
+        out = jax.vmap(planner.plan, in_axes=(None, 0, 0))(params, keys, Problem(states, goals))
+        return out.actions, out.cost
+
+    scope = jax.export.SymbolicScope()
+    shapes = [
+        jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape, scope=scope), dtype)
+        for shape, dtype in (("b", jnp.uint32), (f"b, {S}", jnp.float32), ("b, 2", jnp.float32))
+    ]
+    blob = jax.export.export(jax.jit(actions_and_cost))(*shapes).serialize()
+    restored = jax.export.deserialize(blob)
+    for count in (1, 3):
+        batch, seeds = problem(7, batch=(count,)), jnp.arange(count, dtype=jnp.uint32)
+        actions, cost = restored.call(seeds, batch.state, batch.goal)
+        assert actions.shape == (count, T, A)
+        for i in range(count):
+            out = plan(params, jax.random.key(i), Problem(batch.state[i], batch.goal[i]))
+            np.testing.assert_allclose(actions[i], out.actions, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(cost[i], out.cost, rtol=1e-4, atol=1e-5)
