@@ -13,7 +13,7 @@ from invlearn_jax.envs.maze2d import GOAL_RADIUS
 
 # Okabe and Ito's colours, told apart with any colour vision.
 BLUE, ORANGE, GREEN, PURPLE, INK, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#23272e", "#8a8f98"
-_FLOOR, _WALL, _BAND = "#ffffff", "#5d636e", "#c9ced6"
+_WALL, _BAND = "#5d636e", "#c9ced6"
 _BORDER = 0.4  # m of the outer walls that are shown
 _STYLE = {
     "font.family": "sans-serif",
@@ -71,6 +71,7 @@ def encode(figure: Any) -> tuple[bytes, bytes]:
     """The figure as PNG and as SVG; the same figure gives the same bytes."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", dpi=180, metadata={"Software": None})
+    figure.set_layout_engine("none")  # laid out already
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     return png.getvalue(), svg.getvalue()
 
@@ -81,33 +82,35 @@ def maze_size(layout: Layout) -> tuple[float, float]:
     return rows - 2 + 2 * _BORDER, columns - 2 + 2 * _BORDER
 
 
-def draw_maze(axes: Any, layout: Layout, goal: np.ndarray | None = None) -> None:
-    """The walls where the ball meets them: those of cell w span ``[w - 0.7, w + 0.3]`` in the ball's coordinates.
+def draw_maze(axes: Any, layout: Layout) -> None:
+    """The walls where the ball meets them: those of cell w span ``[w - 0.7, w + 0.3]`` in the ball's coordinates."""
+    from matplotlib.patches import PathPatch  # noqa: PLC0415
+    from matplotlib.path import Path  # noqa: PLC0415
 
-    Args:
-        axes: to draw on.
-        layout: the maze.
-        goal: ``[2]`` metres; its disc of 0.5 m is drawn too.
-    """
     low = ball.WALL_OFFSET - ball.BODY_OFFSET - ball.WALL_HALF
     edge = low + 2 * ball.WALL_HALF - _BORDER
     height, width = maze_size(layout)
-    axes.set_facecolor(_WALL)
-    for row, column in layout.free:
-        top, left = row + low, column + low
-        # A thin edge of the same colour closes the seams between cells.
-        axes.fill(
-            [left, left + 1, left + 1, left], [top, top, top + 1, top + 1], _FLOOR, edgecolor=_FLOOR, lw=0.6, zorder=0
-        )
-    if goal is not None:
-        angle = np.linspace(0, 2 * np.pi, 60)
-        axes.fill(
-            goal[1] + GOAL_RADIUS * np.cos(angle), goal[0] + GOAL_RADIUS * np.sin(angle), GREEN, alpha=0.18, zorder=1.5
-        )
-        axes.plot(goal[1], goal[0], "*", color=GREEN, markersize=9, markeredgecolor="white", zorder=6)
+    square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
+    # One path for all: renderers leave seams between neighbours that are drawn one by one.
+    walls = Path.make_compound_path(
+        *(Path(square + cell[::-1] + low, closed=True) for cell in np.argwhere(layout.walls))
+    )
+    axes.add_patch(PathPatch(walls, facecolor=_WALL, linewidth=0, zorder=1.6))
     axes.set(xlim=(edge, edge + width), ylim=(edge + height, edge), aspect="equal", xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
+
+
+def draw_goal(axes: Any, goal: np.ndarray, filled: bool = True) -> None:
+    """The goal and the disc of 0.5 m that counts as reached, filled or as a ring; walls hide it."""
+    angle = np.linspace(0, 2 * np.pi, 90)
+    x, y = goal[1] + GOAL_RADIUS * np.cos(angle), goal[0] + GOAL_RADIUS * np.sin(angle)
+    if filled:
+        axes.fill(x, y, GREEN, alpha=0.18, zorder=1.5)
+    else:
+        axes.plot(x, y, color="white", lw=1.2, linestyle=(0, (2, 2)), zorder=1.5)
+    color = GREEN if filled else ORANGE
+    axes.plot(goal[1], goal[0], "*", color=color, markersize=11, markeredgecolor="white", zorder=6)
 
 
 def draw_scale_bar(axes: Any) -> None:
@@ -131,17 +134,19 @@ def draw_curve(axes: Any, steps: np.ndarray, values: np.ndarray, title: str, col
     axes.plot(steps, values, color=color, marker="o" if len(values) == 1 else None)
     if len(finite) and finite.min() > 0 and finite.max() > 3 * finite.min():
         axes.set_yscale("log")
-        # Less than a decade has no labelled major tick to read from.
-        if finite.max() < 10 * finite.min():
-            axes.yaxis.set_minor_formatter(_plain)
-            axes.tick_params(axis="y", which="minor", labelsize=7.5)
+        label_decades(axes.yaxis, fine=finite.max() < 30 * finite.min())
     axes.set(title=title, xlim=(0, max(float(steps.max()), 1)))
 
 
-def _plain(value: float, _: int) -> str:
-    """Labels 1, 2 and 5 of a decade."""
-    leading = value / 10 ** np.floor(np.log10(value) + 1e-9)
-    return f"{value:.3g}" if round(leading) in (2, 5) else ""
+def label_decades(axis: Any, fine: bool) -> None:
+    """Plain numbers on a logarithmic axis: at each decade, and if ``fine`` also at its 2 and 5."""
+
+    def label(value: float, _: int) -> str:
+        leading = value / 10 ** np.floor(np.log10(value) + 1e-9)
+        return f"{value:.3g}" if round(leading) in (1, 2, 5) else ""
+
+    axis.set_major_formatter(label)
+    axis.set_minor_formatter(label if fine else "")
 
 
 def draw_model_error(axes: Any, errors: dict[str, list[float]], dt: float, title: str) -> None:
@@ -160,17 +165,22 @@ def draw_model_error(axes: Any, errors: dict[str, list[float]], dt: float, title
             start = 0 if values[0] == 0 else 1
             time = 1e3 * dt * np.arange(start, start + len(values))
             axes.plot(time, 100 * np.array(values), dash, color=color, label=label)
-    axes.set(title=title, xlabel="time ahead (ms)", xlim=(0, None), ylim=(0, None))
+    axes.set(title=title, xlabel="time ahead (ms)", xlim=(0, None))
+
+
+def contour_step(highest: float) -> float:
+    """A round number of seconds that divides ``highest`` into at most a dozen parts."""
+    return next(step for step in (0.05, 0.1, 0.25, 0.5, 1.0, highest / 5) if highest / step <= 12)
 
 
 def draw_field(axes: Any, points: np.ndarray, pitch: float, seconds: np.ndarray, highest: float) -> Any:
-    """A field over the free positions as a heat map with contours, on a drawn maze.
+    """A field over the free positions as a heat map with contours (see ``contour_step``), on a drawn maze.
 
     Args:
         axes: to draw on, after ``draw_maze``.
         points: ``[M, 2]`` of a grid through the origin, metres.
         pitch: of the grid, metres.
-        seconds: ``[M]``.
+        seconds: ``[M]``, left blank where not finite.
         highest: end of the colour scale, seconds.
 
     Returns:
@@ -178,17 +188,16 @@ def draw_field(axes: Any, points: np.ndarray, pitch: float, seconds: np.ndarray,
     """
     cells = np.round(points / pitch).astype(int)
     size = cells.max(0) + 2
-    grid = np.ma.masked_all(tuple(size))
-    grid[tuple(cells.T)] = seconds
+    grid = np.ma.array(np.zeros(size), mask=True)
+    grid[tuple(cells.T)] = np.ma.masked_invalid(seconds)
     rows, columns = np.arange(size[0]) * pitch, np.arange(size[1]) * pitch
     image = axes.pcolormesh(
         columns, rows, grid, cmap="viridis_r", vmin=0, vmax=highest, shading="nearest", rasterized=True, zorder=1
     )
-    step = next(s for s in (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, np.inf) if highest / s <= 10)
-    levels = np.arange(step, max(float(seconds.max()), step), step)[:40]
-    if np.isfinite(levels).all() and seconds.max() > levels[0] > seconds.min():
-        lines = axes.contour(columns, rows, grid, levels, colors="white", linewidths=0.8, zorder=2)
-        axes.clabel(lines, lines.levels[::2], fontsize=7.5, fmt=lambda x: f"{x:.3g}")
+    levels = contour_step(highest) * np.arange(1, 13)
+    levels = levels[(levels > grid.min()) & (levels < grid.max())]
+    if len(levels):
+        axes.contour(columns, rows, grid, levels, colors="white", linewidths=0.8, zorder=2)
     return image
 
 
@@ -241,19 +250,31 @@ def draw_scores(
     )
 
 
-def draw_reference(axes: Any, value: float, label: str, color: str = GREY, dash: str = ":") -> None:
-    """A named horizontal line, its name at the right end outside the axes."""
-    axes.axhline(value, color=color, linestyle=dash, lw=1.3, zorder=1)
-    axes.annotate(
-        label,
-        (1.0, value),
-        xycoords=("axes fraction", "data"),
-        xytext=(5, 0),
-        textcoords="offset points",
-        color=color,
-        fontsize=8,
-        va="center",
-    )
+def draw_references(axes: Any, lines: Sequence[tuple[float, str, str, str]], named: bool) -> None:
+    """Horizontal lines, their names and values at the right outside the axes, apart even where lines are close.
+
+    Args:
+        axes: to draw on; its limits are set already.
+        lines: value, name, colour and dash of each.
+        named: whether to write the names.
+    """
+    low, high = axes.get_ylim()
+    place = -np.inf
+    for value, label, color, dash in sorted(lines):
+        axes.axhline(value, color=color, linestyle=dash, lw=1.3, zorder=1)
+        place = max(value, place + 0.065 * (high - low))
+        if named:
+            axes.annotate(
+                f"{label} {value:.1f}",
+                (1.0, place),
+                xycoords=("axes fraction", "data"),
+                xytext=(5, 0),
+                textcoords="offset points",
+                color=color,
+                fontsize=8,
+                va="center",
+                annotation_clip=False,
+            )
 
 
 def draw_hacking(axes: Any, worst: Sequence[dict]) -> None:

@@ -7,11 +7,13 @@ import sys
 import pytest
 from conftest import ROOT
 
+import invlearn_jax
+
 LIBRARY = "invlearn_jax"
 
 # A part imports parts of lower levels only, but for the exceptions.
 LEVELS = [
-    {"types", "names"},
+    {"types", "names", "files"},
     {"rollout", "objectives"},
     {"networks", "data", "envs"},
     {"models", "refine"},
@@ -38,7 +40,9 @@ def imports(tree, package):
             base = package[: len(package) - node.level + 1] if node.level else []
             base = base + (node.module.split(".") if node.module else [])
             found.extend((".".join([*base, alias.name]), depth) for alias in node.names)
-        inner = depth + isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        # What only a type checker reads is no import at run time.
+        checked = isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+        inner = depth + (checked or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
         for child in ast.iter_child_nodes(node):
             visit(child, inner)
 
@@ -105,6 +109,8 @@ def test_library_file_keeps_the_import_rules(path):
         ("try:\n    import h5py\nexcept ImportError:\n    pass", ("data", "d4rl.py"), 1),
         ("class A:\n    import tqdm", ("learn", "loop.py"), 1),
         ("def read():\n    import h5py", ("data", "d4rl.py"), 0),
+        ("if TYPE_CHECKING:\n    import gymnasium", ("envs", "bridge.py"), 0),
+        ("if TYPE_CHECKING:\n    from invlearn_jax.learn import loop", ("envs", "bridge.py"), 1),
         ("def f():\n    import flax.linen", ("models", "sequence.py"), 1),
         ("import flax.linen as nn", ("networks", "mlp.py"), 0),
         ("import orbax.checkpoint as ocp", ("learn", "loop.py"), 1),
@@ -116,27 +122,27 @@ def test_the_rules_themselves(source, path, count):
     assert len(violations(source, path)) == count
 
 
-def experiment_violations(source, path):
-    """Imports of one experiment by another; ``path`` is relative to ``experiments/``."""
-    own = ".".join(["experiments", *path]).removesuffix(".py").removesuffix(".__init__")
-    if own == "experiments.configs":
-        return []
+def experiment_violations(source, path, names):
+    """Imports of one experiment by another: of its ``configs/NAME.py`` or ``pipelines/NAME.py``, or of a program."""
+    own = path[-1].removesuffix(".py")
     found = []
     for module, _ in imports(ast.parse(source), ["experiments", *path[:-1]]):
-        parts = module.split(".")
-        if parts[0] != "experiments" or module == own:
+        top, *parts = module.split(".")
+        if top != "experiments" or not parts:
             continue
-        config = path[0] == "configs" and parts[:2] == ["experiments", "configs"] and len(parts) > 2
-        program = len(parts) > 1 and parts[1] in {"run", "evaluate", "report"}
-        if config or program:
+        if parts[0] in {"run", "evaluate", "report"} and parts[0] != own:
+            found.append(module)
+        elif parts[0] in {"configs", "pipelines"} and own in names and parts[1] in names - {own}:
             found.append(module)
     return found
 
 
 def test_experiments_never_import_each_other():
-    found = {
-        str(p): experiment_violations(p.read_text(), p.relative_to(ROOT / "experiments").parts) for p in EXPERIMENTS
-    }
+    names = {path.stem for path in (ROOT / "experiments" / "configs").glob("*.py")} - {"__init__"}
+    found = {}
+    for path in EXPERIMENTS:
+        parts = path.relative_to(ROOT / "experiments").parts
+        found["/".join(parts)] = experiment_violations(path.read_text(), parts, names)
     assert {path: modules for path, modules in found.items() if modules} == {}
 
 
@@ -146,13 +152,22 @@ def test_experiments_never_import_each_other():
         ("from experiments import run", ("evaluate.py",), 1),
         ("from experiments.run import train", ("report.py",), 1),
         ("from experiments.configs import maze2d", ("run.py",), 0),
+        ("from experiments.configs import maze2d, pulses", ("configs", "__init__.py"), 0),
+        ("from experiments.configs.maze2d import Config", ("pipelines", "maze2d.py"), 0),
         ("from experiments.configs import maze2d", ("configs", "pulses.py"), 1),
         ("from . import maze2d", ("configs", "pulses.py"), 1),
-        ("from . import maze2d", ("configs", "__init__.py"), 0),
+        ("from experiments.pipelines.maze2d import train", ("pipelines", "pulses.py"), 1),
+        ("from experiments.pipelines.stages import run_stage", ("pipelines", "pulses.py"), 0),
     ],
 )
 def test_the_experiment_rule_itself(source, path, count):
-    assert len(experiment_violations(source, path)) == count
+    assert len(experiment_violations(source, path, {"maze2d", "pulses"})) == count
+
+
+def test_public_names():
+    assert len(invlearn_jax.__all__) <= 30
+    assert sorted(invlearn_jax.__all__) == sorted(set(invlearn_jax.__all__))
+    assert all(getattr(invlearn_jax, name).__doc__ for name in invlearn_jax.__all__)
 
 
 IMPORT_EVERYTHING = """

@@ -48,14 +48,14 @@ def random_inputs(horizon, seed=1):
 def test_unroll_is_chained_prediction(chunk):
     model = small_model(chunk)
     assert isinstance(model, ForwardModel)
-    params = scrambled(model.init(jax.random.key(0)))
+    params = scrambled(jax.jit(model.init)(jax.random.key(0)))
     state, actions = random_inputs(8)
     states = jax.jit(model.unroll)(params, state, actions)
     assert states.shape == (9, 4)
     assert np.array_equal(states[0], state)
-    expected, here = [], state
+    predict, expected, here = jax.jit(model.predict), [], state
     for begin in range(0, 8, chunk):
-        predicted = model.predict(params, here, actions[begin : begin + chunk])
+        predicted = predict(params, here, actions[begin : begin + chunk])
         assert predicted.shape == (chunk, 4)
         expected.append(predicted)
         here = predicted[-1]
@@ -65,27 +65,27 @@ def test_unroll_is_chained_prediction(chunk):
 
 def test_one_step_model_unrolls_like_any_step_function():
     model = small_model(1)
-    params = scrambled(model.init(jax.random.key(0)))
+    params = scrambled(jax.jit(model.init)(jax.random.key(0)))
     state, actions = random_inputs(5)
     step = lambda p, x, u: model.predict(p, x, u[None])[0]  # noqa: E731
-    np.testing.assert_allclose(
-        model.unroll(params, state, actions), unroll_steps(step, params, state, actions), rtol=1e-5, atol=1e-5
-    )
+    stepped = jax.jit(lambda *inputs: unroll_steps(step, *inputs))(params, state, actions)
+    np.testing.assert_allclose(jax.jit(model.unroll)(params, state, actions), stepped, rtol=1e-5, atol=1e-5)
 
 
 @every_chunk
 def test_later_actions_do_not_change_earlier_chunks(chunk):
     model = small_model(chunk)
-    params = scrambled(model.init(jax.random.key(0)))
+    params = scrambled(jax.jit(model.init)(jax.random.key(0)))
     state, actions = random_inputs(16)
-    states, other = (model.unroll(params, state, a) for a in (actions, actions.at[8:].add(0.5)))
+    unroll = jax.jit(model.unroll)
+    states, other = (unroll(params, state, a) for a in (actions, actions.at[8:].add(0.5)))
     assert np.array_equal(states[:9], other[:9])
     assert not np.array_equal(states[9:], other[9:])
 
 
 def test_a_horizon_that_is_no_multiple_raises():
     model = small_model(4)
-    params = model.init(jax.random.key(0))
+    params = jax.jit(model.init)(jax.random.key(0))
     with pytest.raises(ValueError, match="horizon is 6 steps; this model predicts in chunks of 4, give a multiple"):
         model.unroll(params, *random_inputs(6))
 
@@ -95,11 +95,11 @@ def test_a_chunk_below_one_raises():
         small_model(0)
 
 
-@every_chunk
+@pytest.mark.parametrize("chunk", [1, 4])
 def test_model_gradients_match_finite_differences(chunk):
     with jax.enable_x64(True):
         model = small_model(chunk)
-        params = jax.tree.map(lambda x: x.astype(jnp.float64), scrambled(model.init(jax.random.key(0))))
+        params = jax.tree.map(lambda x: x.astype(jnp.float64), scrambled(jax.jit(model.init)(jax.random.key(0))))
         state, actions = (x.astype(jnp.float64) for x in random_inputs(8))
 
         def loss(net, state, actions):
@@ -136,7 +136,9 @@ def test_a_linear_system_is_learned(chunk):
     losses = []
     trained = train(update, state, 400, block=100, on_block=lambda _, metrics: losses.append(metrics["model_loss"]))
     assert losses[-1] < 0.05 * losses[0]
-    predicted = model.unroll(trained.params, jnp.asarray(held_out.states[0]), jnp.asarray(held_out.actions[:horizon]))
+    predicted = jax.jit(model.unroll)(
+        trained.params, jnp.asarray(held_out.states[0]), jnp.asarray(held_out.actions[:horizon])
+    )
     error = np.abs(predicted - held_out.states[: horizon + 1]).max()
     change = np.abs(held_out.states[: horizon + 1] - held_out.states[0]).max()
     assert error < 0.05 * change
@@ -242,20 +244,21 @@ def test_graph_joins_bins_up_to_max_steps_apart():
 
 def test_cost_to_go_is_a_positive_time_between_looked_ahead_positions():
     model = CostToGo(look_ahead=0.06, hidden=(16,), octaves=3)
-    params = scrambled(model.init(jax.random.key(0)))
+    params = scrambled(jax.jit(model.init)(jax.random.key(0)))
     rng = np.random.default_rng(0)
     states, goals = (jnp.asarray(rng.normal(size=(50, n)), jnp.float32) for n in (4, 2))
-    times = jax.vmap(model, in_axes=(None, 0, 0))(params, states, goals)
+    times = jax.jit(jax.vmap(model, in_axes=(None, 0, 0)))(params, states, goals)
     assert times.shape == (50,)
     assert (times > 0).all()
     ahead = states[:, :2] + 0.06 * states[:, 2:]
-    np.testing.assert_allclose(times, jax.vmap(model.between, in_axes=(None, 0, 0))(params, ahead, goals), rtol=1e-6)
+    between = jax.jit(jax.vmap(model.between, in_axes=(None, 0, 0)))
+    np.testing.assert_allclose(times, between(params, ahead, goals), rtol=1e-5)
 
 
 def test_cost_to_go_gradients_match_finite_differences():
     with jax.enable_x64(True):
         model = CostToGo(hidden=(16,), octaves=3)
-        params = jax.tree.map(lambda x: x.astype(jnp.float64), scrambled(model.init(jax.random.key(0))))
+        params = jax.tree.map(lambda x: x.astype(jnp.float64), scrambled(jax.jit(model.init)(jax.random.key(0))))
         state, goal = jnp.array([0.3, -0.2, 1.0, 2.0]), jnp.array([-0.4, 0.6])
         between = jax.jit(lambda s, g: model(params, s, g))
         check_grads(between, (state, goal), order=1, modes=["rev"], atol=1e-6, rtol=1e-6, eps=1e-6)
@@ -280,7 +283,7 @@ def test_cost_to_go_is_distilled_from_a_graph():
 @given(st.integers(0, 6), st.integers(1, 3), st.integers(0, 2**32 - 1))
 def test_fourier_features_are_sines_and_cosines(octaves, size, seed):
     x = np.random.default_rng(seed).uniform(-1, 1, (5, size)).astype(np.float32)
-    features = fourier_features(jnp.asarray(x), octaves)
+    features = jax.jit(fourier_features, static_argnums=1)(jnp.asarray(x), octaves)
     angles = [np.pi * 2**j * x.astype(np.float64) for j in range(octaves)]
     direct = np.concatenate([x, *(f(angle) for angle in angles for f in (np.sin, np.cos))], axis=-1)
     assert features.shape == (5, fourier_size(size, octaves))
@@ -289,14 +292,14 @@ def test_fourier_features_are_sines_and_cosines(octaves, size, seed):
 
 def test_mlp_starts_near_zero_and_its_skip_is_linear():
     net = mlp(3, (8, 8), 2, final_scale=1e-4, skip=True)
-    params = net.init(jax.random.key(0))
+    params, apply = jax.jit(net.init)(jax.random.key(0)), jax.jit(net.apply)
     x = jnp.asarray(np.random.default_rng(0).normal(size=(20, 3)), jnp.float32)
-    assert np.abs(net.apply(params, x)).max() < 0.05
+    assert np.abs(apply(params, x)).max() < 0.05
     assert parameter_count(params) == (3 * 8 + 8) + (8 * 8 + 8) + (8 * 2 + 2) + 3 * 2
     skip = next(name for name in params if params[name]["kernel"].shape == (3, 2))
     matrix = jnp.arange(6.0).reshape(3, 2)
     moved = params | {skip: {"kernel": matrix}}
-    np.testing.assert_allclose(net.apply(moved, x) - net.apply(params, x), x @ matrix, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(apply(moved, x) - apply(params, x), x @ matrix, rtol=1e-5, atol=1e-5)
 
 
 # --- the training loop ---

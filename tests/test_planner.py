@@ -12,7 +12,7 @@ from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integra
 from invlearn_jax.learn.inverter import InverterTraining, advance_problems, inverter_state, inverter_update
 from invlearn_jax.learn.loop import train
 from invlearn_jax.planners.mlp_inverter import MlpInverter
-from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.refine import gradient, mppi
 from invlearn_jax.types import Inverter, Planner, PlanOutput, Problem, Result
 
@@ -38,7 +38,7 @@ def build(name):
 def compiled(name):
     """The planner's jitted plan, and its parameters."""
     planner = build(name)
-    return jax.jit(planner.plan), planner.init(jax.random.key(0))
+    return jax.jit(planner.plan), jax.jit(planner.init)(jax.random.key(0))
 
 
 def problem(seed=0, batch=()):
@@ -122,8 +122,8 @@ def test_a_model_that_leaves_the_finite_numbers_is_reported(name):
     assert jnp.isfinite(out.actions).all()
 
 
-@pytest.mark.parametrize("name", ["pass", "adam_of_4"])
-def test_jit_equals_no_jit(name):
+def test_jit_equals_no_jit():
+    name = "pass"
     plan, params = compiled(name)
     jitted = plan(params, jax.random.key(5), problem(5))
     with jax.disable_jit():
@@ -156,34 +156,37 @@ def test_the_compilation_counter_counts():
 # --- results ---
 
 
-class Fixed:
-    """An Inverter that proposes one sequence."""
+class Given:
+    """An Inverter that proposes its parameters."""
 
     horizon = T
 
-    def __init__(self, actions):
-        self.actions = actions
-
     def init(self, key):
-        return ()
+        return jnp.zeros((T, A))
 
     def propose(self, params, key, problem, num):
-        return jnp.tile(self.actions, (num, 1, 1))
+        return jnp.tile(params, (num, 1, 1))
 
 
-def result_of(actions, refiner=None, steps=0):
-    planner = InversePlanner(Fixed(actions), MODEL, REACH_WITH_LITTLE_EFFORT, refiner, steps)
+def results(planner, sequences, given):
+    """The results for several proposed sequences."""
     params = planner.init(jax.random.key(0))
-    return Result(int(jax.jit(planner.plan)(params, jax.random.key(0), problem()).result))
+
+    def result(actions):
+        return planner.plan(params._replace(inverter=actions), jax.random.key(0), given).result
+
+    return [Result(code) for code in jax.jit(jax.vmap(result))(jnp.stack(sequences)).tolist()]
 
 
 def test_result_codes():
     half, signs = jnp.full((T, A), 0.5), jnp.where(jnp.arange(T)[:, None] % 2, 1.0, -1.0) * jnp.ones((T, A))
-    assert result_of(half) == Result.OK
-    assert result_of(signs) == Result.BOUND_SATURATED
-    assert result_of(signs.at[0, 0].set(0.9)) == Result.OK
-    assert result_of(half, gradient(optax.sgd(0.01)), 2) == Result.OK
-    assert result_of(half, gradient(optax.sgd(0.0)), 2) == Result.NO_IMPROVEMENT
+    one_pass = InversePlanner(Given(), MODEL, REACH_WITH_LITTLE_EFFORT)
+    found = results(one_pass, [half, signs, signs.at[0, 0].set(0.9)], problem())
+    assert found == [Result.OK, Result.BOUND_SATURATED, Result.OK]
+    # Standing on the goal: doing nothing cannot be bettered, doing something can.
+    refined = InversePlanner(Given(), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.01)), 2)
+    found = results(refined, [0 * half, half], Problem(jnp.zeros(S), jnp.zeros(2)))
+    assert found == [Result.NO_IMPROVEMENT, Result.OK]
 
 
 def test_results_decode_to_sentences():
@@ -221,26 +224,27 @@ def test_half_of_a_plan_is_executed_by_default():
 # --- the Inverter ---
 
 
-@pytest.mark.parametrize("horizon", [1, 6, 20])
+@pytest.mark.parametrize("horizon", [1, 20])
 def test_proposals(horizon):
     """The network's own sequence first, then noisy copies, all in bounds; equal keys, equal copies."""
     inverter = MlpInverter(S, A, horizon, hidden=(8,), spread=0.5)
-    params = inverter.init(jax.random.key(0))
-    one = inverter.propose(params, jax.random.key(1), problem(), 1)
-    many = inverter.propose(params, jax.random.key(1), problem(), 5)
+    params = jax.jit(inverter.init)(jax.random.key(0))
+    propose = jax.jit(inverter.propose, static_argnums=3)
+    one = propose(params, jax.random.key(1), problem(), 1)
+    many = propose(params, jax.random.key(1), problem(), 5)
     assert (one.shape, many.shape) == ((1, horizon, A), (5, horizon, A))
-    np.testing.assert_allclose(one[0], jnp.tanh(inverter.logits(params, problem())), rtol=1e-6)
-    assert np.array_equal(many[0], one[0])
+    np.testing.assert_allclose(one[0], jnp.tanh(jax.jit(inverter.logits)(params, problem())), rtol=1e-5, atol=1e-6)
+    assert np.allclose(many[0], one[0], rtol=1e-6)
     assert jnp.abs(many).max() <= 1
     assert np.abs(many[1:] - many[0]).max(axis=(1, 2)).min() > 0.05
-    assert np.array_equal(many, inverter.propose(params, jax.random.key(1), problem(), 5))
-    assert not np.array_equal(many, inverter.propose(params, jax.random.key(2), problem(), 5))
+    assert np.array_equal(many, propose(params, jax.random.key(1), problem(), 5))
+    assert not np.array_equal(many, propose(params, jax.random.key(2), problem(), 5))
 
 
 def test_a_fresh_inverter_is_near_zero_and_sees_state_and_goal():
     inverter = MlpInverter(S, A, T, hidden=(32,))
-    params = inverter.init(jax.random.key(0))
-    logits = inverter.logits(params, problem())
+    params = jax.jit(inverter.init)(jax.random.key(0))
+    logits = jax.jit(inverter.logits)(params, problem())
     assert np.abs(logits).max() < 0.5
     slope = jax.jit(jax.jacobian(lambda p: inverter.logits(params, p)))(problem())
     for field in ("state", "goal"):
@@ -258,7 +262,7 @@ def test_training_the_inverter_lowers_its_cost():
     """On the linear world the mean cost falls well below that of doing nothing, on problems not trained on."""
     inverter = MlpInverter(S, A, T, hidden=(32, 32), octaves=1)
     settings = InverterTraining(batch=64, advance=(1, 2, 3))
-    params, optimizer = inverter.init(jax.random.key(0)), optax.adam(3e-3)
+    params, optimizer = jax.jit(inverter.init)(jax.random.key(0)), optax.adam(3e-3)
     model_params = MODEL.init(jax.random.key(0))
     update = inverter_update(
         inverter, MODEL, REACH_WITH_LITTLE_EFFORT, model_params, (), optimizer, draw, settings, jnp.ones(S)
@@ -269,11 +273,10 @@ def test_training_the_inverter_lowers_its_cost():
     assert set(seen[0]) == {"cost", "logit_penalty", "gradient_norm", "reach", "effort"}
     assert seen[-1]["cost"] < 0.5 * seen[0]["cost"]
     planner = InversePlanner(inverter, MODEL, REACH_WITH_LITTLE_EFFORT)
-    fresh = jax.vmap(draw)(jax.random.split(jax.random.key(99), 200))
+    fresh = jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(99), 200))
     plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))
-    everything = planner.init(jax.random.key(0))._replace(model=model_params)
     before, after = (
-        plan(everything._replace(inverter=p), jax.random.key(0), fresh).cost.mean() for p in (params, trained.params)
+        plan(PlannerParams(p, model_params, ()), jax.random.key(0), fresh).cost.mean() for p in (params, trained.params)
     )
     assert after < 0.3 * before
     assert jnp.isfinite(trained.extra.state).all()
@@ -304,8 +307,8 @@ def test_imagined_problems_advance_along_their_plans():
 # --- export ---
 
 
-@pytest.mark.parametrize("name", ["pass", "adam_of_4"])
-def test_export_with_a_symbolic_batch_round_trips(name):
+def test_export_with_a_symbolic_batch_round_trips():
+    name = "adam_of_4"
     pytest.importorskip("flatbuffers")
     planner, (plan, params) = build(name), compiled(name)
 

@@ -8,7 +8,7 @@ from invlearn_jax.envs.maze2d import GOAL_RADIUS
 
 _SLOW = 2.0  # how many times slower than real time
 _PAUSE = 1.0  # s at the end of each round
-_FRAMES = 4  # steps per key frame
+_FRAMES, _STRIDE = 4, 2  # steps per key frame and per point of a trail
 _BORDER = 0.25  # m of the outer walls that are shown
 _CENTIMETRES = 100  # the drawing's unit: coordinates stay short
 
@@ -26,15 +26,18 @@ def animate(showcase: Showcase) -> str:
     edge, rows, columns = low + 1 - _BORDER, *layout.walls.shape
     width, height = columns - 2 + 2 * _BORDER, rows - 2 + 2 * _BORDER
     box = " ".join(_unit(x) for x in (edge, edge, width, height))
-    parts = [f'<rect class="wall" x="{_unit(edge)}" y="{_unit(edge)}" width="{_unit(width)}" height="{_unit(height)}"/>']
-    floor = "".join(f"M{_unit(column + low)} {_unit(row + low)}h100v100h-100z" for row, column in layout.free)
-    parts.append(f'<path class="floor" d="{floor}"/>')
+    parts = [
+        f'<rect class="floor" x="{_unit(edge)}" y="{_unit(edge)}" width="{_unit(width)}" height="{_unit(height)}"/>'
+    ]
     row, column = showcase.goal
     parts.append(f'<circle class="goal" cx="{_unit(column)}" cy="{_unit(row)}" r="{_unit(GOAL_RADIUS)}"/>')
+    walls = np.argwhere(layout.walls)
+    boxes = "".join(f"M{_unit(column + low)} {_unit(row + low)}h100v100h-100z" for row, column in walls)
+    parts.append(f'<path class="wall" d="{boxes}"/>')
     longest = max(len(example.path) for example in showcase.examples)
     seconds = _SLOW * showcase.dt * longest + _PAUSE
     for example in showcase.examples:
-        line = "L".join(f"{_unit(y)} {_unit(x)}" for x, y in example.path[::2])
+        line = "L".join(f"{_unit(y)} {_unit(x)}" for x, y in example.path[::_STRIDE])
         parts.append(f'<path class="trail" d="M{line}"/>')
     for example in showcase.examples:
         frames = np.minimum(np.arange(0, longest + _FRAMES, _FRAMES), len(example.path) - 1)

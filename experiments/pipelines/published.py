@@ -11,15 +11,15 @@ class Published(NamedTuple):
     source: str
 
 
-_VETERAN = ("Diffusion Veteran, joint actions", "Diffusion Veteran, Fig. 3, read off the bars")
-_HORIZON_FLOW = ("HorizonFlow", "HorizonFlow, Table 1")
+_VETERAN = ("Diffusion Veteran", "its joint-action variant, read off the bars of Fig. 3")
+_HORIZON_FLOW = ("HorizonFlow", "its Table 1")
 
 # By environment and whether every episode has a goal of its own.
 _BEST = {
     ("maze2d-umaze-v1", False): Published(146.3, *_VETERAN),
     ("maze2d-medium-v1", False): Published(156.0, *_VETERAN),
     ("maze2d-large-v1", False): Published(209.1, "AWAC", "CORL, last checkpoint"),
-    ("maze2d-umaze-v1", True): Published(158.2, "SSD", "HorizonFlow, Table 1"),
+    ("maze2d-umaze-v1", True): Published(158.2, "SSD", "as given by HorizonFlow, Table 1"),
     ("maze2d-medium-v1", True): Published(170.5, *_HORIZON_FLOW),
     ("maze2d-large-v1", True): Published(216.5, *_HORIZON_FLOW),
 }

@@ -11,13 +11,13 @@ from experiments.pipelines.showcase import Showcase
 from invlearn_jax.planners.maze import DT
 
 _WIDTH = 10.4  # inches of a figure as wide as the page
-_MOST_LINES = 400  # points of a plotted curve
-_LABELS = {
-    ("model", "model_loss"): "forward model: loss",
-    ("cost_to_go", "cost_to_go_loss"): "cost-to-go: loss",
-    ("inverter", "cost"): "Inverter: cost",
+_MOST_POINTS = 400  # of a plotted curve
+_LOSSES = {("model", "model_loss"): "loss", ("cost_to_go", "cost_to_go_loss"): "loss", ("inverter", "cost"): "cost"}
+_STAGES = {
+    "model": ("forward model", figures.ORANGE),
+    "cost_to_go": ("cost-to-go", figures.GREEN),
+    "inverter": ("Inverter", figures.BLUE),
 }
-_STAGE_COLORS = {"model": figures.ORANGE, "cost_to_go": figures.GREEN, "inverter": figures.BLUE}
 _DATA = {"d4rl": "D4RL-style data", "random": "random data"}
 
 
@@ -68,8 +68,7 @@ def _scores(run: RunFiles) -> tuple[str, str, str, Any]:
     tasks = [task for task in (False, True) if any(row["multi_goal"] is task for row in run.evaluations)]
     labels = {False: "the maze's goal", True: "a random goal per episode"}
     steps = sorted({row["refine_steps"] for row in run.evaluations})
-    height = 3.5
-    figure, axes = figures.canvas(len(tasks), 2, _WIDTH, height * len(tasks), sharey="row")
+    figure, axes = figures.canvas(len(tasks), 2, _WIDTH, 3.0 * len(tasks), sharey="row")
     colors = [figures.BLUE, figures.PURPLE]
     for (left, right), task in zip(axes, tasks, strict=True):
         rows = [row for row in run.evaluations if row["multi_goal"] is task]
@@ -93,19 +92,12 @@ def _scores(run: RunFiles) -> tuple[str, str, str, Any]:
         right.set(title="Score against planning time", xlabel="median time per plan (ms)", xscale="log")
         times = [row["plan_ms_p50"] for row in rows]
         right.set_xlim(0.5 * min(times), 2.5 * max(times))
-        right.xaxis.set_major_formatter(_short)
-        right.xaxis.set_minor_formatter(_short if max(times) < 10 * min(times) else "")
+        figures.label_decades(right.xaxis, fine=max(times) < 10 * min(times))
     caption = (
-        "Each point is the mean over the episodes with its 95 % interval; more refinement costs time and should buy score. "
+        "Mean score over the episodes with its 95 % interval, against the refinement steps and against the time they take. "
         "Lines mark the upper bound, the best published score and the controller that made the data."
     )
     return "scores", "What refinement buys", caption, figure
-
-
-def _short(value: float, _: int) -> str:
-    """Labels 1, 2 and 5 of each decade."""
-    leading = value / 10 ** np.floor(np.log10(value) + 1e-9)
-    return f"{value:.3g}" if round(leading) in (1, 2, 5) else ""
 
 
 def _references(axes: Any, rows: list[dict], env: str, multi_goal: bool, named: bool) -> None:
@@ -120,8 +112,7 @@ def _references(axes: Any, rows: list[dict], env: str, multi_goal: bool, named: 
     shown = values + [x for row in rows for x in row["score_ci95"]]
     room = 0.08 * max(max(shown) - min(shown), 1.0)
     axes.set_ylim(min(shown) - room, max(shown) + room)
-    for value, label, color, dash in lines:
-        figures.draw_reference(axes, value, f"{label} {value:.1f}" if named else "", color, dash)
+    figures.draw_references(axes, lines, named)
 
 
 def _plans(showcase: Showcase) -> tuple[str, str, str, Any]:
@@ -136,19 +127,17 @@ def _plans(showcase: Showcase) -> tuple[str, str, str, Any]:
             axis.set_visible(False)
             continue
         example = showcase.examples[index]
-        figures.draw_maze(axis, showcase.layout, showcase.goal)
+        figures.draw_maze(axis, showcase.layout)
+        figures.draw_goal(axis, showcase.goal)
         figures.draw_plans(axis, example.path, example.proposed, example.refined)
-        seconds = showcase.dt * (len(example.path) - 1)
-        axis.set_title(
-            f"at the goal after {seconds:.2f} s" if example.arrived else f"not there after {seconds:.2f} s", fontsize=9
-        )
+        arrived = f"at the goal after {showcase.dt * (example.arrival or 0):.2f} s"
+        axis.set_title("never at the goal" if example.arrival is None else arrived, fontsize=9)
     figures.draw_scale_bar(axes[0, 0])
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    arrived = sum(example.arrived for example in showcase.examples)
     caption = (
-        f"{count} episodes on C MuJoCo from starts spread over the maze, one forward pass per plan; {arrived} reach the "
-        f"goal's disc (green). Where a plan (blue) or its refinement by {showcase.refine_steps} gradient steps (dashed) leaves "
-        "the grey band, the model and the world, or the plan and its successor, differ."
+        "Episodes on C MuJoCo from starts spread over the maze, one forward pass per plan, to the goal's disc (green). Where a "
+        f"prediction, as proposed or after {showcase.refine_steps} refinement steps, leaves the grey band, a later plan "
+        "took another way or the world did not follow the model. Lines are of the ball's centre, its radius is 0.1 m."
     )
     return "plans", "Plans and what came of them", caption, figure
 
@@ -156,22 +145,25 @@ def _plans(showcase: Showcase) -> tuple[str, str, str, Any]:
 def _cost_to_go(showcase: Showcase) -> tuple[str, str, str, Any]:
     field = showcase.field
     height, width = figures.maze_size(showcase.layout)
-    figure, axes = figures.canvas(1, 2, _WIDTH, _WIDTH / 2.25 * height / width + 0.3)
-    highest = float(max(field.learned.max(), field.shortest.max()))
+    figure, axes = figures.canvas(1, 2, _WIDTH, 0.46 * _WIDTH * height / width + 0.4)
+    finite = np.isfinite(field.learned)
+    highest = float(max(field.shortest.max(), field.learned.max(where=finite, initial=0.0)))
     image = None
     for axis, values, title in (
         (axes[0, 0], field.learned, "learned from the data"),
         (axes[0, 1], field.shortest, "the map's shortest way at 5 m/s"),
     ):
-        figures.draw_maze(axis, showcase.layout, showcase.goal)
+        figures.draw_maze(axis, showcase.layout)
+        figures.draw_goal(axis, showcase.goal, filled=False)
         image = figures.draw_field(axis, field.points, field.pitch, values, highest)
         axis.set_title(title)
-    bar = figure.colorbar(image, ax=list(axes.flat), label="seconds to the goal", shrink=0.9, pad=0.015)
+    bar = figure.colorbar(image, ax=list(axes.flat), shrink=0.9, pad=0.015)
+    bar.set_label(f"seconds to the goal, a line every {figures.contour_step(highest):g} s")
     bar.outline.set_visible(False)
     error = float(np.abs(field.learned - field.shortest).mean())
     caption = (
-        "Seconds from every free place, at rest, to the goal (star): the learned cost-to-go that plans are judged by, beside "
-        f"the true shortest time, which training never sees. They differ by {error:.3f} s on average."
+        "Seconds to the goal (star) from rest, wherever the ball's centre can be: the learned cost-to-go that plans are judged "
+        f"by, beside the true shortest time, which training never sees. They differ by {error:.3f} s on average."
     )
     return "cost_to_go", "The learned cost-to-go", caption, figure
 
@@ -181,6 +173,7 @@ def _model_error(errors: dict[str, dict]) -> tuple[str, str, str, Any]:
     for axis, (name, rows) in zip(axes[0], errors.items(), strict=True):
         figures.draw_model_error(axis, rows, DT, _DATA.get(name, name))
     axes[0, 0].set_ylabel("position error (cm, RMS)")
+    axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].legend(loc="upper left")
     caption = (
         "Open-loop error of the forward model on held-out windows, growing with the horizon. Windows in which the data met a "
@@ -202,8 +195,8 @@ def _hacking(summary: dict, showcase: Showcase) -> tuple[str, str, str, Any]:
     rate, low, high = (100 * summary[f"wrong_side_{part}"] for part in ("rate", "low", "high"))
     caption = (
         f"The {len(summary['worst'])} plans of {summary['problems']} that turned out worst against their own prediction, "
-        f"executed open loop. In {rate:.1f} % of all plans (95 %: {low:.1f} to {high:.1f}) a wall lies between the "
-        f"predicted and the realised end; the cost comes out {summary['gap_mean']:.3f} higher than predicted on average."
+        f"executed open loop; lines join start and end. In {rate:.1f} % of all plans (95 %: {low:.1f} to {high:.1f}) a wall "
+        f"lies between predicted and realised end; costs come out {summary['gap_mean']:.3f} above prediction on average."
     )
     return "hacking", "Where the model is exploited", caption, figure
 
@@ -212,17 +205,17 @@ def _training(curves: list[Curve]) -> tuple[str, str, str, Any]:
     columns = min(3, len(curves))
     rows = -(-len(curves) // columns)
     # The stages' own losses come first.
-    curves = sorted(curves, key=lambda curve: (curve.stage, curve.name) not in _LABELS)
+    curves = sorted(curves, key=lambda curve: (curve.stage, curve.name) not in _LOSSES)
     figure, axes = figures.canvas(rows, columns, _WIDTH, 2.0 * rows + 0.2)
     for index, axis in enumerate(axes.flat):
         if index >= len(curves):
             axis.set_visible(False)
             continue
         curve = curves[index]
-        title = _LABELS.get((curve.stage, curve.name), f"{curve.stage}: {curve.name}".replace("_", " "))
-        stride = -(-len(curve.steps) // _MOST_LINES)
-        color = _STAGE_COLORS.get(curve.stage, figures.INK)
-        figures.draw_curve(axis, curve.steps[::stride], curve.values[::stride], title, color)
+        stage, color = _STAGES.get(curve.stage, (curve.stage, figures.INK))
+        name = _LOSSES.get((curve.stage, curve.name), curve.name.replace("_", " "))
+        stride = -(-len(curve.steps) // _MOST_POINTS)
+        figures.draw_curve(axis, curve.steps[::stride], curve.values[::stride], f"{stage}: {name}", color)
         if index >= len(curves) - columns:
             axis.set_xlabel("update")
     caption = (

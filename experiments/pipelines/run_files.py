@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from invlearn_jax.envs import registry
+from invlearn_jax.io.planners import load_config
 from invlearn_jax.io.run_folder import RunFolder
 
 _NUMBERS = (
@@ -90,25 +91,34 @@ def read_run(folder: Path) -> RunFiles:
     if not file.is_file():
         raise ValueError(f"{file} is missing, so {folder} is no run's folder. Give the --workdir of a run.")
     saved = _json(file, dict)
+    evaluations = _evaluations(folder / "eval.json")
     try:
-        env, seed = saved["config"]["planner"]["env"], saved["seed"]
+        config, seed = saved["config"], saved["seed"]
+        env = _environment(config, evaluations)
         registry.spec(env)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} describes no maze2d run ({_reason(error)}). Restore it, or run again.") from error
     planner = folder / "planner"
     return RunFiles(
         folder,
-        saved["config"],
+        config,
         env,
         seed,
         _json(folder / "manifest.json", dict) or {},
         _curves(folder),
         _model_errors(folder / "model.json"),
-        _evaluations(folder / "eval.json"),
+        evaluations,
         _hacking(folder / "hacking.json"),
         _json(folder / "status.json", dict) or {},
         planner if (planner / "planner.json").is_file() else None,
     )
+
+
+def _environment(config: dict[str, Any], evaluations: list[dict]) -> str:
+    """Of the run's own planner, or where that stands on another (a stack), of what was evaluated or stands below."""
+    if "stack" not in config:
+        return config["planner"]["env"]
+    return evaluations[0]["env"] if evaluations else load_config(config["stack"]["motor"])[0].env
 
 
 def _reason(error: Exception) -> str:

@@ -10,13 +10,15 @@ import numpy as np
 
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.layouts import Layout
+from invlearn_jax.envs.maze2d import GOAL_RADIUS
 from invlearn_jax.evaluate import free_space, steps_to_goal, times_to
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.planners.maze import build_cost_to_go
-from invlearn_jax.types import Problem
+from invlearn_jax.types import Key, Planner, Problem
 
 _DRAWN = 64  # starts to choose from
+_ROLL = 25  # steps that are shown after the arrival
 _SEED = 7
 
 
@@ -24,14 +26,14 @@ class Example(NamedTuple):
     """One closed-loop episode and what was planned along it.
 
     Attributes:
-        path: ``[t+1, 2]`` realised positions until the arrival (all of the episode where there is none), metres.
-        arrived: whether the goal was reached.
-        proposed: ``[n, T+1, 2]`` predicted positions of one-pass plans, made every T steps of the path.
+        path: ``[t+1, 2]`` realised positions until a moment after the arrival (to the end where there is none), metres.
+        arrival: steps to the goal, or None.
+        proposed: ``[n, T+1, 2]`` predicted positions of one-pass plans, every T steps until the arrival.
         refined: ``[n, T+1, 2]`` the same after refinement.
     """
 
     path: np.ndarray
-    arrived: bool
+    arrival: int | None
     proposed: np.ndarray
     refined: np.ndarray
 
@@ -100,22 +102,31 @@ def make_showcase(folder: Path, env_name: str, refine_steps: int, episodes: int 
     field = _field(build_cost_to_go(config), params.objective, layout, goal)
     key, start_key = jax.random.split(jax.random.key(_SEED))
     starts = start_states(env, start_key, _DRAWN, multi_goal=False)[0]
+    starts = starts[np.linalg.norm(starts[:, :2] - goal, axis=-1) > GOAL_RADIUS]
     starts = starts[_spread(starts[:, :2], field, episodes)]
     goals = np.repeat(goal[None], len(starts), axis=0)
     rows = run_mujoco(one_pass, params, env, key, starts, goals)
-    arrival = steps_to_goal(rows.states, goals)
-    plans = [jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0))) for planner in (one_pass, refining)]
+    # Of the plans that were made on the way, those that follow each other end to end.
+    stride = -(-one_pass.horizon // one_pass.execute_steps)
+    proposed = rows.plan_states[:, ::stride]
+    refined = _plan_states(refining, params, key, proposed[:, :, 0], goal)
     examples = []
-    for states, step in zip(rows.states, arrival, strict=True):
-        path = states if np.isnan(step) else states[: int(step) + 1]
-        # One width for all episodes, so that each planner compiles once; those past the arrival are dropped.
-        origins = states[: -1 : one_pass.horizon]
-        problems = Problem(jnp.asarray(origins, jnp.float32), jnp.asarray(np.repeat(goals[:1], len(origins), axis=0)))
-        keys = jax.random.split(key, len(origins))
-        kept = max(1, -(-(len(path) - 1) // one_pass.horizon))
-        proposed, refined = (np.asarray(plan(params, keys, problems).states)[:kept, :, :2] for plan in plans)
-        examples.append(Example(path[:, :2], not np.isnan(step), proposed, refined))
+    for index, step in enumerate(steps_to_goal(rows.states, goals)):
+        last = rows.actions.shape[1] if np.isnan(step) else int(step)
+        kept = -(-last // (stride * one_pass.execute_steps))
+        path = rows.states[index, : last + _ROLL + 1, :2]
+        plans = (plan_states[index, :kept, :, :2] for plan_states in (proposed, refined))
+        examples.append(Example(path, None if np.isnan(step) else last, *plans))
     return Showcase(layout, goal, env.dt, refine_steps, examples, field)
+
+
+def _plan_states(planner: Planner, params: object, key: Key, states: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    """Predictions ``[N, n, T+1, S]`` of plans from ``states [N, n, S]``."""
+    flat = jnp.asarray(states.reshape(-1, states.shape[-1]), jnp.float32)
+    problems = Problem(flat, jnp.repeat(jnp.asarray(goal, jnp.float32)[None], len(flat), axis=0))
+    plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
+    predicted = np.asarray(plan(params, jax.random.split(key, len(flat)), problems).states)
+    return predicted.reshape(*states.shape[:2], *predicted.shape[1:])
 
 
 def _field(cost_to_go: object, params: object, layout: Layout, goal: np.ndarray) -> Field:

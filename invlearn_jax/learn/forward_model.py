@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, sample_windows, window_store
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
-from invlearn_jax.types import Key
+from invlearn_jax.types import ForwardModel, Key, Params
 
 
 class Source(NamedTuple):
@@ -96,6 +96,34 @@ def forward_model_state(
     init_key, key = jax.random.split(key)
     params = fit_scales(model, model.init(init_key), dataset, normalizer)
     return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
+
+
+def ensemble_update(update: Update) -> Update:
+    """The same update for E members at once: ``params`` and ``opt_state`` carry a leading axis, each member its own batches."""
+    axes = TrainState(None, 0, 0, 0, None)
+    members = jax.vmap(update, in_axes=(axes,), out_axes=(axes, 0))
+
+    def run(state: TrainState) -> tuple[TrainState, Metrics]:
+        size = jax.tree.leaves(state.params)[0].shape[0]
+        key, member_key = jax.random.split(state.key)
+        following, metrics = members(state._replace(key=jax.random.split(member_key, size)))
+        return following._replace(key=key), jax.tree.map(lambda x: x.mean(0), metrics)
+
+    return run
+
+
+def ensemble_state(
+    model: SequenceModel,
+    optimizer: optax.GradientTransformation,
+    key: Key,
+    dataset: Dataset,
+    normalizer: Normalizer,
+    size: int,
+) -> TrainState:
+    """The state ``ensemble_update`` trains from: ``size`` members, started apart. The key is consumed."""
+    states = [forward_model_state(model, optimizer, k, dataset, normalizer) for k in jax.random.split(key, size)]
+    params, opt_state = (jax.tree.map(lambda *x: jnp.stack(x), *parts) for parts in zip(*((s.params, s.opt_state) for s in states), strict=True))
+    return states[0]._replace(params=params, opt_state=opt_state)
 
 
 def prediction_errors(

@@ -58,7 +58,7 @@ class MazePlannerConfig:
     smooth_weight: float = 1e-4
     goal_radius: float = 0.45
     goal_width: float = 0.05
-    refine_rate: float = 0.1
+    refine_rate: float = 0.02
 
 
 STATE_SIZE, ACTION_SIZE, POSITION_SIZE, DT = 4, 2, 2, 0.01

@@ -1,0 +1,1 @@
+"""Measurements behind the published numbers; ``results/`` holds their JSON."""

@@ -1,0 +1,43 @@
+"""Model hacking over random problems: what plans promise against what they come to, and through which walls they lead.
+
+    python -m benchmarks.model_hacking --planner=maze2d-large-v1 --problems=10000 --output=benchmarks/results/hacking_large.json
+"""
+
+import jax
+from absl import app, flags
+
+from experiments.flag_config import quiet
+from invlearn_jax.envs import registry
+from invlearn_jax.evaluate import hacking_gap, hacking_summary
+from invlearn_jax.files import write_json
+from invlearn_jax.io.compile_cache import use_compile_cache
+from invlearn_jax.io.planners import load_config, load_planner
+from invlearn_jax.io.run_folder import manifest
+
+_PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
+_PROBLEMS = flags.DEFINE_integer("problems", 10_000, "Random problems.", lower_bound=2)
+_STEPS = flags.DEFINE_multi_integer("refine_steps", [0, 10], "Numbers K of refinement steps.")
+_SEED = flags.DEFINE_integer("seed", 6000, "Seed of the problems.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.", required=True)
+
+
+def main(argv: list[str]) -> None:
+    """Measures the planner of the flags."""
+    quiet()
+    use_compile_cache()
+    env = registry.make(load_config(_PLANNER.value)[0].env)
+    rows = []
+    for steps in _STEPS.value:
+        planner, params = load_planner(_PLANNER.value, refine_steps=steps)
+        report = hacking_gap(planner, params, env, jax.random.key(_SEED.value), _PROBLEMS.value)
+        rows.append({"refine_steps": steps, **hacking_summary(report)})
+        print(
+            f"{env.spec.name} K={steps}: gap {rows[-1]['gap_mean']:.4f}, wrong side of a wall "
+            f"{100 * rows[-1]['wrong_side_rate']:.2f} % of {_PROBLEMS.value}",
+            flush=True,
+        )
+    write_json(_OUTPUT.value, {"env": env.spec.name, "planner": _PLANNER.value, "rows": rows, **manifest(_SEED.value)})
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,44 @@
+"""From run folders to the report: reads, draws, writes."""
+
+import os
+from collections.abc import Sequence
+
+from experiments.pipelines.animation import animate
+from experiments.pipelines.page import RunPage, build_page
+from experiments.pipelines.report_figures import draw_pictures
+from experiments.pipelines.results import all_groups
+from experiments.pipelines.run_files import RunFiles, read_runs
+from experiments.pipelines.showcase import make_showcase
+from invlearn_jax.files import replace_files, write_text
+
+_REFINE = 10  # K of the drawn plans where no evaluation names one
+
+
+def write_report(folders: Sequence[str], output: str | os.PathLike) -> None:
+    """Writes the page, and the figures into ``figures/`` of each folder.
+
+    Args:
+        folders: of runs.
+        output: of the page.
+
+    Raises:
+        ValueError: if a folder is missing or broken; names the file.
+        ImportError: without matplotlib.
+        OSError: if something cannot be written.
+    """
+    runs = read_runs(folders)
+    pages = []
+    for run in runs:
+        page = _run_page(run)
+        replace_files({run.path / "figures" / f"{picture.name}.png": picture.png for picture in page.pictures})
+        pages.append(page)
+    command = " ".join(["python -m experiments.report", *map(str, folders)])
+    write_text(output, build_page(pages, all_groups(runs), command))
+
+
+def _run_page(run: RunFiles) -> RunPage:
+    if run.planner is None:
+        return RunPage(run, draw_pictures(run, None), "")
+    refine_steps = max((record["refine_steps"] for record in run.evaluations), default=0) or _REFINE
+    showcase = make_showcase(run.planner, run.env, refine_steps)
+    return RunPage(run, draw_pictures(run, showcase), animate(showcase))

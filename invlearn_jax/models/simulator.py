@@ -1,0 +1,33 @@
+"""The true simulator under the forward model's contract: oracle against learned is one argument."""
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invlearn_jax.envs.maze2d import Maze2d
+from invlearn_jax.types import Key, Params
+
+
+class SimulatorModel:
+    """An environment's physics as a ``ForwardModel`` without parameters; the gradient is what the simulator supports."""
+
+    def __init__(self, env: Maze2d) -> None:
+        """Wraps the environment."""
+        self._env, self.dt = env, env.dt
+        self.gradient: Literal["reverse", "forward", "none"] = env.gradient
+
+    def init(self, key: Key) -> tuple:
+        """No parameters; the key is ignored."""
+        return ()
+
+    def unroll(self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]) -> Float[Array, "T1 S"]:
+        """The simulated states ``[T+1, S]`` under ``actions``."""
+
+        def step(carry: tuple, action: Array) -> tuple:
+            carry = self._env.step(carry, action)
+            return carry, carry.obs
+
+        begin = self._env.reset_to(state, self._env.goal)
+        return jnp.concatenate([state[None], jax.lax.scan(step, begin, actions)[1]])

@@ -1,0 +1,276 @@
+"""The runner: resumes after a kill to the same parameters, refuses bad input with a sentence, keeps what was saved."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from invlearn_jax.data import Dataset, write_ogbench
+from invlearn_jax.io.checkpoint import Checkpoints
+from invlearn_jax.io.planners import load_planner, save_planner
+from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.learn.loop import TrainState
+from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
+
+ROOT = Path(__file__).resolve().parent.parent
+TINY = [
+    "--config.data.random_rows=0",
+    "--config.planner.horizon=8",
+    "--config.planner.model_chunk=4",
+    "--config.planner.execute_steps=4",
+    "--config.planner.inverter_hidden=(16,)",
+    "--config.planner.model_hidden=(16,)",
+    "--config.planner.cost_to_go_hidden=(16,)",
+    "--config.model.steps=60",
+    "--config.model.batch=8",
+    "--config.model.horizon=8",
+    "--config.cost_to_go.steps=60",
+    "--config.cost_to_go.batch=16",
+    "--config.inverter.steps=120",
+    "--config.inverter.batch=8",
+    "--config.inverter.advance=(2,4)",
+    "--config.block=10",
+    "--config.checkpoint_every=20",
+    "--config.evaluation.episodes=2",
+    "--config.evaluation.refine_steps=(0,)",
+]
+
+
+def command(workdir, *extra, experiment="maze2d-umaze"):
+    program = [
+        sys.executable,
+        "-m",
+        "experiments.run",
+        f"--experiment={experiment}",
+        f"--workdir={workdir}",
+        "--seed=3",
+    ]
+    return [*program, *TINY, *extra]
+
+
+def environment():
+    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache" / "tests")}
+
+
+def run(arguments):
+    return subprocess.run(
+        arguments, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False, timeout=600
+    )
+
+
+@pytest.fixture(scope="module")
+def data_file(tmp_path_factory):
+    """A random walk through umaze's lower corridor, in the format of a user's own file."""
+    rng = np.random.default_rng(0)
+    velocity = 2.0 * np.sin(np.arange(4000)[:, None] * [0.02, 0.031]) + 0.1 * rng.normal(size=(4000, 2))
+    position = np.array([2.0, 2.0]) + 0.8 * np.cos(np.arange(4000)[:, None] * [0.02, 0.031])
+    states = np.concatenate([position, velocity], axis=1).astype(np.float32)
+    path = tmp_path_factory.mktemp("data") / "mine.npz"
+    write_ogbench(path, Dataset(states, rng.uniform(-1, 1, (4000, 2)).astype(np.float32), np.arange(4000) % 500 == 499))
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory, data_file):
+    workdir = tmp_path_factory.mktemp("runs") / "unbroken"
+    done = run(command(workdir, f"--config.data.path={data_file}"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return workdir
+
+
+def parameters(workdir):
+    with np.load(workdir / "planner" / "params.npz") as saved:
+        return {name: saved[name] for name in saved}
+
+
+def test_a_run_leaves_its_files(unbroken):
+    for name in ("config.json", "manifest.json", "metrics.csv", "eval.json", "status.json"):
+        assert (unbroken / name).stat().st_size > 0
+    assert json.loads((unbroken / "status.json").read_text())["state"] == "done"
+    manifest = json.loads((unbroken / "manifest.json").read_text())
+    assert manifest["seed"] == 3
+    assert {"command", "git_revision", "versions", "device"} <= set(manifest)
+    record = json.loads((unbroken / "eval.json").read_text())[0]
+    assert {"env", "backend", "episodes", "seed", "refine_steps", "score_mean", "score_sem", "success_rate"} <= set(
+        record
+    )
+    assert {"return_mean", "bound_score", "plan_ms_p50"} <= set(record)
+    rows = RunFolder(unbroken).metrics()
+    assert [int(r["step"]) for r in rows if r["stage"] == "inverter" and r["name"] == "cost"] == list(
+        range(10, 121, 10)
+    )
+
+
+@pytest.mark.parametrize("stage", ["model", "inverter"])
+def test_a_killed_run_resumes_to_the_same_parameters(tmp_path, data_file, unbroken, stage):
+    arguments = command(tmp_path, f"--config.data.path={data_file}")
+    process = subprocess.Popen(
+        arguments, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    folder, limit = tmp_path / "checkpoints" / stage, time.monotonic() + 300
+    while not list(folder.glob("[0-9]*")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "planner").exists()
+    done = run(arguments)
+    assert done.returncode == 0, done.stderr[-3000:]
+    resumed, whole = parameters(tmp_path), parameters(unbroken)
+    assert resumed.keys() == whole.keys()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+    steps = [r["step"] for r in RunFolder(tmp_path).metrics() if (r["stage"], r["name"]) == ("inverter", "cost")]
+    assert steps == [str(s) for s in range(10, 121, 10)]
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        (["--config.inverter.stepz=3"], ["Unknown config field 'inverter.stepz'", "inverter.steps"]),
+        (["--config.inverter.steps=many"], ["inverter.steps", "many"]),
+        (["--config.planner.env=maze2d-umaz-v1"], ["Unknown environment 'maze2d-umaz-v1'", "maze2d-umaze-v1"]),
+        (["--config.planner.horizon=10"], ["horizon is 10", "chunk"]),
+        (["--config.model.horizon=1000"], ["horizon is 1000", "longest episode"]),
+        (["--config.data.path=nowhere.hdf5"], ["nowhere.hdf5"]),
+    ],
+)
+def test_bad_settings_end_with_a_sentence(tmp_path, data_file, extra, words):
+    done = run(command(tmp_path / "run", f"--config.data.path={data_file}", *extra))
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_an_unknown_experiment_names_the_nearest(tmp_path):
+    done = run(command(tmp_path, experiment="maze2d-umazee"))
+    assert done.returncode != 0
+    assert "Unknown experiment 'maze2d-umazee'" in done.stderr
+    assert "maze2d-umaze" in done.stderr.split("Nearest known:")[1]
+
+
+def test_a_folder_of_another_run_is_refused(unbroken, data_file):
+    before = (unbroken / "config.json").read_text()
+    done = run(command(unbroken, f"--config.data.path={data_file}", "--config.inverter.batch=9"))
+    assert done.returncode != 0
+    assert "inverter.batch is 8 there, 9 here" in done.stderr
+    assert (unbroken / "config.json").read_text() == before
+
+
+def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = run(command(tmp_path / "file" / "run"))
+    assert done.returncode != 0
+    assert "Could not make the run's folder" in done.stderr
+
+
+def state(width=4):
+    params = {"w": jnp.arange(float(width)), "b": jnp.ones(())}
+    return TrainState(jnp.int32(7), jax.random.key(5), params, optax.adam(1e-3).init(params), ())
+
+
+def test_checkpoint_round_trip(tmp_path):
+    checkpoints, saved = Checkpoints(tmp_path), state()
+    checkpoints.save(7, saved)
+    restored = Checkpoints(tmp_path).restore(
+        jax.tree.map(jnp.zeros_like, saved._replace(key=jax.random.key(0)), is_leaf=None)
+    )
+    for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(saved), strict=True):
+        a, b = (jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in (a, b))
+        np.testing.assert_array_equal(a, b)
+
+
+def test_checkpoint_of_another_architecture(tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(7, state())
+    with pytest.raises(ValueError, match=r"another architecture: .*'w'.* shape \(4,\) there and \(5,\)"):
+        checkpoints.restore(state(5))
+
+
+def test_no_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        Checkpoints(tmp_path).restore(state())
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path):
+    """A file-size limit stands in for the full disk: the write fails half-way, as it does there."""
+    script = f"""
+import resource, signal, sys
+sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+import jax.numpy as jnp
+from test_runs import state, Checkpoints
+checkpoints = Checkpoints({str(tmp_path)!r})
+checkpoints.save(1, state(50_000))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+try:
+    checkpoints.save(2, state(50_000))
+except OSError as error:
+    print("refused:", error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+again = Checkpoints({str(tmp_path)!r})
+print("latest", again.latest(), float(again.restore(state(50_000)).params["w"][3]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert "refused: Could not save the checkpoint of step 2" in done.stdout, done.stderr[-2000:]
+    assert "latest 1 3.0" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def tiny_planner():
+    config = MazePlannerConfig(
+        horizon=8, execute_steps=4, model_chunk=4, inverter_hidden=(8,), model_hidden=(8,), cost_to_go_hidden=(8,)
+    )
+    return config, build_planner(config).init(jax.random.key(1))
+
+
+def test_planner_round_trip(tmp_path, tiny_planner):
+    config, params = tiny_planner
+    save_planner(tmp_path / "mine", config, params)
+    planner, loaded = load_planner(tmp_path / "mine")
+    assert planner.execute_steps == 4
+    assert jax.tree.structure(loaded) == jax.tree.structure(params)
+    for a, b in zip(jax.tree.leaves(loaded), jax.tree.leaves(params), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_planner_of_another_architecture(tmp_path, tiny_planner):
+    config, params = tiny_planner
+    save_planner(tmp_path / "mine", config, params)
+    description = json.loads((tmp_path / "mine" / "planner.json").read_text())
+    (tmp_path / "mine" / "planner.json").write_text(json.dumps({**description, "model_hidden": [9]}))
+    with pytest.raises(ValueError, match="another architecture"):
+        load_planner(tmp_path / "mine")
+
+
+def test_unknown_planner(tmp_path):
+    with pytest.raises(ValueError, match="Unknown planner"):
+        load_planner("maze2d-larg-v1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"refine_steps": -1}, "refine_steps is -1"),
+        ({"candidates": 0}, "candidates is 0"),
+        ({"refiner": "adamm"}, "Unknown refiner 'adamm'. Nearest known: adam"),
+        ({"execute_steps": 9}, "execute_steps is 9; allowed are 1 to the horizon, 8"),
+    ],
+)
+def test_bad_planner_settings(tmp_path, tiny_planner, settings, words):
+    save_planner(tmp_path / "mine", *tiny_planner)
+    with pytest.raises(ValueError, match=words):
+        load_planner(tmp_path / "mine", **settings)
