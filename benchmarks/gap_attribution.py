@@ -112,7 +112,12 @@ def main(argv: list[str]) -> None:
         print(f"{name:36s} {score.mean:6.1f} +- {score.sem:.1f}   {lead.mean:+.2f} +- {lead.sem:.2f}", flush=True)
     for row in rows:
         row.pop("scores")
-    record = {"env": config.env, "planner": _PLANNER.value, "episodes": _EPISODES.value, "execute_steps": _EXECUTE.value}
+    record = {
+        "env": config.env,
+        "planner": _PLANNER.value,
+        "episodes": _EPISODES.value,
+        "execute_steps": _EXECUTE.value,
+    }
     write_json(_OUTPUT.value, {**record, "bound_score": float(bound.mean()), "rows": rows, **manifest(_SEED.value)})
 
 

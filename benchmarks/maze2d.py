@@ -23,7 +23,14 @@ _STEPS = flags.DEFINE_multi_integer("refine_steps", [0, 10], "Numbers K of refin
 _SEED = flags.DEFINE_integer("seed", 20261121, "Seed of starts and goals; the same for all planners.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the table as JSON.", required=True)
 
-_AVERAGED = ("score_mean", "success_rate", "score_ratio_to_bound", "ratio_to_bound", "ratio_to_controller", "action_jerk")
+_AVERAGED = (
+    "score_mean",
+    "success_rate",
+    "score_ratio_to_bound",
+    "ratio_to_bound",
+    "ratio_to_controller",
+    "action_jerk",
+)
 
 
 def main(argv: list[str]) -> None:

@@ -1,6 +1,6 @@
 """Model hacking over random problems: what plans promise against what they come to, and through which walls they lead.
 
-    python -m benchmarks.model_hacking --planner=maze2d-large-v1 --problems=10000 --output=benchmarks/results/hacking_large.json
+python -m benchmarks.model_hacking --planner=maze2d-large-v1 --problems=10000 --output=benchmarks/results/hacking_large.json
 """
 
 import jax

@@ -6,6 +6,7 @@ The figures are also written as PNG into the folders' own ``figures/``.
 """
 
 import sys
+from pathlib import Path
 
 from absl import app, flags
 
@@ -13,7 +14,7 @@ from experiments.flag_config import quiet
 from experiments.pipelines.reporting import write_report
 from invlearn_jax.io.compile_cache import use_compile_cache
 
-_OUTPUT = flags.DEFINE_string("output", "report.html", "Where to write the page.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write the page; report.html in the first folder by default.")
 
 
 def main(argv: list[str]) -> None:
@@ -21,10 +22,11 @@ def main(argv: list[str]) -> None:
     quiet()
     use_compile_cache()
     try:
-        write_report(argv[1:], _OUTPUT.value)
+        output = _OUTPUT.value or (Path(argv[1]) / "report.html" if argv[1:] else "report.html")
+        write_report(argv[1:], output)
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"error: {error}")
-    print(f"Wrote {_OUTPUT.value}.")
+    print(f"Wrote {output}.")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Inverse Learning in JAX: ``plan = refine(invert(problem))``, scored by a forward model.
 
-    planner, params = invlearn_jax.load_planner("maze2d-large-v1", refine_steps=10)
-    plan = jax.jit(planner.plan)(params, key, invlearn_jax.Problem(state=obs, goal=goal))
-    plan.actions  # [T, A]
+planner, params = invlearn_jax.load_planner("maze2d-large-v1", refine_steps=10)
+plan = jax.jit(planner.plan)(params, key, invlearn_jax.Problem(state=obs, goal=goal))
+plan.actions  # [T, A]
 """
 
 from invlearn_jax.envs.maze2d import Maze2d, maze2d_spec

@@ -37,11 +37,11 @@ class ModelConfig:
 
 @dataclasses.dataclass
 class CostToGoConfig:
-    """The data's graph (bin size in metres, least count of a bin or link) and its distillation."""
+    """The data's graph (bin size in metres; bins rarer than a share of the median are dropped) and its distillation."""
 
     bin_size: float = 0.1
-    min_count: int = 3
-    steps: int = 2000
+    min_share: float = 0.02
+    steps: int = 2500
     batch: int = 1024
     learning_rate: float = 3e-3
 
@@ -96,7 +96,7 @@ def medium() -> Config:
     """maze2d-medium-v1."""
     config = Config()
     config.planner.env, config.data.rows = "maze2d-medium-v1", 2_000_000
-    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 4000, 2500, 7000
+    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 4500, 3500, 7000
     return config
 
 
@@ -104,5 +104,5 @@ def large() -> Config:
     """maze2d-large-v1, under half an hour on two cores."""
     config = Config()
     config.planner.env, config.data.rows = "maze2d-large-v1", 4_000_000
-    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 4500, 3000, 8000
+    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 4500, 4500, 8000
     return config

@@ -29,9 +29,7 @@ def train_stack(config: Config, run: RunFolder, seed: int) -> tuple[str, Planner
     motor, motor_params = load_planner(settings.motor)
     model = LevelModel(motor.inverter, motor.model, POSITION_SIZE, settings.reach)
     params = LevelParams(motor_params.inverter, motor_params.model)
-    inverter = MlpInverter(
-        STATE_SIZE, ACTION_SIZE, settings.subgoals, POSITION_SIZE, settings.hidden, settings.octaves
-    )
+    inverter = MlpInverter(STATE_SIZE, ACTION_SIZE, settings.subgoals, POSITION_SIZE, settings.hidden, settings.octaves)
     objective = MazeObjective(motor_config, dt=DT * motor.horizon, stride=1)
     init_key, train_key = jax.random.split(jax.random.key(seed))
     scales = motor_params.inverter

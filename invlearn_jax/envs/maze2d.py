@@ -17,6 +17,9 @@ from invlearn_jax.types import Key, Problem, State
 GOAL_RADIUS = 0.5  # m
 _RESET_POSITION = 0.1  # m, half-width of the uniform noise on a cell's index
 _RESET_SPEED = 0.1  # m/s, standard deviation
+# MJX always runs this many line-search iterations (its default is 50, nearly all of them idle). With at most three
+# contacts the search is over after two, and the solver's outer loop would mend a step cut short.
+_LINE_SEARCH_ITERATIONS = 4
 
 
 class Maze2dSpec(NamedTuple):
@@ -76,7 +79,7 @@ class Maze2d:
         if solver_iterations is not None:
             self.mj_model.opt.iterations = solver_iterations
             self.gradient = "reverse" if solver_iterations == 1 else "forward"
-        self._model = mjx.put_model(self.mj_model)
+        self._model = mjx.put_model(self.mj_model).tree_replace({"opt.ls_iterations": _LINE_SEARCH_ITERATIONS})
         self._template = mjx.make_data(self.mj_model)
         self._free = jnp.asarray(spec.layout.free, jnp.float32)
         self.goal = jnp.asarray(spec.layout.goal, jnp.float32)

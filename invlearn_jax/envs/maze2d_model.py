@@ -36,7 +36,8 @@ def maze2d_xml(layout: Layout) -> str:
     is part of the ball's radius (a contact's force depends on ``distance - margin`` alone): MJX drops box contacts before
     they touch, and MuJoCo releases differ in how the margins of two geoms combine. The floor, which D4RL's ball touches
     without any effect (frictionless, vertical normal), takes no part in collisions. ``max_contact_points`` and
-    ``max_geom_pairs`` bound the work of MJX: a ball is near at most four boxes.
+    ``max_geom_pairs`` bound the work of MJX: a ball is over at most four cells, one of them free, so it touches at most
+    three boxes, which are then the three nearest.
 
     Args:
         layout: the parsed maze.
@@ -54,8 +55,8 @@ def maze2d_xml(layout: Layout) -> str:
   <compiler inertiafromgeom="true" angle="radian"/>
   <option timestep="{TIMESTEP}" gravity="0 0 0" iterations="20" integrator="Euler"/>
   <custom>
-    <numeric name="max_contact_points" data="4"/>
-    <numeric name="max_geom_pairs" data="4"/>
+    <numeric name="max_contact_points" data="3"/>
+    <numeric name="max_geom_pairs" data="3"/>
   </custom>
   <default>
     <joint damping="{DAMPING}" limited="false"/>

@@ -13,7 +13,7 @@ from invlearn_jax.envs.maze2d import Maze2dSpec
 class MujocoMaze2d:
     """maze2d on C MuJoCo in float64: N balls stepped together by a pool of threads."""
 
-    def __init__(self, spec: Maze2dSpec, threads: int | None = None):
+    def __init__(self, spec: Maze2dSpec, threads: int | None = None) -> None:
         """Compiles the model.
 
         Args:

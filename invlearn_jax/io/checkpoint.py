@@ -17,7 +17,7 @@ class Checkpoints:
     A save that fails (full disk, read-only folder) raises an ``OSError`` and leaves the earlier checkpoints as they were.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike) -> None:
         """Opens (or makes) the folder.
 
         Raises:

@@ -87,7 +87,7 @@ def manifest(seed: int | None) -> dict[str, Any]:
 class RunFolder:
     """Writes a run's files. All but ``metrics.csv`` are written whole; the CSV grows by whole rows."""
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike) -> None:
         """Makes the folder.
 
         Raises:

@@ -122,12 +122,15 @@ def ensemble_state(
 ) -> TrainState:
     """The state ``ensemble_update`` trains from: ``size`` members, started apart. The key is consumed."""
     states = [forward_model_state(model, optimizer, k, dataset, normalizer) for k in jax.random.split(key, size)]
-    params, opt_state = (jax.tree.map(lambda *x: jnp.stack(x), *parts) for parts in zip(*((s.params, s.opt_state) for s in states), strict=True))
+    params, opt_state = (
+        jax.tree.map(lambda *x: jnp.stack(x), *parts)
+        for parts in zip(*((s.params, s.opt_state) for s in states), strict=True)
+    )
     return states[0]._replace(params=params, opt_state=opt_state)
 
 
 def prediction_errors(
-    model: SequenceModel, params: SequenceParams, dataset: Dataset, horizon: int, position_size: int, count: int = 8192
+    model: ForwardModel, params: Params, dataset: Dataset, horizon: int, position_size: int, count: int = 8192
 ) -> dict[str, list[float] | float]:
     """Open-loop error of predicted positions against the horizon, on held-out windows.
 

@@ -5,4 +5,13 @@ from invlearn_jax.models.ensemble import EnsembleModel
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
 from invlearn_jax.models.simulator import SimulatorModel
 
-__all__ = ["CostToGo", "CostToGoParams", "EnsembleModel", "PositionGraph", "SequenceModel", "SequenceParams", "SimulatorModel", "position_graph"]
+__all__ = [
+    "CostToGo",
+    "CostToGoParams",
+    "EnsembleModel",
+    "PositionGraph",
+    "SequenceModel",
+    "SequenceParams",
+    "SimulatorModel",
+    "position_graph",
+]

@@ -39,15 +39,11 @@ class EnsembleModel:
         """Every member's own states ``[E, T+1, S]``."""
         return jax.vmap(self.model.unroll, in_axes=(0, None, None))(params, state, actions)
 
-    def unroll(
-        self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]
-    ) -> Float[Array, "T1 S"]:
+    def unroll(self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]) -> Float[Array, "T1 S"]:
         """The members' mean states ``[T+1, S]``."""
         return self.unroll_members(params, state, actions).mean(0)
 
-    def spread(
-        self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]
-    ) -> Float[Array, " T1"]:
+    def spread(self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]) -> Float[Array, " T1"]:
         """``sqrt(mean_s var_e)``: the members' disagreement after each step, in the states' units."""
         members = self.unroll_members(params, state, actions)
         return jnp.sqrt(members.var(0).mean(-1))

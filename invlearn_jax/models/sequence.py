@@ -47,7 +47,7 @@ class SequenceModel:
         hidden: Sequence[int] = (256, 256),
         position_size: int = 0,
         octaves: int = 6,
-    ):
+    ) -> None:
         """Describes the model; ``init`` makes its parameters.
 
         Args:

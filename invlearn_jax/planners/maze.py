@@ -50,7 +50,7 @@ class MazePlannerConfig:
     model_hidden: tuple[int, ...] = (512, 512)
     model_octaves: int = 7
     cost_to_go_hidden: tuple[int, ...] = (256, 256)
-    cost_to_go_octaves: int = 5
+    cost_to_go_octaves: int = 6
     look_ahead: float = 0.06
     final_weight: float = 1.0
     along_weight: float = 0.3
@@ -86,7 +86,7 @@ def build_inverter(config: MazePlannerConfig) -> MlpInverter:
 class MazeObjective:
     """Time to the goal and outside its disc, with a little smoothness; terms from ``objectives``."""
 
-    def __init__(self, config: MazePlannerConfig, dt: float = DT, stride: int | None = None):
+    def __init__(self, config: MazePlannerConfig, dt: float = DT, stride: int | None = None) -> None:
         """Weighs the terms by the configuration.
 
         Args:

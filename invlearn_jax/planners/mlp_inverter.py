@@ -35,7 +35,7 @@ class MlpInverter:
         hidden: Sequence[int] = (256, 256, 256),
         octaves: int = 5,
         spread: float = 0.3,
-    ):
+    ) -> None:
         """Describes the network.
 
         Args:

@@ -31,7 +31,7 @@ class InversePlanner:
         refine_steps: int = 0,
         candidates: int = 1,
         execute_steps: int | None = None,
-    ):
+    ) -> None:
         """Puts the parts together.
 
         Args:

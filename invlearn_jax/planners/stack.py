@@ -30,7 +30,7 @@ class LevelModel:
 
     gradient: Literal["reverse", "forward", "none"] = "reverse"
 
-    def __init__(self, inverter: Inverter, model: ForwardModel, position_size: int, reach: float):
+    def __init__(self, inverter: Inverter, model: ForwardModel, position_size: int, reach: float) -> None:
         """Joins the two.
 
         Args:
@@ -84,7 +84,7 @@ class LevelModel:
 class Stack:
     """A planner whose plans are sub-goals, handed down to motor actions."""
 
-    def __init__(self, upper: InversePlanner, execute_steps: int):
+    def __init__(self, upper: InversePlanner, execute_steps: int) -> None:
         """Wraps a planner over a ``LevelModel``.
 
         Args:
@@ -111,4 +111,3 @@ class Stack:
         actions, states = self.upper.model.expand(params.model, safe, out.actions)
         failed = out.result == Result.NON_FINITE
         return out._replace(actions=jnp.where(failed, 0.0, actions), states=states)
-
