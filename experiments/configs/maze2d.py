@@ -37,12 +37,12 @@ class ModelConfig:
 
 @dataclasses.dataclass
 class CostToGoConfig:
-    """The data's graph (bin size in metres; bins rarer than a share of the median are dropped) and its distillation."""
+    """The data's graph (bin size in metres, least count of a bin or link) and its distillation."""
 
     bin_size: float = 0.1
-    min_share: float = 0.02
-    steps: int = 2500
-    batch: int = 1024
+    min_count: int = 3
+    steps: int = 3000
+    batch: int = 2048
     learning_rate: float = 3e-3
 
 
@@ -51,7 +51,7 @@ class InverterConfig:
     """Training of the Inverter on imagined starts; see ``learn.inverter.InverterTraining``."""
 
     steps: int = 6000
-    batch: int = 128
+    batch: int = 192
     learning_rate: float = 1e-3
     advance: tuple[int, ...] = (4, 8, 16)
     reset_share: float = 0.15
@@ -96,7 +96,7 @@ def medium() -> Config:
     """maze2d-medium-v1."""
     config = Config()
     config.planner.env, config.data.rows = "maze2d-medium-v1", 2_000_000
-    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 4500, 3500, 7000
+    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 4000, 3000, 7000
     return config
 
 
@@ -104,5 +104,5 @@ def large() -> Config:
     """maze2d-large-v1, under half an hour on two cores."""
     config = Config()
     config.planner.env, config.data.rows = "maze2d-large-v1", 4_000_000
-    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 4500, 4500, 8000
+    config.model.steps, config.cost_to_go.steps, config.inverter.steps = 5000, 5000, 9000
     return config

@@ -111,7 +111,7 @@ def train_cost_to_go(
     """Builds the data's graph and distils it."""
     settings, model, rows = config.cost_to_go, build_cost_to_go(config.planner), data.joined()
     graph = position_graph(
-        rows.states[:, :POSITION_SIZE], rows.ends, _MAX_SPEED, settings.bin_size, min_share=settings.min_share
+        rows.states[:, :POSITION_SIZE], rows.ends, _MAX_SPEED, settings.bin_size, min_count=settings.min_count
     )
     optimizer = default_optimizer(settings.learning_rate, settings.steps)
     state = cost_to_go_state(model, optimizer, key, graph)

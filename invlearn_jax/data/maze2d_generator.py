@@ -192,9 +192,8 @@ def _random_rows(env: Maze2d, key: Key, start: Array, steps: int) -> tuple:
     goal = env.goal
     state = jax.vmap(lambda obs: env.reset_to(obs, goal))(start)
     level_key, run_key = jax.random.split(key)
-    # How long an episode's actions are held, log-uniform from white noise to about three seconds. The long ones press the
-    # ball into walls and corners, which is where a model must not let it through.
-    keep = 1 - 10 ** -jax.random.uniform(level_key, (start.shape[0], 1), maxval=2.5)
+    # How fast an episode's actions change, from white noise to held for half a second.
+    keep = jax.random.uniform(level_key, (start.shape[0], 1), maxval=0.98)
 
     def step(carry: tuple, key: Key) -> tuple:
         state, smooth = carry

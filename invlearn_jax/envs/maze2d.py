@@ -17,8 +17,8 @@ from invlearn_jax.types import Key, Problem, State
 GOAL_RADIUS = 0.5  # m
 _RESET_POSITION = 0.1  # m, half-width of the uniform noise on a cell's index
 _RESET_SPEED = 0.1  # m/s, standard deviation
-# MJX always runs this many line-search iterations (its default is 50, nearly all of them idle). With at most three
-# contacts the search is over after two, and the solver's outer loop would mend a step cut short.
+# MJX always runs all line-search iterations (50 by default, nearly all of them idle). With at most three contacts the
+# search is over after two, and the solver's further iterations would mend a step cut short.
 _LINE_SEARCH_ITERATIONS = 4
 
 
@@ -79,7 +79,9 @@ class Maze2d:
         if solver_iterations is not None:
             self.mj_model.opt.iterations = solver_iterations
             self.gradient = "reverse" if solver_iterations == 1 else "forward"
-        self._model = mjx.put_model(self.mj_model).tree_replace({"opt.ls_iterations": _LINE_SEARCH_ITERATIONS})
+        self._model = mjx.put_model(self.mj_model)
+        if self.mj_model.opt.iterations > 1:
+            self._model = self._model.tree_replace({"opt.ls_iterations": _LINE_SEARCH_ITERATIONS})
         self._template = mjx.make_data(self.mj_model)
         self._free = jnp.asarray(spec.layout.free, jnp.float32)
         self.goal = jnp.asarray(spec.layout.goal, jnp.float32)

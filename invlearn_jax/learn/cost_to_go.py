@@ -24,13 +24,7 @@ def cost_to_go_state(
 
 
 def cost_to_go_update(
-    model: CostToGo,
-    optimizer: optax.GradientTransformation,
-    graph: PositionGraph,
-    batch: int,
-    jitter: float,
-    outside_share: float = 0.25,
-    outside_time: float = 0.1,
+    model: CostToGo, optimizer: optax.GradientTransformation, graph: PositionGraph, batch: int, jitter: float
 ) -> Update:
     """One gradient step on the Huber loss against the graph's times for random pairs of nodes.
 
@@ -41,31 +35,22 @@ def cost_to_go_update(
         batch: pairs per update.
         jitter: metres of uniform noise (+-) on the positions, about half a bin, so that the space between nodes is covered.
 
-        outside_share: share of pairs whose start lies where the data never were.
-        outside_time: seconds that such a start is worse than the nearest place of the data (less when closer than 5 cm).
-
     Returns:
         The update for ``train``.
     """
     nodes, times = jnp.asarray(graph.nodes), jnp.asarray(graph.times)
-    outside, outside_node = jnp.asarray(graph.outside), jnp.asarray(graph.outside_node)
-    extra = outside_time * jnp.minimum(jnp.asarray(graph.outside_distance) / 0.05, 1.0)
-    away = int(outside_share * batch) if len(graph.outside) else 0
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
-        key, pair_key, noise_key, outside_key = jax.random.split(state.key, 4)
+        key, pair_key, noise_key = jax.random.split(state.key, 3)
         pair = jax.random.randint(pair_key, (batch, 2), 0, nodes.shape[0])
         noise = jax.random.uniform(noise_key, (batch, 2, nodes.shape[1]), minval=-jitter, maxval=jitter)
-        start, goal = nodes[pair[:, 0]], nodes[pair[:, 1]] + noise[:, 1]
+        ends = nodes[pair] + noise
         target = times[pair[:, 0], pair[:, 1]]
-        if away:
-            place = jax.random.randint(outside_key, (away,), 0, outside.shape[0])
-            start = start.at[:away].set(outside[place])
-            target = target.at[:away].set(times[outside_node[place], pair[:away, 1]] + extra[place])
-        start = start + noise[:, 0]
 
         def loss_of(net: dict) -> jax.Array:
-            predicted = jax.vmap(model.between, in_axes=(None, 0, 0))(state.params._replace(net=net), start, goal)
+            predicted = jax.vmap(model.between, in_axes=(None, 0, 0))(
+                state.params._replace(net=net), ends[:, 0], ends[:, 1]
+            )
             # Errors weigh less where the way is long: what steers is the slope, and near the goal the value itself.
             return (optax.huber_loss(predicted - target, delta=0.05) / (0.3 + target)).mean()
 

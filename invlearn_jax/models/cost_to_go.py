@@ -8,9 +8,6 @@ the data join them within a few steps; a link weighs the time its length takes a
 and Dijkstra's distances between all bins are distilled into a network over the look-ahead position ``x + tau v``:
 
     D(s, g) = softplus(net(x + tau v, g)),    seconds.
-
-Where the data never were, the network learns the time from the nearest place where they were and a little more, so that it
-has no slope that leads through a wall.
 """
 
 from collections.abc import Sequence
@@ -21,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
-import scipy.spatial
 from jaxtyping import Array, Float
 
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
@@ -34,16 +30,10 @@ class PositionGraph(NamedTuple):
     Attributes:
         nodes: ``[M, 2]`` the mean position of the data in each bin, metres.
         times: ``[M, M]`` shortest times, seconds.
-        outside: ``[U, 2]`` centres of bins, within the data's bounding box, that the data do not visit, metres.
-        outside_node: ``[U]`` the node nearest to each.
-        outside_distance: ``[U]`` how far away that is, metres.
     """
 
     nodes: np.ndarray
     times: np.ndarray
-    outside: np.ndarray
-    outside_node: np.ndarray
-    outside_distance: np.ndarray
 
 
 def position_graph(
@@ -52,7 +42,7 @@ def position_graph(
     max_speed: float,
     bin_size: float = 0.1,
     max_steps: int = 4,
-    min_share: float = 0.02,
+    min_count: int = 3,
 ) -> PositionGraph:
     """Builds the graph of a dataset's positions.
 
@@ -62,15 +52,13 @@ def position_graph(
         max_speed: metres per second that each axis can reach.
         bin_size: metres.
         max_steps: bins are joined where the data lead from one to the other within this many steps.
-        min_share: bins seen less often than this share of the median bin are dropped: a ball that hits a wall dips into it for
-            a step or two, and such places lead nowhere.
+        min_count: bins and links seen less often are dropped (a lone row may be a fluke of contact).
 
     Returns:
         The graph's largest connected part.
     """
     cells = np.floor(positions / bin_size).astype(np.int64)
-    corner = cells.min(0)
-    cells -= corner
+    cells -= cells.min(0)
     flat = np.ravel_multi_index(tuple(cells.T), tuple(cells.max(0) + 1))
     labels, node, count = np.unique(flat, return_inverse=True, return_counts=True)
     centre = np.stack([np.bincount(node, positions[:, k]) / count for k in range(positions.shape[1])], axis=1)
@@ -82,8 +70,12 @@ def position_graph(
         a, b = node[:-step][same], node[step:][same]
         links = links + scipy.sparse.csr_matrix((np.ones(len(a)), (a, b)), shape=(size, size))
     links = (links + links.T).tocoo()
-    visited = count >= min_share * np.median(count)
-    keep = (links.data >= 2) & (links.row != links.col) & visited[links.row] & visited[links.col]
+    keep = (
+        (links.data >= min_count)
+        & (links.row != links.col)
+        & (count[links.row] >= min_count)
+        & (count[links.col] >= min_count)
+    )
     row, column = links.row[keep], links.col[keep]
     weight = np.abs(centre[row] - centre[column]).max(1) / max_speed
     graph = scipy.sparse.csr_matrix((weight, (row, column)), shape=(size, size))
@@ -91,20 +83,7 @@ def position_graph(
     largest = np.flatnonzero(part == np.bincount(part).argmax())
     graph = graph[largest][:, largest]
     times = scipy.sparse.csgraph.dijkstra(graph, directed=False)
-    nodes = centre[largest]
-    axes = [np.arange(-1, top + 2) for top in cells.max(0)]
-    box = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, positions.shape[1])
-    middle = (box + corner + 0.5) * bin_size
-    distance, nearest = scipy.spatial.cKDTree(nodes).query(middle)
-    # A bin that holds a node has it within half its diagonal.
-    outside = distance > 0.5 * np.sqrt(positions.shape[1]) * bin_size
-    return PositionGraph(
-        nodes.astype(np.float32),
-        times.astype(np.float32),
-        middle[outside].astype(np.float32),
-        nearest[outside],
-        distance[outside].astype(np.float32),
-    )
+    return PositionGraph(centre[largest].astype(np.float32), times.astype(np.float32))
 
 
 class CostToGoParams(NamedTuple):

@@ -50,7 +50,7 @@ class MazePlannerConfig:
     model_hidden: tuple[int, ...] = (512, 512)
     model_octaves: int = 7
     cost_to_go_hidden: tuple[int, ...] = (256, 256)
-    cost_to_go_octaves: int = 6
+    cost_to_go_octaves: int = 5
     look_ahead: float = 0.06
     final_weight: float = 1.0
     along_weight: float = 0.3
