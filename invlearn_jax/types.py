@@ -59,7 +59,9 @@ class Result(IntEnum):
 
 _SENTENCES = {
     Result.OK: "The plan is finite and within its bounds.",
-    Result.NON_FINITE: "The state, the goal or the plan's cost is NaN or infinite; zero actions were returned.",
+    Result.NON_FINITE: (
+        "The state or the goal is NaN or infinite, and zero actions were returned; or the plan's predicted cost is."
+    ),
     Result.BOUND_SATURATED: "Every action of the plan lies on its bound.",
     Result.NO_IMPROVEMENT: "Refinement found nothing better than the proposal, which was returned.",
 }

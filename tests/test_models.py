@@ -16,7 +16,7 @@ from jax.test_util import check_grads
 from invlearn_jax.data.dataset import Dataset, fit_normalizer, window_store
 from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
-from invlearn_jax.learn.loop import default_optimizer, train
+from invlearn_jax.learn.loop import TrainState, default_optimizer, train
 from invlearn_jax.models import CostToGo, PositionGraph, SequenceModel, position_graph
 from invlearn_jax.networks import fourier_features, fourier_size, mlp, parameter_count
 from invlearn_jax.rollout import unroll_steps
@@ -317,3 +317,24 @@ def test_training_in_parts_repeats_the_unbroken_run():
     assert all(np.array_equal(left, right) for left, right in pairs)
     assert jnp.array_equal(jax.random.key_data(whole.key), jax.random.key_data(parts.key))
     assert int(fresh.step) == 0
+
+
+def test_blocks_of_a_resumed_run_end_where_the_unbroken_runs_do():
+    def update(state):
+        return state._replace(step=state.step + 1, params=state.params + state.step), {"step": state.step}
+
+    def run(begin, steps):
+        seen = []
+        fresh = TrainState(jnp.asarray(begin, jnp.int32), jax.random.key(0), jnp.zeros((), jnp.int32), (), ())
+        done = train(
+            update, fresh, steps, block=4, on_block=lambda state, metrics: seen.append((int(state.step), metrics))
+        )
+        return int(done.params), seen
+
+    total, seen = run(0, 10)
+    assert total == sum(range(10))
+    assert seen == [(4, {"step": 1.5}), (8, {"step": 5.5}), (10, {"step": 8.5})]
+    total, seen = run(6, 10)
+    assert total == 6 + 7 + 8 + 9
+    assert [step for step, _ in seen] == [8, 10]
+    assert run(10, 10) == (0, [])

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.configs.maze2d import EvaluationConfig, InverterConfig
+from experiments.configs.shared import EvaluationConfig, InverterConfig
 
 
 @dataclasses.dataclass

@@ -1,7 +1,6 @@
 """maze2d from data to planner: data, forward model, cost-to-go, Inverter, each stage resumable."""
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs.maze2d import Config
-from experiments.pipelines.stages import run_stage
+from experiments.pipelines.stages import PlannerOf, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, split, window_store, write_ogbench
 from invlearn_jax.data.maze2d_generator import controller_data, random_data
 from invlearn_jax.envs import registry
@@ -31,10 +30,7 @@ from invlearn_jax.planners.maze import (
     build_planner,
 )
 from invlearn_jax.planners.planner import PlannerParams
-from invlearn_jax.types import Planner
 
-# From a number of refinement steps to a planner and its parameters.
-PlannerOf = Callable[[int], tuple[Planner, PlannerParams]]
 _MAX_SPEED = 5.0  # m/s, each axis
 
 

@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import optax
 
 from experiments.configs.maze2d_stack import Config
-from experiments.pipelines.maze2d import PlannerOf
-from experiments.pipelines.stages import run_stage
+from experiments.pipelines.stages import PlannerOf, run_stage
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d import inside_maze
 from invlearn_jax.io.planners import load_config, load_planner

@@ -2,12 +2,18 @@
 
 import sys
 import time
+from collections.abc import Callable
 
 from tqdm import tqdm
 
 from invlearn_jax.io.checkpoint import Checkpoints
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import TrainState, Update, train
+from invlearn_jax.planners import PlannerParams
+from invlearn_jax.types import Planner
+
+# From a number of refinement steps to a planner and its parameters.
+PlannerOf = Callable[[int], tuple[Planner, PlannerParams]]
 
 
 def run_stage(

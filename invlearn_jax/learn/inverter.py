@@ -108,7 +108,12 @@ def inverter_update(
 
     Returns:
         The update for ``train``.
+
+    Raises:
+        ValueError: if the batch would advance further than a plan reaches.
     """
+    if not 1 <= min(settings.advance) <= max(settings.advance) <= inverter.horizon:
+        raise ValueError(f"advance is {settings.advance}; each step must be 1 to the horizon, {inverter.horizon}.")
 
     def loss_of(net: Params, params: Params, problems: Problem) -> tuple[Array, tuple]:
         logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)
