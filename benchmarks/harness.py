@@ -39,7 +39,7 @@ def plan_case(planner: Planner, refine_steps: int, output: str) -> Case:
     return Case({"stage": "plan", "output": output, "refine_steps": refine_steps}, plan)
 
 
-def random_problems(env: Maze2d, key: Key, count: int) -> tuple[Key, Problem]:
+def random_problems(env: Maze2d, key: Key, count: int) -> tuple[jax.Array, Problem]:
     """``count`` keys and problems of D4RL's multi-goal protocol. The key is consumed."""
     plan_key, start_key = jax.random.split(key)
     starts, goals = start_states(env, start_key, count, multi_goal=True)

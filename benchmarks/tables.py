@@ -15,7 +15,7 @@ _SIZES = ("umaze", "medium", "large")
 _BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
 # The highest final-checkpoint scores known to us, and whose they are.
 _PUBLISHED = {
-    False: {"umaze": "146.3 (Diffusion Veteran)", "medium": "156.0 (Diffusion Veteran)", "large": "209.1 (AWAC, CORL)"},
+    False: {"umaze": "146.3 (Diffusion Veteran, joint)", "medium": "156.0 (Diffusion Veteran, joint)", "large": "209.1 (AWAC, CORL)"},
     True: {"umaze": "158.2 (SSD)", "medium": "170.5 (HorizonFlow)", "large": "216.5 (HorizonFlow)"},
 }
 

@@ -198,7 +198,7 @@ def _with_batch(shapes: PyTree, batch: Any) -> PyTree:
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct((batch, *x.shape), x.dtype), shapes)
 
 
-def _batch_actions(planner: Planner, params: Params, keys: Key, problem: Problem) -> Array:
+def _batch_actions(planner: Planner, params: Params, keys: Array, problem: Problem) -> Array:
     return jax.vmap(planner.plan, in_axes=(None, 0, 0))(params, keys, problem).actions
 
 

@@ -1,0 +1,166 @@
+"""The speed benchmarks run and write well-formed rows. What the clock says is nobody's business here."""
+
+import json
+import math
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from invlearn_jax.io.planners import save_planner
+from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
+
+TINY = MazePlannerConfig(
+    horizon=8, model_chunk=4, inverter_hidden=(16,), model_hidden=(16,), cost_to_go_hidden=(16,), execute_steps=4
+)
+
+
+@pytest.fixture(scope="module")
+def planner_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("planner")
+    save_planner(folder, TINY, build_planner(TINY).init(jax.random.key(0)))
+    return folder
+
+
+def run_program(name, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def read_record(done, path):
+    assert done.returncode == 0, done.stderr
+    record = json.loads(path.read_text())
+    assert {"command", "git_revision", "versions", "device", "seed", "date"} <= set(record)
+    return record
+
+
+def check_times(row):
+    assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
+    assert row["per_s"] == pytest.approx(1e3 * row["batch"] / row["p50_ms"])
+    assert row["trace_ms"] > 0
+    assert row["compile_ms"] > 0
+    assert row["calls"] >= 1
+
+
+def test_latency_writes_a_row_for_every_stage_batch_and_k(planner_folder, tmp_path):
+    settings = ("--batches=1", "--batches=3", "--refine_steps=0", "--refine_steps=2", "--calls=6")
+    done = run_program("latency", f"--planner={planner_folder}", f"--output={tmp_path / 'f.json'}", *settings)
+    record = read_record(done, tmp_path / "f.json")
+    assert (record["env"], record["horizon"], record["refiner"]) == ("maze2d-umaze-v1", 8, "adam")
+    cases = [("propose", "full", None), ("score", "full", None), ("refine_step", "full", None)]
+    cases += [("plan", output, steps) for steps in (0, 2) for output in ("actions", "full")]
+    wanted = [(*case, batch) for case in cases for batch in (1, 3)]
+    assert [(r["stage"], r["output"], r["refine_steps"], r["batch"]) for r in record["rows"]] == wanted
+    for row in record["rows"]:
+        assert row["skipped"] is None
+        assert row["calls"] == 6
+        check_times(row)
+    # The table: a head and a line per row.
+    assert len(done.stdout.splitlines()) == 1 + len(wanted)
+
+
+def test_a_row_that_would_take_too_long_says_so(planner_folder, tmp_path):
+    settings = ("--batches=1", "--batches=4096", "--refine_steps=0", "--calls=6", "--row_seconds=0.001")
+    done = run_program("latency", f"--planner={planner_folder}", f"--output={tmp_path / 'f.json'}", *settings)
+    rows = read_record(done, tmp_path / "f.json")["rows"]
+    for row in rows:
+        if row["batch"] == 1:
+            check_times(row)
+        else:
+            assert "s for 6 calls" in row["skipped"]
+            assert "p50_ms" not in row
+
+
+def test_throughput_counts_steps_and_plans(planner_folder, tmp_path):
+    settings = ("--envs=maze2d-umaze-v1", "--batches=4", "--steps=2", "--calls=2", "--devices=2")
+    plans = (f"--planner={planner_folder}", "--plan_batches=2", "--preset=quick")
+    done = run_program("throughput", f"--output={tmp_path / 'f.json'}", *settings, *plans)
+    record = read_record(done, tmp_path / "f.json")
+    found = [(r["engine"], r["settings"], r["env"], r["batch"]) for r in record["physics"]]
+    assert found == [
+        ("mjx", "plain", "maze2d-umaze-v1", 4),
+        ("mjx", "tuned", "maze2d-umaze-v1", 4),
+        ("mujoco", "mujoco", "maze2d-umaze-v1", 4),
+    ]
+    for row in record["physics"]:
+        assert 0 < row["steps_per_s"] <= row["best_per_s"] * (1 + 1e-9)
+        assert (row["calls"], row["steps_per_call"]) == (2, 2)
+    plain, tuned, _ = record["physics"]
+    assert (plain["devices"], plain["compiler_options"]) == (1, {})
+    assert math.isfinite(tuned["compile_s"])
+    assert [(r["output"], r["refine_steps"], r["batch"]) for r in record["plans"]] == [
+        ("actions", 0, 2),
+        ("full", 0, 2),
+    ]
+    for row in record["plans"]:
+        check_times(row)
+
+
+def test_throughput_without_a_planner_has_no_plans(tmp_path):
+    settings = ("--envs=maze2d-umaze-v1", "--batches=2", "--steps=2", "--calls=1", "--settings=mujoco")
+    record = read_record(run_program("throughput", f"--output={tmp_path / 'f.json'}", *settings), tmp_path / "f.json")
+    assert len(record["physics"]) == 1
+    assert record["plans"] == []
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        ("latency", ("--planner=maze2d-umase-v1",), "error: Unknown planner"),
+        ("throughput", ("--planner=none-such", "--envs=maze2d-umaze-v1"), "error: Unknown planner"),
+        ("throughput", ("--envs=maze2d-umase-v1",), "error: Unknown environment 'maze2d-umase-v1'"),
+        ("throughput", ("extra",), "error: unknown argument 'extra'"),
+    ],
+)
+def test_bad_arguments_end_in_a_sentence(tmp_path, program, arguments, message):
+    done = run_program(program, f"--output={tmp_path / 'f.json'}", *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "f.json").exists()
+
+
+SHARED_BATCH = """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+import numpy as np
+from benchmarks.throughput import _TUNED_CPU, compile_with, physics
+from invlearn_jax.envs import registry
+from invlearn_jax.evaluate.closed_loop import start_states
+
+env, devices = registry.make("maze2d-umaze-v1"), jax.devices("cpu")
+assert len(devices) == 2
+obs = jax.numpy.asarray(start_states(env, jax.random.key(0), 6, False)[0])
+actions = np.random.default_rng(0).choice([-1.0, 1.0], (6, 1, 2)).repeat(60, 1).astype(np.float32)
+plain = np.asarray(jax.jit(physics(env, devices[:1]))(obs, actions))
+step, options, _ = compile_with(physics(env, devices), _TUNED_CPU | {"xla_no_such_option": True}, obs, actions)
+assert "xla_no_such_option" not in options, options
+tuned = np.asarray(step(*(jax.device_put(x, step.input_shardings[0][i]) for i, x in enumerate((obs, actions)))))
+assert np.abs(plain[:, :2] - obs[:, :2]).max() > 0.3
+np.testing.assert_allclose(tuned, plain, rtol=0, atol=1e-3)
+"""
+
+
+def test_tuned_physics_is_the_plain_physics():
+    done = subprocess.run(
+        [sys.executable, "-c", SHARED_BATCH], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_random_actions_are_held():
+    from benchmarks.throughput import _actions  # noqa: PLC0415
+
+    actions = _actions(np.random.default_rng(0), 3, 60)
+    assert actions.shape == (3, 60, 2)
+    assert np.array_equal(actions[:, 0], actions[:, 24])
+    assert not np.array_equal(actions[:, 24], actions[:, 25])
