@@ -49,8 +49,8 @@ def random_problems(env: Maze2d, key: Key, count: int) -> tuple[jax.Array, Probl
 def sweep(
     case: Case,
     params: Params,
-    env: Maze2d,
-    key: Key,
+    keys: jax.Array,
+    problems: Problem,
     batches: Iterable[int],
     calls: int,
     row_seconds: float,
@@ -64,8 +64,8 @@ def sweep(
     Args:
         case: what to time; batch 1 is not vmapped.
         params: the planner's.
-        env: where the problems lie.
-        key: consumed.
+        keys: one for each problem.
+        problems: as many as the largest batch; batch B takes the first B.
         batches: in growing order.
         calls: timed calls per row; fewer where they would take longer than ``row_seconds``.
         row_seconds: seconds per row.
@@ -82,7 +82,7 @@ def sweep(
         if expected > row_seconds:
             row["skipped"] = f"about {expected:.0f} s for {_FEWEST_CALLS} calls"
         else:
-            row |= _timed(case, params, env, jax.random.fold_in(key, batch), batch, calls, row_seconds)
+            row |= _timed(case, params, keys, problems, batch, calls, row_seconds)
         if row["skipped"] is None:
             call_seconds = row["p50_ms"] / 1e3 / batch
         rows.append(row)
@@ -91,13 +91,13 @@ def sweep(
 
 
 def _timed(
-    case: Case, params: Params, env: Maze2d, key: Key, batch: int, calls: int, row_seconds: float
+    case: Case, params: Params, keys: jax.Array, problems: Problem, batch: int, calls: int, row_seconds: float
 ) -> dict[str, Any]:
-    keys, problems = random_problems(env, key, batch)
     if batch == 1:
         keys, problems = jax.tree.map(lambda x: x[0], (keys, problems))
         function, prepare = case.function, case.prepare
     else:
+        keys, problems = jax.tree.map(lambda x: x[:batch], (keys, problems))
         function = jax.vmap(case.function, in_axes=(None, 0, 0, 0))
         prepare = jax.vmap(case.prepare, in_axes=(None, 0, 0))
     try:

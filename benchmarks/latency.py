@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 from absl import app, flags
 
-from benchmarks.harness import Case, plan_case, print_head, sweep
+from benchmarks.harness import Case, plan_case, print_head, random_problems, sweep
 from experiments.flag_config import quiet
 from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
@@ -139,10 +139,10 @@ def _rows(planners: dict[int, tuple[InversePlanner, PlannerParams]], env_name: s
         planner, params = planners[steps]
         cases += [(plan_case(planner, steps, output), params) for output in ("actions", "full")]
     print_head(_COLUMNS)
-    key = jax.random.key(_SEED.value)
+    keys, problems = random_problems(env, jax.random.key(_SEED.value), settings.batches[-1])
     rows = []
     for case, params in cases:
-        rows += sweep(case, params, env, key, settings.batches, settings.calls, _ROW_SECONDS.value, _COLUMNS)
+        rows += sweep(case, params, keys, problems, settings.batches, settings.calls, _ROW_SECONDS.value, _COLUMNS)
     return rows
 
 

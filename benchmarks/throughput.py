@@ -28,7 +28,7 @@ import numpy as np
 from absl import app, flags
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from benchmarks.harness import plan_case, print_head, print_row, sweep
+from benchmarks.harness import plan_case, print_head, print_row, random_problems, sweep
 from experiments.flag_config import quiet
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d import Maze2d
@@ -165,14 +165,15 @@ def mujoco_row(env: Maze2d, batch: int, steps: int, calls: int, seed: int) -> di
 def plan_rows(batches: Sequence[int], refine_steps: Sequence[int], calls: int) -> list[dict[str, Any]]:
     """Plans per second of the planner of the flags."""
     env = registry.make(load_config(_PLANNER.value)[0].env)
+    batches = sorted(batches)
+    keys, problems = random_problems(env, jax.random.key(_SEED.value), batches[-1])
     rows: list[dict[str, Any]] = []
     print_head(_PLAN_COLUMNS)
     for steps in refine_steps:
         planner, params = load_planner(_PLANNER.value, refine_steps=steps)
         for output in ("actions", "full"):
             case = plan_case(planner, steps, output)
-            key = jax.random.key(_SEED.value)
-            rows += sweep(case, params, env, key, sorted(batches), calls, _ROW_SECONDS.value, _PLAN_COLUMNS)
+            rows += sweep(case, params, keys, problems, batches, calls, _ROW_SECONDS.value, _PLAN_COLUMNS)
     return rows
 
 
