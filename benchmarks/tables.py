@@ -19,6 +19,11 @@ _PUBLISHED = {
     False: {"umaze": f"146.3 ({_JOINT})", "medium": f"156.0 ({_JOINT})", "large": "209.1 (AWAC, CORL)"},
     True: {"umaze": "158.2 (SSD)", "medium": "170.5 (HorizonFlow)", "large": "216.5 (HorizonFlow)"},
 }
+
+
+def results() -> dict[str, dict[str, dict]]:
+    """The tables on disk by data and maze."""
+    found: dict[str, dict[str, dict]] = {}
     for path in sorted((_ROOT / "benchmarks" / "results").glob("maze2d_*.json")):
         table = json.loads(path.read_text())
         size = table["table"][0]["env"].split("-")[1]
