@@ -1,15 +1,20 @@
 """Model hacking over random problems: what plans promise against what they come to, and through which walls they lead.
 
 python -m benchmarks.model_hacking --planner=maze2d-large-v1 --problems=10000 --output=benchmarks/results/hacking_large.json
+    --figure=benchmarks/results/hacking_large.png
 """
+
+from pathlib import Path
 
 import jax
 from absl import app, flags
 
+from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
 from experiments.flag_config import quiet
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import hacking_gap, hacking_summary
-from invlearn_jax.files import write_json
+from invlearn_jax.envs.layouts import Layout
+from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
@@ -18,6 +23,7 @@ _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", r
 _PROBLEMS = flags.DEFINE_integer("problems", 10_000, "Random problems.", lower_bound=2)
 _STEPS = flags.DEFINE_multi_integer("refine_steps", [0, 10], "Numbers K of refinement steps.")
 _SEED = flags.DEFINE_integer("seed", 6000, "Seed of the problems.")
+_FIGURE = flags.DEFINE_string("figure", None, "Where to draw the worst places, as PNG.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.", required=True)
 
 
@@ -36,7 +42,23 @@ def main(argv: list[str]) -> None:
             f"{100 * rows[-1]['wrong_side_rate']:.2f} % of {_PROBLEMS.value}",
             flush=True,
         )
+    if _FIGURE.value:
+        replace_files({Path(_FIGURE.value): worst_places(env.spec.layout, rows)})
     write_json(_OUTPUT.value, {"env": env.spec.name, "planner": _PLANNER.value, "rows": rows, **manifest(_SEED.value)})
+
+
+def worst_places(layout: Layout, rows: list[dict]) -> bytes:
+    """The plans with the largest gaps, a maze for each K, as PNG."""
+    height, width = maze_size(layout)
+    with style():
+        figure, axes = canvas(1, len(rows), 4.5 * len(rows), 4.5 * height / width + 0.6)
+        for place, row in zip(axes[0], rows, strict=True):
+            draw_maze(place, layout)
+            draw_hacking(place, row["worst"])
+            wrong = f"{100 * row['wrong_side_rate']:.2f} % of {row['problems']} end beyond a wall"
+            place.set_title(f"K = {row['refine_steps']}: {wrong}")
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        return encode(figure)[0]
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ class Result(IntEnum):
     NON_FINITE = 1
     BOUND_SATURATED = 2
     NO_IMPROVEMENT = 3
+    OUTSIDE_DATA = 4
 
     def describe(self) -> str:
         """The result as a sentence."""
@@ -64,6 +65,7 @@ _SENTENCES = {
     ),
     Result.BOUND_SATURATED: "Every action of the plan lies on its bound.",
     Result.NO_IMPROVEMENT: "Refinement found nothing better than the proposal, which was returned.",
+    Result.OUTSIDE_DATA: "The position or the goal lies outside the training data, where neither model nor plan holds.",
 }
 
 

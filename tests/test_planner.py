@@ -190,11 +190,37 @@ def test_result_codes():
 
 
 def test_results_decode_to_sentences():
-    sentences = [Result(code).describe() for code in range(4)]
-    assert len(set(sentences)) == 4
+    sentences = [Result(code).describe() for code in range(5)]
+    assert len(set(sentences)) == 5
     assert all(sentence.endswith(".") and len(sentence) > 20 for sentence in sentences)
-    with pytest.raises(ValueError, match="4"):
-        Result(4)
+    with pytest.raises(ValueError, match="5"):
+        Result(5)
+
+
+@every_planner
+@pytest.mark.parametrize("field", ["state", "goal"])
+def test_a_problem_outside_the_data_is_reported(name, field):
+    plan, params = compiled(name)
+    there = problem()
+    inside = plan(params, jax.random.key(0), there._replace(**{field: getattr(there, field).at[0].set(1.05)}))
+    outside = plan(params, jax.random.key(0), there._replace(**{field: getattr(there, field).at[0].set(-1.2)}))
+    assert Result(int(inside.result)) == Result.OK
+    assert Result(int(outside.result)) == Result.OUTSIDE_DATA
+    assert jnp.isfinite(outside.actions).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Problem(jnp.zeros(3), jnp.zeros(2)), r"The state has shape \(3,\); this Inverter takes \(4,\)"),
+        (Problem(jnp.zeros(4), jnp.zeros(3)), r"The goal has shape \(3,\); this Inverter takes \(2,\)"),
+        (Problem(jnp.zeros((5, 4)), jnp.zeros((5, 2))), "use jax.vmap for a batch"),
+    ],
+)
+def test_a_problem_of_the_wrong_size_is_refused(given, message):
+    plan, params = compiled("pass")
+    with pytest.raises(ValueError, match=message):
+        plan(params, jax.random.key(0), given)
 
 
 # --- constructors ---

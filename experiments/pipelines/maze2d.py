@@ -12,6 +12,7 @@ from experiments.pipelines.stages import PlannerOf, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, split, window_store, write_ogbench
 from invlearn_jax.data.maze2d_generator import controller_data, random_data
 from invlearn_jax.envs import registry
+from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
@@ -181,4 +182,8 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
     cost_params, graph = train_cost_to_go(config, run, data, cost_key)
     params = train_inverter(config, run, model_params, cost_params, graph, inverter_key)
     save_planner(run.path / "planner", config.planner, params)
+    if config.hacking_problems:
+        env, key = registry.make(config.planner.env), jax.random.fold_in(jax.random.key(seed), 3)
+        report = hacking_gap(build_planner(config.planner), params, env, key, config.hacking_problems)
+        write_json(run.path / "hacking.json", hacking_summary(report))
     return config.planner.env, lambda refine_steps: (build_planner(config.planner, refine_steps), params)

@@ -93,7 +93,7 @@ class RunFolder:
         Raises:
             OSError: if it cannot be made.
         """
-        self.path = Path(path)
+        self.path, self._begin = Path(path), time.monotonic()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -142,10 +142,18 @@ class RunFolder:
             csv.writer(handle).writerows([stage, step, name, repr(float(value))] for name, value in values.items())
 
     def status(self, stage: str, step: int, steps: int, state: str = "running", error: str = "") -> None:
-        """Writes ``status.json``."""
+        """Writes ``status.json``; ``seconds`` count since this process opened the folder."""
         write_json(
             self.path / "status.json",
-            {"stage": stage, "step": step, "steps": steps, "state": state, "error": error, "updated": time.time()},
+            {
+                "stage": stage,
+                "step": step,
+                "steps": steps,
+                "state": state,
+                "error": error,
+                "updated": time.time(),
+                "seconds": time.monotonic() - self._begin,
+            },
         )
 
     def _write(self, rows: Sequence[dict[str, str]]) -> None:

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
 from invlearn_jax.types import Key, Params, Problem
+
+_SLACK = 1.1  # times the half-width of the data's box
 
 
 class InverterParams(NamedTuple):
@@ -58,8 +60,31 @@ class MlpInverter:
         ones = jnp.ones(self.position_size)
         return InverterParams(self._net.init(key), 0 * ones, ones, jnp.ones(self.state_size - self.position_size))
 
+    def covers(self, params: InverterParams, problem: Problem) -> Bool[Array, ""]:
+        """Whether position and goal lie in the box of the training data, a tenth of its half-width over.
+
+        Raises:
+            ValueError: for a state or goal of the wrong size.
+        """
+        self._check(problem)
+        places = jnp.stack([problem.state[: self.position_size], problem.goal])
+        return (jnp.abs(places - params.centre) <= _SLACK * params.half).all()
+
+    def _check(self, problem: Problem) -> None:
+        for name, given, size in (("state", problem.state, self.state_size), ("goal", problem.goal, self.position_size)):
+            if jnp.shape(given) != (size,):
+                raise ValueError(
+                    f"The {name} has shape {jnp.shape(given)}; this Inverter takes ({size},). "
+                    "Give one problem, and use jax.vmap for a batch."
+                )
+
     def logits(self, params: InverterParams, problem: Problem) -> Float[Array, "T A"]:
-        """The network's output before tanh."""
+        """The network's output before tanh.
+
+        Raises:
+            ValueError: for a state or goal of the wrong size.
+        """
+        self._check(problem)
         size = self.position_size
         position = fourier_features((problem.state[:size] - params.centre) / params.half, self._octaves)
         goal = fourier_features((problem.goal - params.centre) / params.half, self._octaves)

@@ -78,10 +78,15 @@ class InversePlanner:
             problem: where to start and what to reach.
 
         Returns:
-            The plan. A problem that is not finite gets zero actions and the result ``NON_FINITE``.
+            The plan. A problem that is not finite gets zero actions and the result ``NON_FINITE``; one whose position or
+            goal lies outside the data the Inverter learned from gets the Inverter's best and ``OUTSIDE_DATA``.
+
+        Raises:
+            ValueError: for a state or goal of the wrong size.
         """
         given = jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(problem)]).all()
         safe = jax.tree.map(lambda x: jnp.where(jnp.isfinite(x), x, 0.0), problem)
+        covers = getattr(self.inverter, "covers", lambda params, problem: jnp.array(True))(params.inverter, safe)
         propose_key, refine_key = jax.random.split(key)
         proposals = self.inverter.propose(params.inverter, propose_key, safe, self.candidates)
         if self.candidates == 1 and self.refine_steps == 0:
@@ -97,12 +102,14 @@ class InversePlanner:
             scored = self.score(params, safe, actions)
             finite = given & jnp.isfinite(cost) & jnp.isfinite(actions).all()
         actions = jnp.where(finite, actions, 0.0)
-        result = _result(finite & jnp.isfinite(cost), actions, cost, proposal_cost, self.refine_steps)
-        return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result)
+        result = _result(actions, cost, proposal_cost, self.refine_steps)
+        result = jnp.where(covers, result, Result.OUTSIDE_DATA)
+        result = jnp.where(finite & jnp.isfinite(cost), result, Result.NON_FINITE)
+        return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result.astype(jnp.int32))
 
 
-def _result(finite: Array, actions: Array, cost: Array, proposal_cost: Array, refine_steps: int) -> Array:
+def _result(actions: Array, cost: Array, proposal_cost: Array, refine_steps: int) -> Array:
     result = jnp.where((jnp.abs(actions) >= 1.0).all(), Result.BOUND_SATURATED, Result.OK)
     if refine_steps:
         result = jnp.where(cost < proposal_cost, result, Result.NO_IMPROVEMENT)
-    return jnp.where(finite, result, Result.NON_FINITE).astype(jnp.int32)
+    return result
