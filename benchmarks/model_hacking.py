@@ -12,8 +12,8 @@ from absl import app, flags
 from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
 from experiments.flag_config import quiet
 from invlearn_jax.envs import registry
-from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.envs.layouts import Layout
+from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner

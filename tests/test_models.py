@@ -3,6 +3,7 @@
 import itertools
 from collections import deque
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -313,8 +314,7 @@ def test_training_in_parts_repeats_the_unbroken_run():
     whole = train(update, fresh, 12, block=4)
     parts = train(update, train(update, fresh, 8, block=4), 12, block=4)
     assert int(whole.step) == int(parts.step) == 12
-    pairs = zip(jax.tree.leaves(whole._replace(key=())), jax.tree.leaves(parts._replace(key=())), strict=True)
-    assert all(np.array_equal(left, right) for left, right in pairs)
+    chex.assert_trees_all_equal(whole._replace(key=()), parts._replace(key=()))
     assert jnp.array_equal(jax.random.key_data(whole.key), jax.random.key_data(parts.key))
     assert int(fresh.step) == 0
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -128,8 +129,7 @@ def test_jit_equals_no_jit():
     jitted = plan(params, jax.random.key(5), problem(5))
     with jax.disable_jit():
         plain = build(name).plan(params, jax.random.key(5), problem(5))
-    for left, right in zip(jax.tree.leaves(jitted), jax.tree.leaves(plain), strict=True):
-        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(jitted, plain, rtol=1e-4, atol=1e-5)
 
 
 @every_planner
@@ -143,8 +143,7 @@ def test_vmap_equals_loop_and_no_second_compilation(name):
         alone = [plan(params, *single) for single in singles]
     assert compilations == []
     for i, out in enumerate(alone):
-        for left, right in zip(jax.tree.leaves(together), jax.tree.leaves(out), strict=True):
-            np.testing.assert_allclose(left[i], right, rtol=1e-4, atol=1e-5)
+        chex.assert_trees_all_close(jax.tree.map(lambda x, i=i: x[i], together), out, rtol=1e-4, atol=1e-5)
 
 
 def test_the_compilation_counter_counts():

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -242,9 +243,7 @@ def test_planner_round_trip(tmp_path, tiny_planner):
     save_planner(tmp_path / "mine", config, params)
     planner, loaded = load_planner(tmp_path / "mine")
     assert planner.execute_steps == 4
-    assert jax.tree.structure(loaded) == jax.tree.structure(params)
-    for a, b in zip(jax.tree.leaves(loaded), jax.tree.leaves(params), strict=True):
-        np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(loaded, params)
 
 
 def test_planner_of_another_architecture(tmp_path, tiny_planner):

@@ -71,7 +71,10 @@ class MlpInverter:
         return (jnp.abs(places - params.centre) <= _SLACK * params.half).all()
 
     def _check(self, problem: Problem) -> None:
-        for name, given, size in (("state", problem.state, self.state_size), ("goal", problem.goal, self.position_size)):
+        for name, given, size in (
+            ("state", problem.state, self.state_size),
+            ("goal", problem.goal, self.position_size),
+        ):
             if jnp.shape(given) != (size,):
                 raise ValueError(
                     f"The {name} has shape {jnp.shape(given)}; this Inverter takes ({size},). "
