@@ -5,9 +5,9 @@ python -m benchmarks.cost_to_go --planners=maze2d-umaze-v1,maze2d-medium-v1,maze
 """
 
 import jax
-from absl import app, flags
+from absl import flags
 
-from experiments.flag_config import quiet
+from experiments.flag_config import run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import cost_to_go_quality
 from invlearn_jax.files import write_json
@@ -23,7 +23,6 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON."
 
 def main(argv: list[str]) -> None:
     """Judges the planners of the flags."""
-    quiet()
     rows = []
     for name in _PLANNERS.value:
         config, _ = load_config(name)
@@ -41,4 +40,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

@@ -5,9 +5,9 @@
 The same starts for all rows. A planner's own ``execute_steps`` is what this table recommends.
 """
 
-from absl import app, flags
+from absl import flags
 
-from experiments.flag_config import quiet
+from experiments.flag_config import run_program
 from experiments.pipelines.evaluation import evaluate_planner
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
@@ -34,7 +34,6 @@ _KEPT = (
 
 def main(argv: list[str]) -> None:
     """Sweeps k."""
-    quiet()
     use_compile_cache()
     env, rows = load_config(_PLANNER.value)[0].env, []
     for steps in _STEPS.value:
@@ -52,4 +51,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from experiments.flag_config import quiet
+from experiments.flag_config import run_program
 from invlearn_jax.data import concatenate, fit_normalizer, read, split, window_store
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import write_json
@@ -51,7 +51,6 @@ _KINDS = (
 
 def main(argv: list[str]) -> None:
     """Trains and judges all kinds."""
-    quiet()
     parts = [split(read(path), 0.02) for path in sorted((Path(_RUN.value) / "data").glob("*.npz"))]
     rows = concatenate(*(p[0] for p in parts))
     normalizer, horizon = fit_normalizer(rows), _HORIZON.value
@@ -96,4 +95,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from absl import app, flags
+from absl import flags
 
-from experiments.flag_config import quiet
+from experiments.flag_config import run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d
 from invlearn_jax.evaluate import bound_return, mean_ci, normalized_score, returns_of, success, time_bound
@@ -63,7 +63,6 @@ def map_cost_to_go(env: Maze2d, look_ahead: float) -> Callable:
 
 def main(argv: list[str]) -> None:
     """Runs all rows."""
-    quiet()
     use_compile_cache()
     config, _ = load_config(_PLANNER.value)
     env = registry.make(config.env)
@@ -132,4 +131,4 @@ def oracle_objective(config: MazePlannerConfig, cost_to_go: Callable) -> Callabl
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

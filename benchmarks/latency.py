@@ -8,14 +8,13 @@ cache is used. A row takes ``--calls`` calls (at batch 1 at least 100 are worth 
 ``--row_seconds``; its column ``calls`` says how many.
 """
 
-import sys
 from typing import Any, NamedTuple
 
 import jax
-from absl import app, flags
+from absl import flags
 
 from benchmarks.harness import Case, plan_case, print_head, random_problems, sweep
-from experiments.flag_config import quiet
+from experiments.flag_config import run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
@@ -102,14 +101,8 @@ def stage_cases(planner: InversePlanner) -> list[Case]:
 
 def main(argv: list[str]) -> None:
     """Measures the planner of the flags."""
-    if argv[1:]:
-        sys.exit(f"error: unknown argument {argv[1]!r}; see --help.")
-    quiet()
-    try:
-        config, _ = load_config(_PLANNER.value)
-        planners = {k: load_planner(_PLANNER.value, k, refiner=_REFINER.value) for k in (0, *_settings().refine_steps)}
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    config, _ = load_config(_PLANNER.value)
+    planners = {k: load_planner(_PLANNER.value, k, refiner=_REFINER.value) for k in (0, *_settings().refine_steps)}
     rows = _rows(planners, config.env)
     record = {
         "planner": _PLANNER.value,
@@ -147,4 +140,4 @@ def _rows(planners: dict[int, tuple[InversePlanner, PlannerParams]], env_name: s
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

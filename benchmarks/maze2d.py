@@ -7,9 +7,9 @@ The evaluation seed is to be one that no choice was made on. C MuJoCo, D4RL's pr
 """
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from experiments.flag_config import quiet
+from experiments.flag_config import run_program
 from experiments.pipelines.evaluation import evaluate_planner, summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
@@ -35,7 +35,6 @@ _AVERAGED = (
 
 def main(argv: list[str]) -> None:
     """Evaluates all planners and averages over training seeds."""
-    quiet()
     use_compile_cache()
     rows, table = [], []
     for steps in _STEPS.value:
@@ -72,4 +71,4 @@ def _mean_row(records: list[dict]) -> dict:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

@@ -7,10 +7,10 @@ python -m benchmarks.model_hacking --planner=maze2d-large-v1 --problems=10000 --
 from pathlib import Path
 
 import jax
-from absl import app, flags
+from absl import flags
 
 from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
-from experiments.flag_config import quiet
+from experiments.flag_config import run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.evaluate import hacking_gap, hacking_summary
@@ -29,7 +29,6 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON
 
 def main(argv: list[str]) -> None:
     """Measures the planner of the flags."""
-    quiet()
     use_compile_cache()
     env = registry.make(load_config(_PLANNER.value)[0].env)
     rows = []
@@ -62,4 +61,4 @@ def worst_places(layout: Layout, rows: list[dict]) -> bytes:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

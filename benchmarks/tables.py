@@ -6,19 +6,13 @@ python -m benchmarks.tables
 import json
 from pathlib import Path
 
-from absl import app
-
+from experiments.flag_config import run_program
+from experiments.pipelines.published import best_published
 from invlearn_jax.files import write_text
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SIZES = ("umaze", "medium", "large")
 _BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
-# The highest final-checkpoint scores known to us, and whose they are.
-_JOINT = "Diffusion Veteran, joint"
-_PUBLISHED = {
-    False: {"umaze": f"146.3 ({_JOINT})", "medium": f"156.0 ({_JOINT})", "large": "209.1 (AWAC, CORL)"},
-    True: {"umaze": "158.2 (SSD)", "medium": "170.5 (HorizonFlow)", "large": "216.5 (HorizonFlow)"},
-}
 
 
 def results() -> dict[str, dict[str, dict]]:
@@ -52,7 +46,8 @@ def markdown() -> str:
                 f"{_row(reference.get(size), multi_goal, 0)[key]:.1f}" if size in reference else "" for size in _SIZES
             ]
             lines.append(f"| {name} | {' | '.join(cells)} |")
-        lines += [f"| best published | {' | '.join(_PUBLISHED[multi_goal][size] for size in _SIZES)} |", ""]
+        published = [best_published(f"maze2d-{size}-v1", multi_goal) for size in _SIZES]
+        lines += [f"| best published | {' | '.join(f'{best.score} ({best.method})' for best in published)} |", ""]
     return "\n".join(lines)
 
 
@@ -80,4 +75,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

@@ -3,11 +3,9 @@
 python -m experiments.evaluate --planner=maze2d-large-v1 --episodes=500 --seed=1 --output=result.json
 """
 
-import sys
+from absl import flags
 
-from absl import app, flags
-
-from experiments.flag_config import quiet
+from experiments.flag_config import run_program
 from experiments.pipelines.evaluation import BACKENDS, evaluate_planner, summary
 from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
@@ -32,22 +30,16 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON
 
 def main(argv: list[str]) -> None:
     """Evaluates the planner of the flags."""
-    if argv[1:]:
-        sys.exit(f"error: unknown argument {argv[1]!r}; see --help.")
-    quiet()
     use_compile_cache()
-    try:
-        env = _ENV.value or load_config(_PLANNER.value)[0].env
-        registry.spec(env)
-        planner, params = load_planner(_PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value)
-        record, _ = evaluate_planner(planner, params, env, _EPISODES.value, _SEED.value, _BACKEND.value, _MULTI.value)
-        record |= {"planner": _PLANNER.value, "refiner": _REFINER.value}
-        if _OUTPUT.value:
-            write_json(_OUTPUT.value, record)
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+    env = _ENV.value or load_config(_PLANNER.value)[0].env
+    registry.spec(env)
+    planner, params = load_planner(_PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value)
+    record, _ = evaluate_planner(planner, params, env, _EPISODES.value, _SEED.value, _BACKEND.value, _MULTI.value)
+    record |= {"planner": _PLANNER.value, "refiner": _REFINER.value}
+    if _OUTPUT.value:
+        write_json(_OUTPUT.value, record)
     print(summary(record))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main)

@@ -2,9 +2,11 @@
 
 import dataclasses
 import difflib
+import sys
+from collections.abc import Callable
 from typing import Any
 
-from absl import flags, logging
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 
@@ -51,6 +53,21 @@ def field_names(config: Any, prefix: str = "") -> list[str]:
         else:
             names.append(prefix + field.name)
     return names
+
+
+def run_program(main: Callable[[list[str]], None]) -> None:
+    """Runs a program that takes flags alone; what it raises about its input ends it with a sentence."""
+
+    def guarded(argv: list[str]) -> None:
+        if argv[1:]:
+            sys.exit(f"error: unknown argument {argv[1]!r}; see --help.")
+        quiet()
+        try:
+            main(argv)
+        except (ValueError, OSError, ImportError) as error:
+            sys.exit(f"error: {error}")
+
+    app.run(guarded)
 
 
 def quiet() -> None:

@@ -5,6 +5,7 @@
 The same command goes on with a run that was killed.
 """
 
+import contextlib
 import importlib
 import sys
 from typing import Any
@@ -27,10 +28,13 @@ def main(config: Any) -> None:
     """Runs the experiment of the flags."""
     quiet()
     use_compile_cache()
+    module, function = experiment(_EXPERIMENT.value).pipeline.split(".")
+    pipeline = importlib.import_module(f"experiments.pipelines.{module}")
+    train = getattr(pipeline, function)
+    # Before anything is written or trained.
+    pipeline.check(config)
     run = RunFolder(_WORKDIR.value)
     run.begin(config, _SEED.value)
-    module, function = experiment(_EXPERIMENT.value).pipeline.split(".")
-    train = getattr(importlib.import_module(f"experiments.pipelines.{module}"), function)
     try:
         env, planner_of = train(config, run, _SEED.value)
         settings, rows = config.evaluation, []
@@ -46,7 +50,9 @@ def main(config: Any) -> None:
         write_json(run.path / "eval.json", rows)
         run.status("done", 1, 1, "done")
     except BaseException as error:
-        run.status("failed", 0, 1, "failed", f"{type(error).__name__}: {error}")
+        # On a full disk this fails as well; what is told is the first failure.
+        with contextlib.suppress(OSError):
+            run.status("failed", 0, 1, "failed", f"{type(error).__name__}: {error}")
         raise
 
 
@@ -64,7 +70,7 @@ def cli() -> None:
             sys.exit(f"error: unknown argument {argv[1]!r}; settings are given as --config.part.field=value.")
         try:
             main(config_flag.value)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             sys.exit(f"error: {error}")
 
     app.run(guarded)

@@ -185,7 +185,8 @@ def _need_flatbuffers() -> None:
 def _problem_shapes(planner: Planner, problem: Problem | None) -> PyTree:
     """The shapes of one problem, ``(state, goal)``."""
     if problem is not None:
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jnp.result_type(x)), tuple(problem))
+        given = (problem.state, problem.goal)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jnp.result_type(x)), given)
     inverter = getattr(planner, "inverter", None)
     if not (hasattr(inverter, "state_size") and hasattr(inverter, "position_size")):
         raise ValueError(
@@ -209,7 +210,7 @@ def _checked(problem: Problem, shapes: PyTree) -> tuple[Array, PyTree]:
     def fits(x: ArrayLike, like: Any) -> bool:
         return np.shape(x) == tuple(size if isinstance(size, int) else count for size in like.shape)
 
-    given = tuple(problem)
+    given = (problem.state, problem.goal)
     same = jax.tree.structure(given) == jax.tree.structure(shapes)
     if not (same and count >= 1 and all(jax.tree.leaves(jax.tree.map(fits, given, shapes)))):
         raise ValueError(

@@ -18,10 +18,12 @@ class Problem(NamedTuple):
     Attributes:
         state: ``[S]`` the current state, in the environment's units and frame.
         goal: ``[G]`` what to reach (for maze2d the position x, y in metres).
+        guess: ``[T, A]`` actions to start from, for planners with ``warm_start``; by default none.
     """
 
     state: Float[Array, "*b S"]
     goal: PyTree
+    guess: Float[Array, "*b T A"] | None = None
 
 
 class Transition(NamedTuple):
@@ -65,7 +67,7 @@ _SENTENCES = {
     ),
     Result.BOUND_SATURATED: "Every action of the plan lies on its bound.",
     Result.NO_IMPROVEMENT: "Refinement found nothing better than the proposal, which was returned.",
-    Result.OUTSIDE_DATA: "The position or the goal lies outside the training data, where neither model nor plan holds.",
+    Result.OUTSIDE_DATA: "The position or the goal lies where no training data were; do not trust model or plan there.",
 }
 
 
@@ -108,6 +110,8 @@ class ForwardModel(Protocol):
 @runtime_checkable
 class Inverter(Protocol):
     """Proposes whole action sequences. Samplers and random priors are Inverters too."""
+
+    horizon: int
 
     def init(self, key: Key) -> Params:
         """Fresh parameters. The key is consumed."""

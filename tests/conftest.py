@@ -59,6 +59,19 @@ def large_batch(large):
 
 
 @pytest.fixture(scope="session")
+def planner_folder(tmp_path_factory):
+    """A tiny planner as drawn, on disk."""
+    from helpers import TINY  # noqa: PLC0415
+
+    from invlearn_jax.io.planners import save_planner  # noqa: PLC0415
+    from invlearn_jax.planners.maze import build_planner  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("planner")
+    save_planner(folder, TINY, build_planner(TINY).init(jax.random.key(0)))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def umaze_step(umaze):
     """One jitted, unbatched step."""
     return jax.jit(umaze.step)

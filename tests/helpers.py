@@ -1,18 +1,55 @@
-"""What several test files share: counting compilations, batched physics, a linear world with a known solution."""
+"""What several test files share: counting compilations, programs, batched physics, a linear world with a known solution."""
 
 import contextlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from conftest import ROOT
 
 from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.objectives import effort, reach, weighted_sum
+from invlearn_jax.planners.maze import MazePlannerConfig
 from invlearn_jax.rollout import unroll_steps
 
 # Raised once for each program that is lowered, whether or not the persistent cache then has it compiled already.
 _LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+
+TINY = MazePlannerConfig(
+    horizon=8, model_chunk=4, inverter_hidden=(16,), model_hidden=(16,), cost_to_go_hidden=(16,), execute_steps=4
+)
+
+
+def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """Runs Python in the repository's root with these arguments and additions to the environment."""
+    # MJX takes seconds to compile; a second run finds its programs where the tests keep theirs.
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache" / "tests"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+    }
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **cache, **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+
+
+def read_record(done: subprocess.CompletedProcess, path: Path) -> dict:
+    """The record that a program wrote, after checking that it ended well and says where the record comes from."""
+    assert done.returncode == 0, done.stderr
+    record = json.loads(path.read_text())
+    assert {"command", "git_revision", "versions", "device", "seed", "date"} <= set(record)
+    return record
 
 
 @contextlib.contextmanager

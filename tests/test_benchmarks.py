@@ -1,57 +1,14 @@
 """The benchmarks run and write well-formed rows. What the clock says is nobody's business here."""
 
-import json
 import math
-import os
-import subprocess
-import sys
 
-import jax
 import numpy as np
 import pytest
-from conftest import ROOT
-
-from invlearn_jax.io.planners import save_planner
-from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
-
-TINY = MazePlannerConfig(
-    horizon=8, model_chunk=4, inverter_hidden=(16,), model_hidden=(16,), cost_to_go_hidden=(16,), execute_steps=4
-)
-
-
-@pytest.fixture(scope="module")
-def planner_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("planner")
-    save_planner(folder, TINY, build_planner(TINY).init(jax.random.key(0)))
-    return folder
-
-
-def run_python(*arguments):
-    # MJX takes seconds to compile; a second run finds its programs where the tests keep theirs.
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache" / "tests"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
-    }
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **cache},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+from helpers import read_record, run_python
 
 
 def run_program(name, *arguments):
     return run_python("-m", f"benchmarks.{name}", *arguments)
-
-
-def read_record(done, path):
-    assert done.returncode == 0, done.stderr
-    record = json.loads(path.read_text())
-    assert {"command", "git_revision", "versions", "device", "seed", "date"} <= set(record)
-    return record
 
 
 def check_times(row):

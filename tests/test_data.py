@@ -503,8 +503,16 @@ def test_split_holds_out_whole_episodes_at_the_end():
         assert_same(data.concatenate(train, held), dataset)
     train, held = data.split(dataset._replace(rewards=None))
     assert train.rewards is None and held.rewards is None
-    with pytest.raises(ValueError, match="have 1 episode; two or more are needed"):
-        data.split(make_dataset((5,)))
+    train, held = data.split(make_dataset((5,)), 0.4)
+    assert (len(train.states), len(held.states)) == (3, 2)
+    assert train.ends.tolist() == [False, False, True] and held.ends[-1]
+    with pytest.raises(ValueError, match="have 1 row; two or more are needed"):
+        data.split(make_dataset((1,)))
+
+
+def test_the_longest_episode():
+    assert data.longest_episode(make_dataset((3, 7, 2))) == 7
+    assert data.longest_episode(make_dataset((5,))) == 5
 
 
 def test_concatenate():

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from invlearn_jax import evaluate
+from invlearn_jax.data import Dataset
 from invlearn_jax.envs import layouts, registry
 from invlearn_jax.envs.layouts import parse_layout
 from invlearn_jax.envs.maze2d import inside_maze, maze2d_spec
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
+from invlearn_jax.learn.forward_model import prediction_errors
 from invlearn_jax.objectives import reach, weighted_sum
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.rollout import unroll_steps
@@ -103,6 +105,9 @@ def test_no_controller_run_beats_the_bound(umaze):
     assert ((bound == 0) == (steps == 0)).all()
     returns = evaluate.returns_of(umaze.spec, states, goals)
     assert (returns <= evaluate.bound_return(bound, umaze.episode_length)).all()
+    dense = evaluate.returns_of(registry.spec("maze2d-umaze-dense-v1"), states, goals)
+    assert (dense <= evaluate.bound_return(bound, umaze.episode_length, "dense")).all()
+    assert (dense > 0.5 * evaluate.bound_return(bound, umaze.episode_length, "dense")).all()
     again = evaluate.controller_returns(umaze, starts, goals, jax.random.key(4))
     assert again.tolist() == returns.tolist()
 
@@ -209,6 +214,14 @@ def test_wilson():
     for successes, trials in ((1, 0), (-1, 3), (4, 3)):
         with pytest.raises(ValueError, match="successes"):
             evaluate.wilson(successes, trials)
+
+
+def test_prediction_error_looks_where_the_executed_part_ends():
+    states = np.zeros((2, 8, 4))  # seven steps in plans of three: the third plan is cut short
+    states[:, 3, 0], states[:, 6, 1] = [1.0, 2.0], [3.0, 4.0]
+    plans = np.zeros((2, 3, 6, 4))
+    plans[1, 1, 3, 1] = 4.0
+    np.testing.assert_allclose(evaluate.prediction_error(plans, states, 3), [2.0, 1.0])
 
 
 def test_jerk():
@@ -324,3 +337,62 @@ def test_cost_to_go_quality_tells_a_map_from_a_straight_line():
     assert in_the_maze["mean_abs_error"] > 0.05
     with pytest.raises(ValueError, match="goals is 0"):
         evaluate.cost_to_go_quality(straight, jnp.array(0.2), OPEN, jax.random.key(0), goals=0)
+
+
+# A learned forward model.
+
+
+class Drifting:
+    """Actions are changes of velocity, steps last 0.1 s, and the predicted position drifts off by 5 cm a step."""
+
+    dt, gradient = 0.1, "reverse"
+
+    def init(self, key):
+        return jnp.array([0.03, 0.04])
+
+    def unroll(self, params, state, actions):
+        def step(drift, state, action):
+            velocity = state[2:] + action
+            return jnp.concatenate([state[:2] + 0.1 * velocity + drift, velocity])
+
+        return unroll_steps(step, params, state, actions)
+
+
+def drifting_data(walls):
+    """Twenty episodes of the drifting model's own motion without the drift; the first ``walls`` stop dead in step 3."""
+    rng = np.random.default_rng(0)
+    start = np.concatenate([rng.uniform(0, 3, (20, 2)), rng.uniform(1, 2, (20, 2))], 1)
+    actions, states = np.tile([0.1, -0.05], (20, 5, 1)), [start]
+    for step in range(4):
+        velocity = states[-1][:, 2:] + actions[:, step]
+        if step >= 2:
+            velocity[:walls] = 0
+        states.append(np.concatenate([states[-1][:, :2] + 0.1 * velocity, velocity], 1))
+    states = np.stack(states, axis=1).astype(np.float32)
+    ends = np.tile(np.arange(5) == 4, 20)
+    return Dataset(states.reshape(-1, 4), actions.reshape(-1, 2).astype(np.float32), ends), states
+
+
+def test_prediction_errors_of_a_model_with_a_known_error():
+    model = Drifting()
+    dataset, states = drifting_data(walls=1)
+    errors = prediction_errors(model, model.init(None), dataset, 4, 2, count=4096)
+    assert set(errors) == {"all", "free", "wall", "wall_share"}
+    assert errors["free"] == pytest.approx([0.0, 0.05, 0.1, 0.15, 0.2], abs=1e-4)
+    # Where the ball stopped, the model has it go on for two more steps.
+    velocity = states[0, 2, 2:] + [[0.1, -0.05], [0.2, -0.1]]
+    passed = np.cumsum(0.1 * velocity, axis=0) + [[0.09, 0.12], [0.12, 0.16]]
+    wall = [0.0, 0.05, 0.1, *np.linalg.norm(passed, axis=1)]
+    assert errors["wall"] == pytest.approx(wall, abs=1e-4)
+    share = errors["wall_share"]
+    assert share == pytest.approx(1 / 20, abs=0.015)
+    mean = share * np.array(wall) ** 2 + (1 - share) * np.array(errors["free"]) ** 2
+    assert errors["all"] == pytest.approx(np.sqrt(mean), abs=1e-4)
+
+
+def test_prediction_errors_without_walls():
+    model = Drifting()
+    errors = prediction_errors(model, jnp.zeros(2), drifting_data(walls=0)[0], 4, 2, count=256)
+    assert errors["all"] == errors["free"] == pytest.approx([0.0] * 5, abs=1e-5)
+    assert errors["wall"] == []
+    assert errors["wall_share"] == 0

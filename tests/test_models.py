@@ -240,6 +240,12 @@ def test_graph_joins_bins_up_to_max_steps_apart():
     np.testing.assert_allclose(graph.times[0], (line - line[0]) / 2.0, atol=1e-5)
 
 
+def test_a_graph_in_pieces_is_refused():
+    positions = np.random.default_rng(0).uniform(0, 10, (3000, 2))
+    with pytest.raises(ValueError, match=r"falls apart: its largest part has \d+ of \d+ bins. Give more data"):
+        position_graph(positions, np.arange(3000) % 100 == 99, max_speed=5.0, bin_size=0.5)
+
+
 # --- the cost-to-go ---
 
 

@@ -10,8 +10,10 @@ import optax
 import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integrator
 
+from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco
 from invlearn_jax.learn.inverter import InverterTraining, advance_problems, inverter_state, inverter_update
 from invlearn_jax.learn.loop import train
+from invlearn_jax.planners import Shooting
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.refine import gradient, mppi
@@ -357,3 +359,48 @@ def test_export_with_a_symbolic_batch_round_trips():
             out = plan(params, jax.random.key(i), Problem(batch.state[i], batch.goal[i]))
             np.testing.assert_allclose(actions[i], out.actions, rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(cost[i], out.cost, rtol=1e-4, atol=1e-5)
+
+
+# --- shooting ---
+
+
+def test_shooting_proposes_the_guess_then_random_sequences():
+    shooting = Shooting(T, A, knots=3)
+    guess = jnp.linspace(-0.5, 0.5, T * A).reshape(T, A)
+    found = shooting.propose((), jax.random.key(0), problem()._replace(guess=guess), 5)
+    assert np.array_equal(found[0], guess)
+    assert np.array_equal(shooting.propose((), jax.random.key(0), problem(), 1), np.zeros((1, T, A)))
+    assert np.array_equal(found[1:, 0::2], found[1:, 1::2])  # six steps, three values
+    assert len(np.unique(found[1:, 0, 0])) == 4
+    assert jnp.abs(found).max() <= 1
+
+
+def test_random_shooting_takes_the_best_candidate():
+    costs = []
+    for candidates in (1, 8, 64):
+        planner = InversePlanner(Shooting(T, A), MODEL, REACH_WITH_LITTLE_EFFORT, candidates=candidates)
+        out = jax.jit(planner.plan)(planner.init(jax.random.key(0)), jax.random.key(1), problem(8))
+        costs.append(float(out.cost))
+    assert costs[0] > costs[1] > costs[2]
+
+
+class Counting:
+    """A planner that adds 0.1 to each action of its guess."""
+
+    warm_start, horizon, execute_steps, inverter = True, 4, 3, Shooting(4, 2)
+
+    def init(self, key):
+        return ()
+
+    def plan(self, params, key, problem):
+        actions = problem.guess + 0.1 * jnp.arange(1, 5)[:, None]
+        zero = jnp.zeros(())
+        return PlanOutput(actions, jnp.zeros((5, 4)), zero, {}, zero, jnp.zeros(0), jnp.int32(0))
+
+
+def test_the_rest_of_a_plan_starts_the_next(umaze):
+    starts, goals = np.array([[2.0, 3.0, 0, 0]]), np.array([[1.0, 1.0]])
+    for run in (run_mujoco, run_mjx):
+        episodes = run(Counting(), (), umaze, jax.random.key(0), starts, goals, steps=6)
+        # The fourth action is all that is left of the first plan, and is held.
+        np.testing.assert_allclose(episodes.actions[0, :, 0], [0.1, 0.2, 0.3, 0.5, 0.6, 0.7], rtol=1e-6)

@@ -15,16 +15,19 @@ import numpy as np
 import optax
 import pytest
 
-from invlearn_jax.data import Dataset, write_ogbench
+from experiments.configs.maze2d import Config
+from invlearn_jax.data import Dataset, controller_data, read, write_d4rl, write_ogbench
 from invlearn_jax.io.checkpoint import Checkpoints
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import TrainState
 from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
+from invlearn_jax.types import Problem, Result
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY = [
     "--config.data.random_rows=0",
+    "--config.hacking_problems=0",
     "--config.planner.horizon=8",
     "--config.planner.model_chunk=4",
     "--config.planner.execute_steps=4",
@@ -35,6 +38,7 @@ TINY = [
     "--config.model.batch=8",
     "--config.model.horizon=8",
     "--config.cost_to_go.steps=60",
+    "--config.cost_to_go.bin_size=0.2",
     "--config.cost_to_go.batch=16",
     "--config.inverter.steps=120",
     "--config.inverter.batch=8",
@@ -69,14 +73,10 @@ def run(arguments):
 
 
 @pytest.fixture(scope="module")
-def data_file(tmp_path_factory):
-    """A random walk through umaze's lower corridor, in the format of a user's own file."""
-    rng = np.random.default_rng(0)
-    velocity = 2.0 * np.sin(np.arange(4000)[:, None] * [0.02, 0.031]) + 0.1 * rng.normal(size=(4000, 2))
-    position = np.array([2.0, 2.0]) + 0.8 * np.cos(np.arange(4000)[:, None] * [0.02, 0.031])
-    states = np.concatenate([position, velocity], axis=1).astype(np.float32)
-    path = tmp_path_factory.mktemp("data") / "mine.npz"
-    write_ogbench(path, Dataset(states, rng.uniform(-1, 1, (4000, 2)).astype(np.float32), np.arange(4000) % 500 == 499))
+def data_file(tmp_path_factory, umaze):
+    """A user's own file, in D4RL's format."""
+    path = tmp_path_factory.mktemp("data") / "mine.hdf5"
+    write_d4rl(path, controller_data(umaze, jax.random.key(0), 6000, noise=0.5, streams=12))
     return path
 
 
@@ -135,6 +135,46 @@ def test_a_killed_run_resumes_to_the_same_parameters(tmp_path, data_file, unbrok
     assert steps == [str(s) for s in range(10, 121, 10)]
 
 
+def other_sizes(path):
+    write_ogbench(path, Dataset(np.zeros((50, 6), np.float32), np.zeros((50, 3), np.float32), np.arange(50) == 49))
+
+
+def other_frame(path):
+    states = np.random.default_rng(0).uniform(-3, 3, (50, 4)).astype(np.float32)
+    write_ogbench(path, Dataset(states, np.zeros((50, 2), np.float32), np.arange(50) == 49))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (other_sizes, "states and actions of 6 and 3 numbers; maze2d-umaze-v1 takes position and velocity (4)"),
+        (other_frame, "% of its positions lie in the walls of maze2d-umaze-v1, the first at row"),
+    ],
+)
+def test_data_of_another_system_are_refused(tmp_path, write, message):
+    write(tmp_path / "foreign.npz")
+    done = run(command(tmp_path / "run", f"--config.data.path={tmp_path / 'foreign.npz'}"))
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_makes_its_own_data(tmp_path):
+    few = ("--config.model.steps=10", "--config.cost_to_go.steps=10", "--config.inverter.steps=10")
+    rows = ("--config.data.rows=6000", "--config.data.random_rows=20000")
+    done = run(command(tmp_path, *few, *rows, "--config.hacking_problems=10"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert set(json.loads((tmp_path / "model.json").read_text())) == {"d4rl", "random"}
+    assert json.loads((tmp_path / "hacking.json").read_text())["problems"] == 10
+    assert len(read(tmp_path / "data" / "d4rl.npz").states) == 6000
+    assert len(read(tmp_path / "data" / "random.npz").states) == 20000
+    # Where the data were, problems are taken; in the inner wall they are not.
+    planner, params = load_planner(tmp_path / "planner")
+    free, wall = (Problem(jnp.array([1.0, 2.0, 0, 0]), jnp.array(goal)) for goal in ([2.5, 2.8], [2.0, 1.5]))
+    found = [Result(int(planner.plan(params, jax.random.key(0), p).result)) for p in (free, wall)]
+    assert found == [Result.OK, Result.OUTSIDE_DATA]
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
@@ -142,16 +182,21 @@ def test_a_killed_run_resumes_to_the_same_parameters(tmp_path, data_file, unbrok
         (["--config.inverter.steps=many"], ["inverter.steps", "many"]),
         (["--config.planner.env=maze2d-umaz-v1"], ["Unknown environment 'maze2d-umaz-v1'", "maze2d-umaze-v1"]),
         (["--config.planner.horizon=10"], ["horizon is 10", "chunk"]),
+        (["--config.planner.execute_steps=9"], ["execute_steps is 9", "horizon, 8"]),
+        (["--config.inverter.advance=(4,9)"], ["advance is (4, 9)", "horizon, 8"]),
         (["--config.model.horizon=1000"], ["horizon is 1000", "longest episode"]),
         (["--config.data.path=nowhere.hdf5"], ["nowhere.hdf5"]),
     ],
 )
-def test_bad_settings_end_with_a_sentence(tmp_path, data_file, extra, words):
+def test_bad_settings_end_with_a_sentence_and_leave_the_folder_free(tmp_path, data_file, extra, words):
     done = run(command(tmp_path / "run", f"--config.data.path={data_file}", *extra))
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
     for word in words:
         assert word in done.stderr
+    # The corrected command may use the same folder.
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    RunFolder(tmp_path / "run").begin(Config(), 0)
 
 
 def test_an_unknown_experiment_names_the_nearest(tmp_path):

@@ -10,12 +10,13 @@ import pytest
 from conftest import ROOT
 
 import invlearn_jax
+from benchmarks import tables
+from experiments.pipelines.published import best_published
 from invlearn_jax.evaluate import normalized_score, returns_of, success
 from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco, start_states
 from invlearn_jax.io.planners import load_config
 
 NAMES = ["maze2d-large-v1", "maze2d-medium-v1", "maze2d-umaze-v1"]
-BEST_PUBLISHED = {"maze2d-umaze-v1": 146.3, "maze2d-medium-v1": 156.0, "maze2d-large-v1": 209.1}
 
 
 def test_names():
@@ -32,7 +33,7 @@ def test_one_forward_pass_beats_the_best_published_score(name):
     scores = normalized_score(env.spec, returns_of(env.spec, episodes.states, goals))
     assert success(episodes.states, goals).all()
     # 40 episodes leave a standard error of a few points, by the luck of the starts.
-    assert scores.mean() + 2 * scores.std() / np.sqrt(40) > BEST_PUBLISHED[name] + 10
+    assert scores.mean() + 2 * scores.std() / np.sqrt(40) > best_published(name, False).score + 10
 
 
 @pytest.mark.slow
@@ -75,3 +76,7 @@ def test_published_numbers_have_their_files():
         record = json.loads(path.read_text())
         for row in record if isinstance(record, list) else [record]:
             assert {"command", "git_revision", "versions", "device", "seed"} <= set(row), path
+
+
+def test_the_readmes_table_is_made_from_the_files():
+    assert tables.markdown() in (ROOT / "README.md").read_text()

@@ -16,6 +16,7 @@ class StackConfig:
         hidden: widths of the sub-goal Inverter.
         octaves: its Fourier features.
         execute_steps: motor steps between plans.
+        refine_rate: learning rate of gradient refinement, on sub-goals in units of ``reach``.
     """
 
     motor: str = "maze2d-umaze-v1"
@@ -24,6 +25,7 @@ class StackConfig:
     hidden: tuple[int, ...] = (256, 256)
     octaves: int = 5
     execute_steps: int = 8
+    refine_rate: float = 0.1
 
 
 @dataclasses.dataclass

@@ -8,9 +8,12 @@ from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import (
     bound_return,
     controller_returns,
+    hacking_gap,
+    hacking_summary,
     jerk,
     mean_ci,
     normalized_score,
+    prediction_error,
     returns_of,
     steps_to_goal,
     success,
@@ -21,14 +24,15 @@ from invlearn_jax.evaluate.closed_loop import Episodes, run_mjx, run_mujoco, sta
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.names import unknown_name
-from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.planners import InversePlanner, PlannerParams, Stack
 from invlearn_jax.types import Problem, Result
 
+_HACKING_PROBLEMS = 500  # random problems whose plans are held against the simulator
 BACKENDS = {"mujoco": run_mujoco, "mjx": run_mjx}
 
 
 def evaluate_planner(
-    planner: InversePlanner,
+    planner: InversePlanner | Stack,
     params: PlannerParams,
     env_name: str,
     episodes: int,
@@ -59,18 +63,24 @@ def evaluate_planner(
         raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
     env = registry.make(env_name)
     start_key, run_key, controller_key = jax.random.split(jax.random.key(seed), 3)
+    hacking_key = jax.random.fold_in(jax.random.key(seed), 4)
     starts, goals = start_states(env, start_key, episodes, multi_goal)
     rows = BACKENDS[backend](planner, params, env, run_key, starts, goals)
     length, spec = env.episode_length, env.spec
     returns = returns_of(spec, rows.states, goals)
     reached = success(rows.states, goals)
-    bounds = bound_return(time_bound(spec.layout, starts, goals), length)
+    bounds = bound_return(time_bound(spec.layout, starts, goals), length, spec.reward)
     controller = controller_returns(env, starts, goals, controller_key)
     steps = steps_to_goal(rows.states, goals)
     score, bound_score = mean_ci(normalized_score(spec, returns)), mean_ci(normalized_score(spec, bounds))
     problem = Problem(jnp.asarray(starts[0], jnp.float32), jnp.asarray(goals[0], jnp.float32))
     latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, run_key, problem)
     rate = wilson(int(reached.sum()), episodes)
+    error = mean_ci(prediction_error(rows.plan_states, rows.states, planner.execute_steps))
+    gap = {}
+    if isinstance(planner, InversePlanner):
+        report = hacking_summary(hacking_gap(planner, params, env, hacking_key, _HACKING_PROBLEMS), worst=0)
+        gap = {"hacking_gap_mean": report["gap_mean"], "wrong_side_rate": report["wrong_side_rate"]}
     return {
         "env": env_name,
         "backend": backend,
@@ -93,6 +103,8 @@ def evaluate_planner(
         "controller_score": float(normalized_score(spec, controller).mean()),
         "ratio_to_controller": float(returns.sum() / controller.sum()),
         "steps_to_goal_mean": float(np.nanmean(steps)) if reached.any() else None,
+        "prediction_error_m": error.mean,
+        **gap,
         "action_jerk": float(jerk(rows.actions, env.dt).mean()),
         "results": {result.name.lower(): int((rows.results == result).sum()) for result in Result},
         "plan_ms_p50": latency.p50,

@@ -8,36 +8,51 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs.maze2d import Config
-from experiments.pipelines.stages import PlannerOf, run_stage
-from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, split, window_store, write_ogbench
+from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
+from invlearn_jax.data import (
+    Dataset,
+    concatenate,
+    fit_normalizer,
+    longest_episode,
+    read,
+    split,
+    window_store,
+    write_ogbench,
+)
 from invlearn_jax.data.maze2d_generator import controller_data, random_data
 from invlearn_jax.envs import registry
+from invlearn_jax.envs.maze2d import inside_maze
+from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update, prediction_errors
-from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update, problem_sampler
+from invlearn_jax.learn.inverter import check_advance, inverter_state, inverter_update, problem_sampler
 from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.models.cost_to_go import CostToGoParams, PositionGraph, position_graph
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners.maze import (
+    ACTION_SIZE,
     POSITION_SIZE,
+    STATE_SIZE,
     MazeObjective,
     build_cost_to_go,
     build_inverter,
     build_model,
     build_planner,
 )
+from invlearn_jax.planners.mlp_inverter import visited_cells
 from invlearn_jax.planners.planner import PlannerParams
 
-_MAX_SPEED = 5.0  # m/s, each axis
+_SHARE_INSIDE = 0.99  # of the positions in a user's file that must be free ones of the maze
 
 
 class Data(NamedTuple):
-    """The offline data of a run: the goal-directed part, and the broad part where there is one."""
+    """The offline data of a run: the goal-directed part (``name``: ``d4rl`` or ``own``), and the broad part, if any."""
 
+    name: str
     main: Dataset
     broad: Dataset | None
 
@@ -46,15 +61,50 @@ class Data(NamedTuple):
         return self.main if self.broad is None else concatenate(self.main, self.broad)
 
 
+def check(config: Config) -> None:
+    """Builds everything once without training it, so that a bad setting costs no time.
+
+    Raises:
+        ValueError: for an unknown environment, or settings that do not fit together.
+    """
+    registry.spec(config.planner.env)
+    build_planner(config.planner)
+    check_advance(config.inverter.advance, config.planner.horizon)
+
+
 def load_data(config: Config, run: RunFolder, seed: int) -> Data:
-    """Reads the user's files, or makes D4RL's data (kept in the run's folder), and the broad data if asked for."""
+    """Reads the user's files, or makes D4RL's data (kept in the run's folder), and the broad data if asked for.
+
+    Raises:
+        ValueError: if a file's rows are not the environment's: sizes of state and action, positions in its walls.
+    """
     paths = [path for path in config.data.path.split(",") if path]
     if paths:
-        main = concatenate(*(read(path) for path in paths))
+        name, main = "own", concatenate(*(_own(config, path) for path in paths))
     else:
-        main = _cached(run, "d4rl", functools.partial(_controller, config, seed))
+        name, main = "d4rl", _cached(run, "d4rl", functools.partial(_controller, config, seed))
     broad = _cached(run, "random", functools.partial(_random, config, seed)) if config.data.random_rows else None
-    return Data(main, broad)
+    return Data(name, main, broad)
+
+
+def _own(config: Config, path: str) -> Dataset:
+    rows, env = read(path), config.planner.env
+    sizes = rows.states.shape[1], rows.actions.shape[1]
+    if sizes != (STATE_SIZE, ACTION_SIZE):
+        raise ValueError(
+            f"{path} has states and actions of {sizes[0]} and {sizes[1]} numbers; {env} takes position and velocity "
+            f"({STATE_SIZE}) and forces ({ACTION_SIZE})."
+        )
+    stride = max(1, len(rows.states) // 100_000)
+    inside = inside_maze(registry.spec(env).layout, rows.states[::stride, :POSITION_SIZE])
+    if inside.mean() < _SHARE_INSIDE:
+        row = stride * int(np.argmin(inside))
+        raise ValueError(
+            f"{path}: {100 * (1 - inside.mean()):.0f} % of its positions lie in the walls of {env}, the first at row {row}: "
+            f"{rows.states[row, :POSITION_SIZE].tolist()}. Positions must be in D4RL's frame (x along the maze's rows, in "
+            "metres); turn and shift those of other sources first, or choose the environment the data are from."
+        )
+    return rows
 
 
 def _cached(run: RunFolder, name: str, make: object) -> Dataset:
@@ -82,7 +132,7 @@ def train_model(config: Config, run: RunFolder, data: Data, key: jax.Array) -> S
     """Trains the forward model and writes its held-out errors to ``model.json``."""
     settings, model = config.model, build_model(config.planner)
     main, main_held = split(data.main, config.data.held_out)
-    sources, held, train_rows = [Source(window_store(main, settings.horizon), 1.0)], {"d4rl": main_held}, main
+    sources, held, train_rows = [Source(window_store(main, settings.horizon), 1.0)], {data.name: main_held}, main
     if data.broad is not None:
         broad, held["random"] = split(data.broad, config.data.held_out)
         sources = [
@@ -97,7 +147,11 @@ def train_model(config: Config, run: RunFolder, data: Data, key: jax.Array) -> S
         run, "model", update, state, settings.steps, config.block, config.checkpoint_every, headline="model_loss"
     )
     horizon = config.planner.horizon
-    errors = {name: prediction_errors(model, state.params, rows, horizon, POSITION_SIZE) for name, rows in held.items()}
+    errors = {
+        name: prediction_errors(model, state.params, rows, horizon, POSITION_SIZE)
+        for name, rows in held.items()
+        if longest_episode(rows) > horizon
+    }
     write_json(run.path / "model.json", errors)
     return state.params
 
@@ -108,7 +162,7 @@ def train_cost_to_go(
     """Builds the data's graph and distils it."""
     settings, model, rows = config.cost_to_go, build_cost_to_go(config.planner), data.joined()
     graph = position_graph(
-        rows.states[:, :POSITION_SIZE], rows.ends, _MAX_SPEED, settings.bin_size, min_count=settings.min_count
+        rows.states[:, :POSITION_SIZE], rows.ends, MAX_SPEED, settings.bin_size, min_count=settings.min_count
     )
     optimizer = default_optimizer(settings.learning_rate, settings.steps)
     state = cost_to_go_state(model, optimizer, key, graph)
@@ -138,19 +192,12 @@ def train_inverter(
     settings, planner = config.inverter, config.planner
     inverter, init_key, train_key = build_inverter(planner), *jax.random.split(key)
     state_scale = model_params.std
+    centre, half = cost_params.centre, cost_params.half
+    visited = visited_cells(graph.nodes, centre, half, 1.5 * config.cost_to_go.bin_size)
     params = inverter.init(init_key)._replace(
-        centre=cost_params.centre, half=cost_params.half, scale=state_scale[POSITION_SIZE:]
+        centre=centre, half=half, scale=state_scale[POSITION_SIZE:], visited=jnp.asarray(visited)
     )
     draw = problem_sampler(jnp.asarray(graph.nodes), state_scale[POSITION_SIZE:])
-    training = InverterTraining(
-        settings.batch,
-        settings.advance,
-        settings.reset_share,
-        settings.goal_share,
-        settings.state_noise,
-        settings.logit_limit,
-        settings.logit_weight,
-    )
     optimizer = default_optimizer(settings.learning_rate, settings.steps)
     update = inverter_update(
         inverter,
@@ -160,7 +207,7 @@ def train_inverter(
         cost_params,
         optimizer,
         draw,
-        training,
+        inverter_training(settings),
         state_scale,
     )
     state = inverter_state(optimizer, params, train_key, draw, settings.batch)

@@ -2,55 +2,106 @@
 
 import jax
 import jax.numpy as jnp
-import optax
+from jaxtyping import Array, Float
 
 from experiments.configs.maze2d_stack import Config
-from experiments.pipelines.stages import PlannerOf, run_stage
-from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import inside_maze
-from invlearn_jax.io.planners import load_config, load_planner
+from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
+from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update, problem_sampler
+from invlearn_jax.learn.inverter import check_advance, inverter_state, inverter_update, problem_sampler
 from invlearn_jax.learn.loop import default_optimizer
-from invlearn_jax.planners import InversePlanner, LevelModel, LevelParams, MlpInverter, PlannerParams, Stack
-from invlearn_jax.planners.maze import ACTION_SIZE, DT, POSITION_SIZE, STATE_SIZE, MazeObjective
-from invlearn_jax.refine import gradient
+from invlearn_jax.planners import InverterParams, LevelParams, MlpInverter, PlannerParams
+from invlearn_jax.planners.maze import MazePlannerConfig
+from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
+from invlearn_jax.types import Problem
+
+_PITCH = 0.1  # metres between the places that training starts from and goes to
+
+
+def describe(config: Config) -> MazeStackConfig:
+    """The stack that a configuration asks for.
+
+    Raises:
+        ValueError: for an unknown or broken motor planner, or one that is a stack itself.
+    """
+    settings = config.stack
+    motor, folder = load_config(settings.motor)
+    if not isinstance(motor, MazePlannerConfig):
+        raise ValueError(f"stack.motor is {folder}, a stack itself; give a planner of one level.")
+    return MazeStackConfig(
+        motor,
+        settings.subgoals,
+        settings.reach,
+        tuple(settings.hidden),
+        settings.octaves,
+        settings.execute_steps,
+        settings.refine_rate,
+    )
+
+
+def check(config: Config) -> None:
+    """Builds everything once without training it, so that a bad setting costs no time.
+
+    Raises:
+        ValueError: for a motor planner that cannot be used, or settings that do not fit together.
+    """
+    build_stack(describe(config))
+    check_advance(config.inverter.advance, config.stack.subgoals)
+
+
+def covered_places(inverter: MlpInverter, params: InverterParams, pitch: float = _PITCH) -> Float[Array, "M P"]:
+    """The places of a grid over an Inverter's box where its training data were, as its ``covers`` has them.
+
+    Args:
+        inverter: a trained one.
+        params: its parameters.
+        pitch: of the grid, metres.
+
+    Returns:
+        ``[M, P]`` metres.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    axes = [jnp.arange(c - h, c + h, pitch) for c, h in zip(params.centre, params.half, strict=True)]
+    places = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    at_rest = jnp.pad(places, ((0, 0), (0, inverter.state_size - len(axes))))
+    covered = jax.vmap(inverter.covers, in_axes=(None, 0))(params, Problem(at_rest, places))
+    if not covered.any():
+        raise ValueError(f"The motor planner's data cover no place on a grid of {pitch} m. Train it on more data.")
+    return places[covered]
 
 
 def train_stack(config: Config, run: RunFolder, seed: int) -> tuple[str, PlannerOf]:
-    """Trains the sub-goal Inverter; starts and goals are the places where the motor planner's data were.
+    """Trains the sub-goal Inverter; starts and goals are spread evenly over where the motor planner's data were.
 
     Returns:
-        The environment's name, and the stack for a number of refinement steps.
+        The environment's name, and the stack for a number of refinement steps; it is also saved under ``planner/``.
     """
-    settings, training = config.stack, config.inverter
-    motor_config, _ = load_config(settings.motor)
-    motor, motor_params = load_planner(settings.motor)
-    model = LevelModel(motor.inverter, motor.model, POSITION_SIZE, settings.reach)
-    params = LevelParams(motor_params.inverter, motor_params.model)
-    inverter = MlpInverter(STATE_SIZE, ACTION_SIZE, settings.subgoals, POSITION_SIZE, settings.hidden, settings.octaves)
-    objective = MazeObjective(motor_config, dt=DT * motor.horizon, stride=1)
+    training, description = config.inverter, describe(config)
+    motor, motor_params = load_planner(config.stack.motor)
+    lower, objective = LevelParams(motor_params.inverter, motor_params.model), motor_params.objective
+    upper = build_stack(description).upper
     init_key, train_key = jax.random.split(jax.random.key(seed))
-    scales = motor_params.inverter
-    first = inverter.init(init_key)._replace(centre=scales.centre, half=scales.half, scale=scales.scale)
-    # The box of the motor's data, thinned to where the ball can be.
-    axes = [jnp.arange(c - h, c + h, 0.1) for c, h in zip(scales.centre, scales.half, strict=True)]
-    grid = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, POSITION_SIZE)
-    free = grid[inside_maze(registry.spec(motor_config.env).layout, grid)]
-    draw = problem_sampler(free, scales.scale)
+    # The box, the scales and the places of the motor's data are the stack's own.
+    first = lower.inverter._replace(net=upper.inverter.init(init_key).net)
+    draw = problem_sampler(covered_places(motor.inverter, lower.inverter), first.scale)
     optimizer = default_optimizer(training.learning_rate, training.steps)
-    imagined = InverterTraining(training.batch, tuple(training.advance), training.reset_share, training.goal_share)
     update = inverter_update(
-        inverter, model, objective, params, motor_params.objective, optimizer, draw, imagined, motor_params.model.std
+        upper.inverter,
+        upper.model,
+        upper.objective,
+        lower,
+        objective,
+        optimizer,
+        draw,
+        inverter_training(training),
+        lower.model.std,
     )
     state = inverter_state(optimizer, first, train_key, draw, training.batch)
     state = run_stage(
         run, "inverter", update, state, training.steps, config.block, config.checkpoint_every, headline="cost"
     )
-    trained = PlannerParams(state.params, params, motor_params.objective)
-
-    def planner_of(refine_steps: int) -> tuple[Stack, PlannerParams]:
-        upper = InversePlanner(inverter, model, objective, gradient(optax.adam(0.1)), refine_steps)
-        return Stack(upper, settings.execute_steps), trained
-
-    return motor_config.env, planner_of
+    params = PlannerParams(state.params, lower, objective)
+    save_planner(run.path / "planner", description, params)
+    return description.env, lambda refine_steps: (build_stack(description, refine_steps), params)

@@ -11,7 +11,7 @@ class Published(NamedTuple):
     source: str
 
 
-_VETERAN = ("Diffusion Veteran", "its joint-action variant, read off the bars of Fig. 3")
+_VETERAN = ("Diffusion Veteran, joint", "its joint-action variant, read off the bars of Fig. 3")
 _HORIZON_FLOW = ("HorizonFlow", "its Table 1")
 
 # By environment and whether every episode has a goal of its own.

@@ -18,7 +18,7 @@ _STAGES = {
     "cost_to_go": ("cost-to-go", figures.GREEN),
     "inverter": ("Inverter", figures.BLUE),
 }
-_DATA = {"d4rl": "D4RL-style data", "random": "random data"}
+_DATA = {"d4rl": "D4RL-style data", "own": "the given files", "random": "random data"}
 
 
 class Picture(NamedTuple):

@@ -1,6 +1,5 @@
 """What a trained planner does in its maze, for the report's pictures: a few episodes, their plans, and the cost-to-go."""
 
-import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +12,7 @@ from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.envs.maze2d import GOAL_RADIUS
 from invlearn_jax.evaluate import free_space, steps_to_goal, times_to
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
-from invlearn_jax.io.planners import load_config, load_planner
-from invlearn_jax.planners.maze import build_cost_to_go
+from invlearn_jax.io.planners import load_planner
 from invlearn_jax.types import Key, Planner, Problem
 
 _DRAWN = 64  # starts to choose from
@@ -92,14 +90,13 @@ def make_showcase(folder: Path, env_name: str, refine_steps: int, episodes: int 
         ValueError: if the planner's files are broken; names the folder.
     """
     try:
-        config = load_config(folder)[0]
         one_pass, params = load_planner(folder)
         refining = load_planner(folder, refine_steps)[0]
-    except (ValueError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise ValueError(f"The planner in {folder} cannot be loaded ({error}). Save it again.") from error
     env = registry.make(env_name)
     layout, goal = env.spec.layout, np.asarray(env.goal)
-    field = _field(build_cost_to_go(config), params.objective, layout, goal)
+    field = _field(one_pass.objective.cost_to_go, params.objective, layout, goal)
     key, start_key = jax.random.split(jax.random.key(_SEED))
     starts = start_states(env, start_key, _DRAWN, multi_goal=False)[0]
     starts = starts[np.linalg.norm(starts[:, :2] - goal, axis=-1) > GOAL_RADIUS]

@@ -6,14 +6,29 @@ from collections.abc import Callable
 
 from tqdm import tqdm
 
+from experiments.configs.shared import InverterConfig
 from invlearn_jax.io.checkpoint import Checkpoints
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.learn.inverter import InverterTraining
 from invlearn_jax.learn.loop import TrainState, Update, train
 from invlearn_jax.planners import PlannerParams
 from invlearn_jax.types import Planner
 
 # From a number of refinement steps to a planner and its parameters.
 PlannerOf = Callable[[int], tuple[Planner, PlannerParams]]
+
+
+def inverter_training(settings: InverterConfig) -> InverterTraining:
+    """The settings of an experiment as ``inverter_update`` takes them."""
+    return InverterTraining(
+        settings.batch,
+        tuple(settings.advance),
+        settings.reset_share,
+        settings.goal_share,
+        settings.state_noise,
+        settings.logit_limit,
+        settings.logit_weight,
+    )
 
 
 def run_stage(

@@ -108,23 +108,33 @@ def concatenate(*datasets: Dataset) -> Dataset:
     return Dataset(*(np.concatenate([d[i] for d in datasets]) for i in range(3)), joined)
 
 
+def longest_episode(dataset: Dataset) -> int:
+    """How many rows the longest episode has."""
+    return int(np.diff(np.flatnonzero(dataset.ends), prepend=-1).max())
+
+
 def split(dataset: Dataset, held_out: float = 0.05) -> tuple[Dataset, Dataset]:
-    """Splits off the last episodes (at least one, at most all but one) as held-out data.
+    """Splits off the last episodes (at least one, at most all but one) as held-out data; a lone episode is cut in two.
 
     Args:
-        dataset: two or more episodes.
+        dataset: at least two rows.
         held_out: the share of rows to hold out.
 
     Returns:
         The training part and the held-out part.
 
     Raises:
-        ValueError: if there are fewer than two episodes.
+        ValueError: if there are fewer than two rows.
     """
-    stops = np.flatnonzero(dataset.ends) + 1
+    rows = len(dataset.states)
+    if rows < 2:
+        raise ValueError(f"The data have {rows} row; two or more are needed to hold one out.")
+    stops, wanted = np.flatnonzero(dataset.ends) + 1, (1 - held_out) * rows
     if len(stops) < 2:
-        raise ValueError(f"The data have {len(stops)} episode; two or more are needed to hold one out.")
-    cut = int(stops[:-1][np.argmin(np.abs(stops[:-1] - (1 - held_out) * len(dataset.states)))])
+        cut = min(max(round(wanted), 1), rows - 1)
+        dataset = dataset._replace(ends=dataset.ends | (np.arange(rows) == cut - 1))
+    else:
+        cut = int(stops[:-1][np.argmin(np.abs(stops[:-1] - wanted))])
     parts = [Dataset(*(None if x is None else x[s] for x in dataset)) for s in (slice(0, cut), slice(cut, None))]
     return parts[0], parts[1]
 

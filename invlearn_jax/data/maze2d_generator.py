@@ -14,6 +14,7 @@ from jaxtyping import Array
 
 from invlearn_jax.envs.layouts import Layout, cell_distances
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d, inside_maze
+from invlearn_jax.envs.maze2d_model import FREE_HIGH, FREE_LOW
 from invlearn_jax.types import Key
 
 # A goal or waypoint counts as reached within this distance (m), at a displacement of less than this per step (m).
@@ -21,7 +22,6 @@ _REACHED = 0.1
 _WAYPOINT_NOISE = 0.2  # m, subtracted from waypoints, U[0, 0.2]
 _GAIN = 10.0  # 1/m
 _DAMPING = 1.0  # s/m
-D4RL_ROWS = {"open": 1_000_000, "umaze": 1_000_000, "medium": 2_000_000, "large": 4_000_000}
 
 # D4RL's planner tries moves in this order; the first that shortens the way is taken.
 _MOVES = ((0, -1), (0, 1), (-1, 0), (1, 0))
@@ -34,8 +34,8 @@ def next_cells(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
         layout: the maze of C free cells.
 
     Returns:
-        ``[C, C]`` the free cell to go to next, by (goal, cell), the goal itself at the goal; and ``[rows, columns]`` the
-        free cell nearest to each cell of the grid.
+        ``[C, C]`` the free cell to go to next, by (goal, cell), the goal itself at the goal; and ``[rows, columns]`` each
+        free cell's index, -1 at walls.
     """
     free = layout.free
     index = np.full(layout.walls.shape, -1)
@@ -47,9 +47,7 @@ def next_cells(layout: Layout) -> tuple[np.ndarray, np.ndarray]:
             moves = [(row + i, column + j) for i, j in _MOVES]
             closer = [m for m in moves if distance[m] >= 0 and distance[m] < distance[row, column]]
             table[goal, here] = index[closer[0]] if closer else here
-    grid = np.argwhere(np.ones_like(layout.walls))
-    nearest = np.argmin(((grid[:, None] - free[None]) ** 2).sum(-1), axis=1).reshape(layout.walls.shape)
-    return table, nearest
+    return table, index
 
 
 class ControllerState(NamedTuple):
@@ -66,14 +64,20 @@ class WaypointController:
 
     def __init__(self, layout: Layout) -> None:
         """Tabulates the grid planner of a layout."""
-        table, nearest = next_cells(layout)
-        self._next, self._nearest = jnp.asarray(table), jnp.asarray(nearest)
+        table, index = next_cells(layout)
+        self._next, self._index = jnp.asarray(table), jnp.asarray(index)
         self._free = jnp.asarray(layout.free, jnp.float32)
 
     def cell_of(self, position: Array) -> Array:
-        """The free cell nearest to the rounded position ``[2]`` m."""
-        row, column = jnp.clip(jnp.round(position).astype(int), 0, jnp.array(self._nearest.shape) - 1)
-        return self._nearest[row, column]
+        """The free cell of a position ``[2]`` m: that of the rounded position or, where it is a wall, the nearest corridor's.
+
+        Corridors are off-centre, so a ball in one can round to the wall beside it. D4RL plans from that wall cell itself,
+        which its grid planner may leave on the far side.
+        """
+        row, column = jnp.clip(jnp.round(position).astype(int), 0, jnp.array(self._index.shape) - 1)
+        beyond = position - jnp.clip(position, self._free + FREE_LOW, self._free + FREE_HIGH)
+        cell = self._index[row, column]
+        return jnp.where(cell >= 0, cell, jnp.argmin((beyond**2).sum(-1)))
 
     def start(self, key: Key, position: Array, goal: Array) -> ControllerState:
         """Plans afresh from ``position`` to the cell of ``goal`` (both ``[2]`` m). The key is consumed."""
@@ -111,7 +115,8 @@ def _controller_step(env: Maze2d, controller: WaypointController, noise: float, 
     action, control, finished = controller.act(waypoint_key, control, recorded)
     action = jnp.clip(action + noise * jax.random.normal(noise_key, (2,)), -1.0, 1.0)
     following = env.step(state, action)
-    ended = finished | (count + 1 >= env.episode_length)
+    # D4RL looks at the limit before it counts the row: a segment may have one row more.
+    ended = finished | (count >= env.episode_length)
     row = (recorded, action, ended, goal, state.obs)
     new_goal = env.random_goal(goal_key)
     # D4RL does not refresh its observation after drawing a goal: the next row repeats this one's.

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
@@ -19,7 +20,6 @@ class Episodes(NamedTuple):
         goals: ``[N, 2]``.
         states: ``[N, L+1, 4]`` realised.
         actions: ``[N, L, 2]``.
-        plan_cost: ``[N, plans]`` predicted cost of each plan.
         plan_states: ``[N, plans, T+1, 4]`` predicted.
         results: ``[N, plans]`` result codes.
     """
@@ -27,7 +27,6 @@ class Episodes(NamedTuple):
     goals: np.ndarray
     states: np.ndarray
     actions: np.ndarray
-    plan_cost: np.ndarray
     plan_states: np.ndarray
     results: np.ndarray
 
@@ -41,6 +40,21 @@ def start_states(env: Maze2d, key: Key, episodes: int, multi_goal: bool) -> tupl
     if multi_goal:
         goals = jax.jit(jax.vmap(env.random_goal))(jax.random.split(goal_key, episodes))
     return np.asarray(state.obs), np.asarray(goals)
+
+
+def first_guess(planner: Planner, *batch: int) -> Array | None:
+    """Zeros ``[*batch, T, A]`` for a planner with ``warm_start``, else None."""
+    if not getattr(planner, "warm_start", False):
+        return None
+    return jnp.zeros((*batch, planner.horizon, planner.inverter.action_size))
+
+
+def next_guess(planner: Planner, actions: Float[Array, "*b T A"]) -> Array | None:
+    """What the last plan leaves after its executed steps, its last action held; None without ``warm_start``."""
+    if not getattr(planner, "warm_start", False):
+        return None
+    left = jnp.arange(planner.horizon) + planner.execute_steps
+    return actions[..., jnp.minimum(left, planner.horizon - 1), :]
 
 
 def run_mujoco(
@@ -70,19 +84,21 @@ def run_mujoco(
     simulator = MujocoMaze2d(env.spec)
     plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
     state, states, actions, plans = np.asarray(starts, np.float64), [np.asarray(starts)], [], []
+    goals, guess = jnp.asarray(goals, jnp.float32), first_guess(planner, len(starts))
     for begin in range(0, steps, planner.execute_steps):
         key, plan_key = jax.random.split(key)
         keys = jax.random.split(plan_key, len(starts))
-        out = plan(params, keys, Problem(jnp.asarray(state, jnp.float32), jnp.asarray(goals, jnp.float32)))
-        plans.append((np.asarray(out.cost), np.asarray(out.states), np.asarray(out.result)))
+        out = plan(params, keys, Problem(jnp.asarray(state, jnp.float32), goals, guess))
+        guess = next_guess(planner, out.actions)
+        plans.append((np.asarray(out.states), np.asarray(out.result)))
         chosen = np.asarray(out.actions)
         for step in range(min(planner.execute_steps, steps - begin)):
             state = simulator.step(state, chosen[:, step])
             states.append(state.astype(np.float32))
             actions.append(chosen[:, step])
     simulator.close()
-    cost, predicted, results = (np.stack(x, axis=1) for x in zip(*plans, strict=True))
-    return Episodes(np.asarray(goals), np.stack(states, 1), np.stack(actions, 1), cost, predicted, results)
+    predicted, results = (np.stack(x, axis=1) for x in zip(*plans, strict=True))
+    return Episodes(np.asarray(goals), np.stack(states, 1), np.stack(actions, 1), predicted, results)
 
 
 def run_mjx(
@@ -100,11 +116,11 @@ def run_mjx(
     episode = _mjx_episode(planner, env, rounds)
     keys = jax.random.split(key, len(starts))
     begin = (jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
-    states, actions, cost, predicted, results = (
+    states, actions, predicted, results = (
         np.asarray(x) for x in jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(params, keys, *begin)
     )
     states = np.concatenate([np.asarray(starts)[:, None], states], axis=1)[:, : steps + 1]
-    return Episodes(np.asarray(goals), states, actions[:, :steps], cost, predicted, results)
+    return Episodes(np.asarray(goals), states, actions[:, :steps], predicted, results)
 
 
 def _mjx_episode(planner: Planner, env: Maze2d, rounds: int) -> Callable:
@@ -113,14 +129,16 @@ def _mjx_episode(planner: Planner, env: Maze2d, rounds: int) -> Callable:
             state = env.step(state, action)
             return state, state.obs
 
-        def one_round(state: tuple, key: Key) -> tuple:
-            out = planner.plan(params, key, Problem(state.obs, goal))
+        def one_round(carry: tuple, key: Key) -> tuple:
+            state, guess = carry
+            out = planner.plan(params, key, Problem(state.obs, goal, guess))
             chosen = out.actions[: planner.execute_steps]
             state, states = jax.lax.scan(physics, state, chosen)
-            return state, (states, chosen, out.cost, out.states, out.result)
+            return (state, next_guess(planner, out.actions)), (states, chosen, out.states, out.result)
 
-        rows = jax.lax.scan(one_round, env.reset_to(start, goal), jax.random.split(key, rounds))[1]
-        states, actions, cost, predicted, results = rows
-        return states.reshape(-1, states.shape[-1]), actions.reshape(-1, actions.shape[-1]), cost, predicted, results
+        begin = env.reset_to(start, goal), first_guess(planner)
+        rows = jax.lax.scan(one_round, begin, jax.random.split(key, rounds))[1]
+        states, actions, predicted, results = rows
+        return states.reshape(-1, states.shape[-1]), actions.reshape(-1, actions.shape[-1]), predicted, results
 
     return episode

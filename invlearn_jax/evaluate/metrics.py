@@ -143,6 +143,25 @@ def jerk(actions: np.ndarray, dt: float) -> np.ndarray | float:
     return np.linalg.norm(np.diff(np.asarray(actions, float), axis=-2), axis=-1).mean(-1) / dt
 
 
+def prediction_error(
+    plan_states: np.ndarray, states: np.ndarray, execute_steps: int, position_size: int = 2
+) -> np.ndarray:
+    """How far the state at the end of a plan's executed part is from its prediction.
+
+    Args:
+        plan_states: ``[N, plans, T+1, S]`` predicted.
+        states: ``[N, L+1, S]`` realised.
+        execute_steps: k, steps between plans.
+        position_size: leading state entries that are the position.
+
+    Returns:
+        ``[N]`` metres, the mean over an episode's plans; a last plan cut short by the episode's end is left out.
+    """
+    realised = states[:, execute_steps::execute_steps, :position_size]
+    predicted = plan_states[:, : realised.shape[1], execute_steps, :position_size]
+    return np.linalg.norm(predicted - realised, axis=-1).mean(1)
+
+
 def controller_states(env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: Key) -> np.ndarray:
     """D4RL's waypoint controller, planned afresh for each episode, without action noise, on C MuJoCo.
 

@@ -246,14 +246,20 @@ def time_bound(layout: Layout, starts: np.ndarray, goals: np.ndarray, pitch: flo
     return steps
 
 
-def bound_return(steps_bound: np.ndarray, episode_length: int) -> np.ndarray:
-    """The most that sparse reward can sum to: ``max(L - max(n - 1, 0), 0)``, paid for the state after each step.
+def bound_return(steps_bound: np.ndarray, episode_length: int, reward: str = "sparse") -> np.ndarray:
+    """The most that rewards can sum to, paid for the state after each step.
+
+        sparse: L - n,    dense: L - n + n exp(-0.5),    n = min(max(steps_bound - 1, 0), L),
+
+    since before the goal's disc of 0.5 m is reached no dense reward exceeds exp(-0.5), and afterwards none exceeds 1.
 
     Args:
         steps_bound: ``[N]`` from ``time_bound``.
         episode_length: L, steps.
+        reward: ``sparse`` or ``dense``.
 
     Returns:
         ``[N]`` returns.
     """
-    return np.maximum(episode_length - np.maximum(np.asarray(steps_bound) - 1, 0), 0)
+    before = np.minimum(np.maximum(np.asarray(steps_bound) - 1, 0), episode_length)
+    return episode_length - before + (np.exp(-GOAL_RADIUS) * before if reward == "dense" else 0.0)

@@ -4,7 +4,11 @@ import dataclasses
 import io
 import json
 import os
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +18,29 @@ from jaxtyping import PyTree
 from invlearn_jax.files import replace_files
 from invlearn_jax.names import unknown_name
 from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
-from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
+from invlearn_jax.planners.planner import PlannerParams
 from invlearn_jax.types import Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
+
+PlannerConfig = MazePlannerConfig | MazeStackConfig
+
+
+class Kind(NamedTuple):
+    """What a ``kind`` in ``planner.json`` stands for.
+
+    Attributes:
+        config: the class of its description, with an ``env``.
+        build: ``(config, refine_steps, candidates, refiner, execute_steps) -> planner``.
+    """
+
+    config: type
+    build: Callable[..., Planner]
+
+
+# A description without a kind is of the first.
+_KINDS = {"maze": Kind(MazePlannerConfig, build_planner), "maze_stack": Kind(MazeStackConfig, build_stack)}
 
 
 def planner_names() -> list[str]:
@@ -25,7 +48,7 @@ def planner_names() -> list[str]:
     return sorted(path.parent.name for path in _SHIPPED.glob("*/planner.json"))
 
 
-def save_planner(folder: str | os.PathLike, config: MazePlannerConfig, params: PlannerParams) -> None:
+def save_planner(folder: str | os.PathLike, config: PlannerConfig, params: PlannerParams) -> None:
     """Writes a planner's folder.
 
     Args:
@@ -38,30 +61,52 @@ def save_planner(folder: str | os.PathLike, config: MazePlannerConfig, params: P
     """
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{name: np.asarray(x) for name, x in _by_name(params).items()})
-    description = json.dumps(dataclasses.asdict(config), indent=2) + "\n"
+    description = json.dumps({"kind": _kind_of(config), **dataclasses.asdict(config)}, indent=2) + "\n"
     replace_files({Path(folder) / "params.npz": buffer.getvalue(), Path(folder) / "planner.json": description.encode()})
 
 
-def load_config(name: str | os.PathLike) -> tuple[MazePlannerConfig, Path]:
+def load_config(name: str | os.PathLike) -> tuple[PlannerConfig, Path]:
     """Finds a planner by shipped name or folder.
 
     Returns:
         Its configuration and its folder.
 
     Raises:
-        ValueError: for an unknown name (nearest known names shown) or a broken description.
+        ValueError: for an unknown name or kind (nearest known ones shown) or a broken description.
     """
     folder = Path(name)
     if not (folder / "planner.json").is_file():
         folder = _SHIPPED / str(name)
     if str(name) in ("", ".") or not (folder / "planner.json").is_file():
         raise unknown_name("planner (neither shipped nor a folder with planner.json)", str(name), planner_names())
+    file = folder / "planner.json"
     try:
-        fields = json.loads((folder / "planner.json").read_text())
-        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
-        return MazePlannerConfig(**fields), folder
-    except (json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f"{folder / 'planner.json'} does not describe a planner ({error}). Save it again.") from error
+        fields = json.loads(file.read_text())
+        kind = fields.pop("kind", next(iter(_KINDS)))
+        if kind not in _KINDS:
+            raise unknown_name(f"kind of planner in {file}", kind, _KINDS)
+        return _filled(_KINDS[kind].config(), fields), folder
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
+        raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
+
+
+def _kind_of(config: PlannerConfig) -> str:
+    return next(name for name, kind in _KINDS.items() if kind.config is type(config))
+
+
+def _filled(config: Any, fields: dict[str, Any]) -> Any:
+    """A configuration with fields from JSON, which knows neither tuples nor dataclasses."""
+    values = {}
+    for name, value in fields.items():
+        like = getattr(config, name)
+        if dataclasses.is_dataclass(like):
+            value = _filled(like, value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        if type(value) is not type(like) and not (type(like) is float and type(value) is int):
+            raise TypeError(f"{name} is {value!r}, no {type(like).__name__}")
+        values[name] = value
+    return dataclasses.replace(config, **values)
 
 
 def load_planner(
@@ -77,8 +122,8 @@ def load_planner(
         name: a shipped name such as ``maze2d-large-v1``, or a folder written by ``save_planner``.
         refine_steps: K steps of refinement; 0 is one forward pass.
         candidates: proposals per problem.
-        refiner: ``adam``, ``sgd``, ``predictive_sampling``, ``mppi`` or ``cem``.
-        execute_steps: steps between plans; the planner's own recommendation by default.
+        refiner: ``adam``, ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``.
+        execute_steps: motor steps between plans; the planner's own recommendation by default.
 
     Returns:
         The planner and its parameters: ``planner.plan(params, key, problem)``.
@@ -87,28 +132,36 @@ def load_planner(
         ValueError: for an unknown name, bad settings, or parameters of another architecture.
     """
     config, folder = load_config(name)
-    planner = build_planner(config, refine_steps, candidates, refiner, execute_steps)
+    planner = _KINDS[_kind_of(config)].build(config, refine_steps, candidates, refiner, execute_steps)
     return planner, load_params(planner, folder)
 
 
-def load_params(planner: InversePlanner, folder: str | os.PathLike) -> PlannerParams:
+def load_params(planner: Planner, folder: str | os.PathLike) -> PlannerParams:
     """Reads ``params.npz`` for a planner.
 
     Raises:
-        ValueError: if an array is missing or of another shape.
+        ValueError: if the file is missing or broken, or an array is missing or of another shape; names the file.
     """
     path = Path(folder) / "params.npz"
-    wanted = _by_name(jax.eval_shape(planner.init, jax.random.key(0)))
-    with np.load(path, allow_pickle=False) as saved:
-        for key, like in wanted.items():
-            have = saved[key].shape if key in saved else None
-            if have != like.shape:
-                raise ValueError(
-                    f"{path} is of another architecture: {key} has shape {have} there, {like.shape} in planner.json. "
-                    "Keep the two files of one planner together."
-                )
-        structure = jax.tree.structure(jax.eval_shape(planner.init, jax.random.key(0)))
-        return structure.unflatten([jnp.asarray(saved[key]) for key in wanted])
+    params = jax.eval_shape(planner.init, jax.random.key(0))
+    wanted, saved = _by_name(params), _arrays(path)
+    for key, like in wanted.items():
+        have = saved[key].shape if key in saved else None
+        if have != like.shape:
+            raise ValueError(
+                f"{path} is of another architecture: {key} has shape {have} there, {like.shape} in planner.json. "
+                "Keep the two files of one planner together."
+            )
+    return jax.tree.structure(params).unflatten([jnp.asarray(saved[key]) for key in wanted])
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        # Read to the end, since an altered array shows only then; opened here, since NumPy leaves a broken file open.
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
+            return {key: np.asarray(value) for key, value in saved.items()}
+    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} holds no planner's parameters ({error}). Copy or save the planner again.") from error
 
 
 def _by_name(params: PyTree) -> dict:

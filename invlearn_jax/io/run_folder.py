@@ -104,12 +104,15 @@ class RunFolder:
     def begin(self, config: Any, seed: int) -> None:
         """Writes the configuration and the manifest, or checks them against those of the run to be continued.
 
+        A folder whose run made no data and no checkpoint yet is begun anew.
+
         Raises:
             ValueError: if the folder holds a run of another configuration or seed.
         """
         wanted = json.loads(json.dumps({"config": dataclasses.asdict(config), "seed": seed}))
         file = self.path / "config.json"
-        if file.exists():
+        started = any((self.path / name).exists() for name in ("data", "checkpoints"))
+        if file.exists() and started:
             have = json.loads(file.read_text())
             if have != wanted:
                 differing = ", ".join(_differences(have, wanted))
@@ -117,8 +120,9 @@ class RunFolder:
                     f"{self.path} holds a run with other settings ({differing}). Give another --workdir, or the same settings."
                 )
             return
-        write_json(file, wanted)
+        # The configuration last: where it is, the manifest is too.
         write_json(self.path / "manifest.json", manifest(seed))
+        write_json(file, wanted)
 
     def keep_metrics(self, stage: str, until: int) -> None:
         """Drops the rows of a stage past step ``until``, which a resumed run will write again."""

@@ -21,6 +21,22 @@ class Source(NamedTuple):
     share: float
 
 
+def change_scale(dataset: Dataset, steps: int, most: int = 100_000) -> np.ndarray:
+    """``[S]`` root mean square of ``states[t + steps] - states[t]`` within episodes, over at most about ``most`` rows."""
+    stops = np.flatnonzero(dataset.ends)
+    rows = np.arange(len(dataset.states))
+    starts = rows[stops[np.searchsorted(stops, rows)] - rows >= steps]
+    starts = starts[:: max(1, len(starts) // most)]
+    return np.sqrt(((dataset.states[starts + steps] - dataset.states[starts]).astype(np.float64) ** 2).mean(0))
+
+
+def share_batch(sources: list[Source], batch: int) -> list[int]:
+    """How many of a batch's windows each source gives, by the shares; what rounding leaves goes to the first."""
+    total = sum(s.share for s in sources)
+    counts = [int(np.floor(s.share / total * batch)) for s in sources]
+    return [counts[0] + batch - sum(counts), *counts[1:]]
+
+
 def fit_scales(
     model: SequenceModel, params: SequenceParams, dataset: Dataset, normalizer: Normalizer
 ) -> SequenceParams:
@@ -35,13 +51,7 @@ def fit_scales(
     Returns:
         The parameters.
     """
-    stops = np.flatnonzero(dataset.ends)
-    rows = np.arange(len(dataset.states))
-    remaining = stops[np.searchsorted(stops, rows)] - rows
-    starts = rows[remaining >= model.chunk]
-    starts = starts[:: max(1, len(starts) // 100_000)]
-    change = [dataset.states[starts + j] - dataset.states[starts] for j in range(1, model.chunk + 1)]
-    delta = np.stack([np.sqrt((c.astype(np.float64) ** 2).mean(0)) for c in change])
+    delta = np.stack([change_scale(dataset, j) for j in range(1, model.chunk + 1)])
     return params._replace(
         mean=normalizer.mean, std=normalizer.std, delta=jnp.asarray(np.maximum(delta, 1e-6), jnp.float32)
     )
@@ -73,12 +83,11 @@ def forward_model_update(
     Returns:
         The update for ``train``.
     """
-    counts = np.floor(np.array([s.share for s in sources]) / sum(s.share for s in sources) * batch).astype(int)
-    counts[0] += batch - counts.sum()
+    counts = share_batch(sources, batch)
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, *keys = jax.random.split(state.key, len(sources) + 1)
-        windows = [sample_windows(s.store, k, int(n), horizon) for s, k, n in zip(sources, keys, counts, strict=True)]
+        windows = [sample_windows(s.store, k, n, horizon) for s, k, n in zip(sources, keys, counts, strict=True)]
         states, actions = (jnp.concatenate(x) for x in zip(*windows, strict=True))
         loss, gradient = jax.value_and_grad(
             lambda net: model_loss(model, state.params._replace(net=net), states, actions)

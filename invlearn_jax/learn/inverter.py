@@ -7,7 +7,7 @@ forward model; a share is reset and a share is given new goals. So the Inverter 
 were.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -82,6 +82,16 @@ def advance_problems(
     return Problem(jnp.where(reset[:, None], fresh.state, moved), goal)
 
 
+def check_advance(advance: Sequence[int], horizon: int) -> None:
+    """Refuses steps that no plan of ``horizon`` steps reaches.
+
+    Raises:
+        ValueError: if a step is not within 1 .. horizon, or there is none.
+    """
+    if not advance or not 1 <= min(advance) <= max(advance) <= horizon:
+        raise ValueError(f"advance is {tuple(advance)}; each step must be 1 to the horizon, {horizon}.")
+
+
 def inverter_update(
     inverter: object,
     model: ForwardModel,
@@ -112,8 +122,7 @@ def inverter_update(
     Raises:
         ValueError: if the batch would advance further than a plan reaches.
     """
-    if not 1 <= min(settings.advance) <= max(settings.advance) <= inverter.horizon:
-        raise ValueError(f"advance is {settings.advance}; each step must be 1 to the horizon, {inverter.horizon}.")
+    check_advance(settings.advance, inverter.horizon)
 
     def loss_of(net: Params, params: Params, problems: Problem) -> tuple[Array, tuple]:
         logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)

@@ -2,6 +2,7 @@
 
 from invlearn_jax.models.cost_to_go import CostToGo, CostToGoParams, PositionGraph, position_graph
 from invlearn_jax.models.ensemble import EnsembleModel
+from invlearn_jax.models.inverse_dynamics import InverseDynamics
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
 from invlearn_jax.models.simulator import SimulatorModel
 
@@ -9,6 +10,7 @@ __all__ = [
     "CostToGo",
     "CostToGoParams",
     "EnsembleModel",
+    "InverseDynamics",
     "PositionGraph",
     "SequenceModel",
     "SequenceParams",

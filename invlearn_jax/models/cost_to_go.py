@@ -56,6 +56,9 @@ def position_graph(
 
     Returns:
         The graph's largest connected part.
+
+    Raises:
+        ValueError: if that part holds fewer than half of the bins.
     """
     cells = np.floor(positions / bin_size).astype(np.int64)
     cells -= cells.min(0)
@@ -81,6 +84,12 @@ def position_graph(
     graph = scipy.sparse.csr_matrix((weight, (row, column)), shape=(size, size))
     part = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
     largest = np.flatnonzero(part == np.bincount(part).argmax())
+    visited = int((count >= min_count).sum())
+    if len(largest) < visited / 2:
+        raise ValueError(
+            f"The graph of the data falls apart: its largest part has {len(largest)} of {visited} bins. Give more data, "
+            f"larger bins (bin_size is {bin_size} m) or a lower min_count ({min_count})."
+        )
     graph = graph[largest][:, largest]
     times = scipy.sparse.csgraph.dijkstra(graph, directed=False)
     return PositionGraph(centre[largest].astype(np.float32), times.astype(np.float32))

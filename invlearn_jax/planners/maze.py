@@ -8,12 +8,20 @@ import optax
 from invlearn_jax.models.cost_to_go import CostToGo
 from invlearn_jax.models.sequence import SequenceModel
 from invlearn_jax.names import unknown_name
-from invlearn_jax.objectives import WeightedSum, mean_time_to_goal, smoothness, time_outside, time_to_goal, weighted_sum
+from invlearn_jax.objectives import (
+    WeightedSum,
+    effort,
+    mean_time_to_goal,
+    smoothness,
+    time_outside,
+    time_to_goal,
+    weighted_sum,
+)
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner
-from invlearn_jax.refine import Refiner, cem, gradient, mppi, predictive_sampling
+from invlearn_jax.refine import Refiner, cem, gradient, ilqr, mppi, predictive_sampling
 
-REFINERS = ("adam", "sgd", "predictive_sampling", "mppi", "cem")
+REFINERS = ("adam", "sgd", "predictive_sampling", "mppi", "cem", "ilqr")
 
 
 @dataclasses.dataclass
@@ -36,6 +44,7 @@ class MazePlannerConfig:
         along_weight: weight of the mean time-to-goal along the sequence.
         outside_weight: weight of the time spent outside the goal's disc.
         smooth_weight: weight of the squared change of action.
+        effort_weight: weight of the squared action; forces are free in D4RL's score, so 0 by default.
         goal_radius: metres; a little inside the 0.5 m that count.
         goal_width: metres, of the disc's soft edge.
         refine_rate: learning rate of gradient refinement.
@@ -56,6 +65,7 @@ class MazePlannerConfig:
     along_weight: float = 0.3
     outside_weight: float = 1.0
     smooth_weight: float = 1e-4
+    effort_weight: float = 0.0
     goal_radius: float = 0.45
     goal_width: float = 0.05
     refine_rate: float = 0.02
@@ -95,14 +105,15 @@ class MazeObjective:
             stride: the mean time-to-goal takes every so many-th state; the model's chunk by default.
         """
         stride = stride or config.model_chunk
-        self._cost_to_go = build_cost_to_go(config)
+        self.cost_to_go = build_cost_to_go(config)
         self._terms: WeightedSum = weighted_sum(
-            time_to_goal=(config.final_weight, time_to_goal(self._cost_to_go)),
-            mean_time_to_goal=(config.along_weight, mean_time_to_goal(self._cost_to_go, stride)),
+            time_to_goal=(config.final_weight, time_to_goal(self.cost_to_go)),
+            mean_time_to_goal=(config.along_weight, mean_time_to_goal(self.cost_to_go, stride)),
             time_outside=(config.outside_weight, time_outside(config.goal_radius, config.goal_width, dt)),
             smoothness=(config.smooth_weight, smoothness),
+            effort=(config.effort_weight, effort),
         )
-        self.init = self._cost_to_go.init
+        self.init = self.cost_to_go.init
 
     def __call__(self, *args: Any) -> dict:
         """The weighted terms; see ``types.Objective``."""
@@ -129,6 +140,7 @@ def build_refiner(name: str, rate: float, samples: int = 64) -> Refiner:
         "predictive_sampling": lambda: predictive_sampling(samples),
         "mppi": lambda: mppi(samples),
         "cem": lambda: cem(samples),
+        "ilqr": ilqr,
     }
     if name not in makers:
         raise unknown_name("refiner", name, makers)
@@ -155,15 +167,13 @@ def build_planner(
         The planner.
 
     Raises:
-        ValueError: for a bad K, number of candidates, refiner or a horizon that the model's chunk does not divide.
+        ValueError: for a bad K, number of candidates or of steps to execute, refiner, or a horizon that the model's chunk
+            does not divide.
     """
-    execute_steps = execute_steps or config.execute_steps
     if config.horizon % config.model_chunk:
         raise ValueError(
             f"horizon is {config.horizon}, model_chunk {config.model_chunk}; the chunk must divide the horizon."
         )
-    if not 1 <= execute_steps <= config.horizon:
-        raise ValueError(f"execute_steps is {execute_steps}; allowed are 1 to the horizon, {config.horizon}.")
     return InversePlanner(
         build_inverter(config),
         build_model(config),
@@ -171,5 +181,5 @@ def build_planner(
         build_refiner(refiner, config.refine_rate),
         refine_steps,
         candidates,
-        execute_steps,
+        config.execute_steps if execute_steps is None else execute_steps,
     )

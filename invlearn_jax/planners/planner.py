@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from invlearn_jax.refine.base import Refiner, refine
+from invlearn_jax.refine.base import PlanCost, Refiner, refine
 from invlearn_jax.rollout import Score, score
 from invlearn_jax.types import ForwardModel, Inverter, Key, Objective, Params, PlanOutput, Problem, Result
+
+# What gradients a model gives and a refiner needs, each including those before it.
+_GRADIENT = {"none": 0, "nothing": 0, "forward": 1, "reverse": 2}
 
 
 class PlannerParams(NamedTuple):
@@ -44,18 +47,27 @@ class InversePlanner:
             execute_steps: how many of the T steps to execute before the next plan; by default half.
 
         Raises:
-            ValueError: for a negative K, K without a refiner, no candidate, or steps to execute outside 1 .. T.
+            ValueError: for a negative K, K without a refiner, a refiner that needs a gradient which the model lacks, no
+                candidate, or steps to execute outside 1 .. T.
         """
         if refine_steps < 0:
             raise ValueError(f"refine_steps is {refine_steps}; give 0 (no refinement) or more.")
         if refine_steps and refiner is None:
             raise ValueError(f"refine_steps is {refine_steps}, but no refiner was given. Give one, or refine_steps=0.")
+        if refine_steps and _GRADIENT[model.gradient] < _GRADIENT[refiner.needs]:
+            raise ValueError(
+                f"The refiner needs a {refiner.needs} gradient through the model, but that of {type(model).__name__} is "
+                f"{model.gradient!r}. Refine by sampling, or give a model that has it (for a simulator, an environment "
+                "with solver_iterations=1)."
+            )
         if candidates < 1:
             raise ValueError(f"candidates is {candidates}; give at least 1.")
         if execute_steps is not None and not 1 <= execute_steps <= inverter.horizon:
             raise ValueError(f"execute_steps is {execute_steps}; allowed are 1 to the horizon, {inverter.horizon}.")
         self.inverter, self.model, self.objective = inverter, model, objective
         self.refiner, self.refine_steps, self.candidates = refiner, refine_steps, candidates
+        # In closed loop, whoever starts from nothing else starts from the rest of its last plan.
+        self.warm_start = getattr(inverter, "warm_start", False)
         self.horizon = inverter.horizon
         self.execute_steps = execute_steps or max(1, self.horizon // 2)
 
@@ -95,9 +107,11 @@ class InversePlanner:
             actions, cost, proposal_cost, trace = proposals[0], scored.cost, scored.cost, jnp.zeros((0,))
             finite = given & jnp.isfinite(actions).all()
         else:
-            refined = refine(
-                self.refiner, refine_key, lambda a: self.score(params, safe, a).cost, proposals, self.refine_steps
+            cost = PlanCost(
+                lambda a: self.model.unroll(params.model, safe.state, a),
+                lambda states, a: sum(self.objective(params.objective, states, a, safe.goal).values()),
             )
+            refined = refine(self.refiner, refine_key, cost, proposals, self.refine_steps)
             actions, cost, proposal_cost, trace = refined
             scored = self.score(params, safe, actions)
             finite = given & jnp.isfinite(cost) & jnp.isfinite(actions).all()

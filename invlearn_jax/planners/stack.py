@@ -28,8 +28,6 @@ class LevelParams(NamedTuple):
 class LevelModel:
     """The forward model that an Inverter and the model under it make together; see the module's equation."""
 
-    gradient: Literal["reverse", "forward", "none"] = "reverse"
-
     def __init__(self, inverter: Inverter, model: ForwardModel, position_size: int, reach: float) -> None:
         """Joins the two.
 
@@ -42,6 +40,7 @@ class LevelModel:
         self._inverter, self._model = inverter, model
         self._position, self._reach = position_size, reach
         self.horizon, self.dt = inverter.horizon, inverter.horizon * model.dt
+        self.gradient: Literal["reverse", "forward", "none"] = model.gradient
 
     def init(self, key: Key) -> LevelParams:
         """Fresh parameters. The key is consumed."""

@@ -5,7 +5,7 @@ scan. Since the best so far is kept, the result is never worse than the proposal
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,22 @@ from invlearn_jax.types import Key
 CostFn = Callable[[Float[Array, "T A"]], Float[Array, ""]]
 
 
+class PlanCost(NamedTuple):
+    """The cost of a sequence in its two parts, for refiners that use the structure: ``cost(unroll(actions), actions)``.
+
+    Attributes:
+        unroll: ``actions [T, A] -> states [T+1, S]``.
+        cost: ``(states, actions) -> scalar``.
+    """
+
+    unroll: Callable[[Float[Array, "T A"]], Float[Array, "T1 S"]]
+    cost: Callable[[Float[Array, "T1 S"], Float[Array, "T A"]], Float[Array, ""]]
+
+    def __call__(self, actions: Float[Array, "T A"]) -> Float[Array, ""]:
+        """The whole cost."""
+        return self.cost(self.unroll(actions), actions)
+
+
 class Refiner(NamedTuple):
     """A refinement method.
 
@@ -23,10 +39,12 @@ class Refiner(NamedTuple):
         init: ``(cost_fn, candidates [K, T, A]) -> (state, costs [K])``.
         update: ``(key, cost_fn, state) -> (state, candidates [M, T, A], costs [M])``: one step, with every sequence whose
             cost it came to know. The key is consumed.
+        needs: the gradient it takes through the model; a model with a reverse gradient has a forward one too.
     """
 
     init: Callable[[CostFn, Array], tuple[Any, Array]]
     update: Callable[[Key, CostFn, Any], tuple[Any, Array, Array]]
+    needs: Literal["nothing", "forward", "reverse"] = "nothing"
 
 
 class Refined(NamedTuple):

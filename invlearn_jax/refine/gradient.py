@@ -38,4 +38,4 @@ def gradient(optimizer: optax.GradientTransformation, limit: float = 1.0) -> Ref
         costs, slope = evaluate(cost_fn, moved)
         return (moved, slope, opt_state), moved, costs
 
-    return Refiner(init, update)
+    return Refiner(init, update, needs="reverse")

@@ -1,0 +1,86 @@
+"""Two levels on maze2d from a plain description: sub-goals over the motor Inverter of a maze planner."""
+
+import dataclasses
+
+from invlearn_jax.planners.maze import (
+    POSITION_SIZE,
+    STATE_SIZE,
+    MazeObjective,
+    MazePlannerConfig,
+    build_planner,
+    build_refiner,
+)
+from invlearn_jax.planners.mlp_inverter import MlpInverter
+from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.planners.stack import LevelModel, Stack
+
+
+@dataclasses.dataclass
+class MazeStackConfig:
+    """The architecture of a stack on maze2d: numbers only, so that JSON holds it.
+
+    The objective is the motor planner's, judged at the sub-goals. The stack's horizon is ``subgoals * motor.horizon``.
+
+    Attributes:
+        motor: the planner below.
+        subgoals: how many sub-goals a plan holds.
+        reach: how far a sub-goal can lie from the position, metres along each axis.
+        hidden: widths of the sub-goal Inverter.
+        octaves: its Fourier features.
+        execute_steps: how many motor steps of 0.01 s to execute before the next plan.
+        refine_rate: learning rate of gradient refinement, on sub-goals in units of ``reach``.
+    """
+
+    motor: MazePlannerConfig = dataclasses.field(default_factory=MazePlannerConfig)
+    subgoals: int = 4
+    reach: float = 1.6
+    hidden: tuple[int, ...] = (256, 256)
+    octaves: int = 5
+    execute_steps: int = 8
+    refine_rate: float = 0.1
+
+    @property
+    def env(self) -> str:
+        """The environment it is for: the motor planner's."""
+        return self.motor.env
+
+
+def build_stack(
+    config: MazeStackConfig,
+    refine_steps: int = 0,
+    candidates: int = 1,
+    refiner: str = "adam",
+    execute_steps: int | None = None,
+) -> Stack:
+    """The stack of a configuration.
+
+    Args:
+        config: architecture of both levels.
+        refine_steps: K, on the sub-goals.
+        candidates: proposals of sub-goals per problem.
+        refiner: one of ``REFINERS``.
+        execute_steps: motor steps between plans; the configuration's by default.
+
+    Returns:
+        The stack; its parameters hold both levels.
+
+    Raises:
+        ValueError: for no sub-goal, a reach that is not positive, steps to execute outside 1 .. horizon, or what
+            ``build_planner`` refuses.
+    """
+    if config.subgoals < 1 or config.reach <= 0:
+        raise ValueError(
+            f"The stack was given {config.subgoals} sub-goals with a reach of {config.reach} m; give 1 or more, and more "
+            "than 0 m."
+        )
+    motor = build_planner(config.motor)
+    model = LevelModel(motor.inverter, motor.model, POSITION_SIZE, config.reach)
+    inverter = MlpInverter(STATE_SIZE, POSITION_SIZE, config.subgoals, POSITION_SIZE, config.hidden, config.octaves)
+    objective = MazeObjective(config.motor, dt=model.dt, stride=1)
+    upper = InversePlanner(
+        inverter, model, objective, build_refiner(refiner, config.refine_rate), refine_steps, candidates
+    )
+    stack = Stack(upper, config.execute_steps if execute_steps is None else execute_steps)
+    if not 1 <= stack.execute_steps <= stack.horizon:
+        raise ValueError(f"execute_steps is {stack.execute_steps}; allowed are 1 to the horizon, {stack.horizon}.")
+    return stack

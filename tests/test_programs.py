@@ -1,0 +1,168 @@
+"""Programs as a user starts them: what they write, and how they say what was wrong with the command line."""
+
+import re
+
+import numpy as np
+import pytest
+from helpers import TINY, read_record, run_python
+
+from invlearn_jax.data import Dataset, write_ogbench
+from invlearn_jax.envs import registry
+
+
+@pytest.mark.parametrize(("backend", "multi_goal"), [("mjx", False), ("mujoco", True)])
+def test_evaluate_writes_a_record(planner_folder, tmp_path, backend, multi_goal):
+    settings = (f"--backend={backend}", "--episodes=2", "--seed=4", "--execute_steps=8")
+    goals = ("--multi_goal",) if multi_goal else ()
+    output = f"--output={tmp_path / 'new' / 'f.json'}"
+    done = run_python("-m", "experiments.evaluate", f"--planner={planner_folder}", output, *settings, *goals)
+    record = read_record(done, tmp_path / "new" / "f.json")
+    expected = {
+        "env": TINY.env,
+        "backend": backend,
+        "episodes": 2,
+        "seed": 4,
+        "multi_goal": multi_goal,
+        "horizon": TINY.horizon,
+        "execute_steps": 8,
+        "refine_steps": 0,
+        "candidates": 1,
+        "planner": str(planner_folder),
+        "refiner": "adam",
+    }
+    assert {key: record[key] for key in expected} == expected
+    spec = registry.spec(TINY.env)
+    assert 0 <= record["return_mean"] <= spec.episode_length
+    share = (record["return_mean"] - spec.ref_min) / (spec.ref_max - spec.ref_min)
+    assert record["score_mean"] == pytest.approx(100 * share)
+    assert record["score_mean"] <= record["bound_score"]
+    assert record["score_sem"] >= 0
+    assert record["success_rate"] in (0, 0.5, 1)
+    assert 0 < record["plan_ms_p50"] <= record["plan_ms_p99"]
+    # Two episodes of as many plans as it takes.
+    assert sum(record["results"].values()) == 2 * -(-spec.episode_length // 8)
+    assert "random goals" in done.stdout if multi_goal else "the maze's goal" in done.stdout
+    assert f"score {record['score_mean']:.1f}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--planner=maze2d-umase-v1",), r"error: Unknown planner .*maze2d-umaze-v1"),
+        (("--planner={folder}", "--env=maze2d-umase-v1"), "error: Unknown environment 'maze2d-umase-v1'"),
+        (("--planner={folder}", "--execute_steps=9"), "error: execute_steps is 9"),
+    ],
+)
+def test_evaluate_ends_in_a_sentence(planner_folder, tmp_path, arguments, message):
+    arguments = [argument.format(folder=planner_folder) for argument in arguments]
+    done = run_python("-m", "experiments.evaluate", f"--output={tmp_path / 'f.json'}", *arguments)
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert re.search(message, done.stderr), done.stderr
+    assert not (tmp_path / "f.json").exists()
+
+
+def test_the_results_table_has_a_row_per_task(planner_folder, tmp_path):
+    settings = ("--episodes=2", "--refine_steps=0", "--seed=7", "--data=none")
+    output = f"--output={tmp_path / 'f.json'}"
+    done = run_python("-m", "benchmarks.maze2d", f"--planners={planner_folder}", output, *settings)
+    record = read_record(done, tmp_path / "f.json")
+    assert (record["data"], record["seed"]) == ("none", 7)
+    assert [row["multi_goal"] for row in record["table"]] == [False, True]
+    for mean, row in zip(record["table"], record["rows"], strict=True):
+        assert (mean["training_seeds"], mean["score_seed_std"]) == (1, 0)
+        for key in ("env", "multi_goal", "episodes", "score_mean", "score_sem", "success_rate", "bound_score"):
+            assert mean[key] == row[key], key
+    assert len(done.stdout.splitlines()) == 2
+
+
+# All seven kinds take half a minute to compile.
+TWO_KINDS = """
+from absl import app
+from benchmarks import forward_models
+
+forward_models._KINDS = (forward_models._KINDS[0], forward_models._KINDS[-1])
+app.run(forward_models.main)
+"""
+
+
+def test_forward_models_are_compared(tmp_path):
+    # A ball that rolls along a corridor and bounces off its end.
+    row = np.arange(20)
+    velocity = np.where(row < 15, 1 + 0.01 * row, -1.0)
+    states = np.stack([np.cumsum(0.01 * velocity), np.full(20, 2.0), velocity, np.zeros(20)], 1).astype(np.float32)
+    dataset = Dataset(np.tile(states, (30, 1)), np.zeros((600, 2), np.float32), np.arange(600) % 20 == 19)
+    for name in ("controller", "random"):
+        write_ogbench(tmp_path / "data" / f"{name}.npz", dataset)
+    settings = (f"--run={tmp_path}", "--steps=2", "--batch=4", "--horizon=8")
+    done = run_python("-c", TWO_KINDS, f"--output={tmp_path / 'f.json'}", *settings)
+    record = read_record(done, tmp_path / "f.json")
+    assert [(row["chunk"], row["members"]) for row in record["rows"]] == [(1, 1), (8, 3)]
+    for row in record["rows"]:
+        errors = row["rmse_m"]
+        assert 0 < errors["wall_share"] < 1
+        for kind in ("all", "free", "wall"):
+            assert len(errors[kind]) == 9
+            assert errors[kind][0] == 0 < min(errors[kind][1:])
+        assert row["unroll_ms_p50"] > 0
+    assert len(done.stdout.splitlines()) == 2
+
+
+MAP = """
+import jax
+import numpy as np
+from benchmarks.gap_attribution import map_cost_to_go
+from invlearn_jax.envs import registry
+from invlearn_jax.evaluate import free_space_times
+
+env = registry.make("maze2d-umaze-v1")
+points, seconds = free_space_times(env.spec.layout, np.asarray(env.goal))
+cost = jax.jit(jax.vmap(map_cost_to_go(env, 0.1), in_axes=(None, 0, None)))
+still = np.concatenate([points, np.zeros_like(points)], axis=1)
+np.testing.assert_allclose(cost((), still, env.goal), seconds, rtol=0, atol=1e-4)
+moving = still + [0.1, -0.2, -1.0, 2.0]
+np.testing.assert_allclose(cost((), moving, env.goal), seconds, rtol=0, atol=1e-4)
+# In the wall between the two corridors, each half belongs to its own.
+near, far = np.asarray(cost((), np.array([[1.5, 1.0, 0, 0], [2.1, 1.0, 0, 0]]), env.goal))
+assert near < 0.1 < 0.4 < far
+"""
+
+
+def test_the_maps_cost_to_go_is_the_shortest_time():
+    done = run_python("-c", MAP)
+    assert done.returncode == 0, done.stderr
+
+
+CACHED = """
+import os
+import sys
+
+import jax
+import jax.numpy as jnp
+from invlearn_jax import Problem, load_planner
+from invlearn_jax.io.compile_cache import use_compile_cache
+
+print(use_compile_cache())
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+planner, params = load_planner(sys.argv[1], refine_steps=2)
+problem = Problem(jnp.ones(4), jnp.ones(2))
+print(float(jax.jit(planner.plan)(params, jax.random.key(0), problem).cost))
+print(use_compile_cache("given"))
+os.environ["JAX_COMPILATION_CACHE_DIR"] = "named"
+print(use_compile_cache())
+"""
+
+
+def test_a_second_start_compiles_nothing(planner_folder, tmp_path):
+    files, costs = [], []
+    for _ in range(2):
+        done = run_python("-c", CACHED, planner_folder, XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR="")
+        assert done.returncode == 0, done.stderr
+        folder, cost, *others = done.stdout.split()
+        assert folder == str(tmp_path / "invlearn_jax" / "jax")
+        assert others == ["given", "named"]
+        files.append({str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()})
+        costs.append(cost)
+    assert any("jit_plan" in name for name in files[0])
+    assert files[0] == files[1]
+    assert costs[0] == costs[1]
