@@ -86,7 +86,7 @@ def main(argv: list[str]) -> None:
             }
         )
         at = [8, 16, 32] if horizon >= 32 else [horizon]
-        free, wall = ([round(errors[kind][t], 4) for t in at] for kind in ("free", "wall"))
+        free, wall = ([round(errors[kind][t], 4) for t in at if errors[kind]] for kind in ("free", "wall"))
         print(
             f"{name:32s} rmse (m) at {at}: free {free}, wall {wall}; {latency.p50:.2f} ms, {seconds:.0f} s", flush=True
         )

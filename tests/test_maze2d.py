@@ -17,6 +17,7 @@ from invlearn_jax.envs import maze2d_model as ball
 from invlearn_jax.envs.layouts import parse_layout
 from invlearn_jax.envs.maze2d import Maze2d, dense_reward, inside_maze, maze2d_spec, sparse_reward
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
+from invlearn_jax.evaluate import normalized_score
 from invlearn_jax.types import Environment, Problem
 
 MASS = 4.1887902  # kg, as D4RL's compiled model has it
@@ -438,6 +439,14 @@ def test_an_unknown_id_names_the_nearest():
         registry.make("maze2d-umaze-v2")
     with pytest.raises(ValueError, match=r"Unknown environment 'zzz'\. Known: .*maze2d-large-v1"):
         registry.spec("zzz")
+
+
+def test_a_maze_by_its_rows():
+    spec = registry.spec("#####/#OOG#/#####")
+    assert tuple(spec.layout.goal) == (1, 3)
+    assert normalized_score(spec, 150.0) == pytest.approx(25.0)  # a quarter of 600 steps at the goal
+    with pytest.raises(ValueError, match="row"):
+        registry.spec("#####/#OG#/#####")
 
 
 def test_a_custom_maze():

@@ -2,7 +2,7 @@
 
 from invlearn_jax.envs import layouts
 from invlearn_jax.envs.layouts import parse_layout
-from invlearn_jax.envs.maze2d import Maze2d, Maze2dSpec
+from invlearn_jax.envs.maze2d import Maze2d, Maze2dSpec, maze2d_spec
 from invlearn_jax.names import unknown_name
 
 # id stem: rows, steps, (sparse ref min, max), (dense ref min, max).
@@ -37,11 +37,17 @@ def environment_names() -> list[str]:
 
 
 def spec(name: str) -> Maze2dSpec:
-    """The specification of a named environment.
+    """The specification of a named environment, or of a user's own maze.
+
+    A maze of one's own is its rows joined by ``/``, e.g. ``#####/#OOG#/#####``: episodes of 600 steps, sparse reward, and
+    references of 0 and 600, so that its score is the percentage of steps at the goal.
 
     Raises:
-        ValueError: if the name is unknown; the nearest known names are listed.
+        ValueError: if the name is unknown (the nearest known names are listed), or a bad maze.
     """
+    if "#" in name:
+        own = maze2d_spec(name.split("/"), name)
+        return own._replace(ref_min=0.0, ref_max=float(own.episode_length))
     if name not in _SPECS:
         raise unknown_name("environment", name, _SPECS)
     return _SPECS[name]
@@ -51,7 +57,7 @@ def make(name: str) -> Maze2d:
     """Builds a named environment on MJX.
 
     Args:
-        name: an id of ``environment_names()``, e.g. ``maze2d-large-v1``.
+        name: an id of ``environment_names()``, e.g. ``maze2d-large-v1``, or a maze of your own; see ``spec``.
 
     Returns:
         The environment.
