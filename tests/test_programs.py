@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 from helpers import TINY, read_record, run_python
 
+from experiments.configs.maze2d import Config
 from invlearn_jax.data import Dataset, write_ogbench
 from invlearn_jax.envs import registry
+from invlearn_jax.io.run_folder import RunFolder
+
+
+def run_program(name, *arguments):
+    return run_python("-m", f"benchmarks.{name}", *arguments)
 
 
 @pytest.mark.parametrize(("backend", "multi_goal"), [("mjx", False), ("mujoco", True)])
@@ -86,12 +92,16 @@ app.run(forward_models.main)
 """
 
 
-def test_forward_models_are_compared(tmp_path):
-    # A ball that rolls along a corridor and bounces off its end.
+def bouncing():
+    """A ball that rolls along a corridor and bounces off its end."""
     row = np.arange(20)
     velocity = np.where(row < 15, 1 + 0.01 * row, -1.0)
-    states = np.stack([np.cumsum(0.01 * velocity), np.full(20, 2.0), velocity, np.zeros(20)], 1).astype(np.float32)
-    dataset = Dataset(np.tile(states, (30, 1)), np.zeros((600, 2), np.float32), np.arange(600) % 20 == 19)
+    states = np.stack([1 + np.cumsum(0.01 * velocity), np.full(20, 2.0), velocity, np.zeros(20)], 1).astype(np.float32)
+    return Dataset(np.tile(states, (30, 1)), np.zeros((600, 2), np.float32), np.arange(600) % 20 == 19)
+
+
+def test_forward_models_are_compared(tmp_path):
+    dataset = bouncing()
     for name in ("controller", "random"):
         write_ogbench(tmp_path / "data" / f"{name}.npz", dataset)
     settings = (f"--run={tmp_path}", "--steps=2", "--batch=4", "--horizon=8")
@@ -106,6 +116,44 @@ def test_forward_models_are_compared(tmp_path):
             assert errors[kind][0] == 0 < min(errors[kind][1:])
         assert row["unroll_ms_p50"] > 0
     assert len(done.stdout.splitlines()) == 2
+
+
+def test_inverse_dynamics_are_judged(tmp_path):
+    RunFolder(tmp_path).begin(Config(), 0)
+    write_ogbench(tmp_path / "data" / "d4rl.npz", bouncing())
+    settings = ("--gaps=1", "--gaps=4", "--steps=2", "--batch=8", "--pairs=50")
+    done = run_program("inverse_dynamics", f"--run={tmp_path}", f"--output={tmp_path / 'f.json'}", *settings)
+    rows = read_record(done, tmp_path / "f.json")["rows"]
+    assert [(row["gap"], row["components"]) for row in rows] == [(1, 1), (1, 4), (4, 1), (4, 4)]
+    assert all(0 < row["share_clear"] < 1 and row["clear_rmse"] > 0 and row["wall_rmse"] > 0 for row in rows)
+    assert all(("clear_ambiguity" in row) == (row["components"] > 1) for row in rows)
+
+
+def test_deadlines_are_counted(planner_folder, tmp_path):
+    settings = ("--refine_steps=0", "--refine_steps=1", "--candidates=1", "--calls=100", "--plans=20", "--busy=0")
+    deadlines = ("--deadlines=0.000001", "--deadlines=10000")
+    done = run_program(
+        "deadline", f"--planner={planner_folder}", f"--output={tmp_path / 'f.json'}", *settings, *deadlines
+    )
+    record = read_record(done, tmp_path / "f.json")
+    assert len(record["calibration"]) == 2
+    short, long = record["rows"]
+    assert "The deadline is 1e-06 ms; on this device give" in short["skipped"]
+    assert (long["miss_rate"], long["plans"]) == (0.0, 20)
+
+
+def test_refinement_is_profiled(planner_folder, tmp_path):
+    settings = ("--refine_steps=0", "--refine_steps=2", "--refine_steps=4", "--episodes=2", "--calls=10")
+    trace = f"--trace={tmp_path / 'trace'}"
+    done = run_program(
+        "refinement_profile", f"--planner={planner_folder}", f"--output={tmp_path / 'f.json'}", *settings, trace
+    )
+    record = read_record(done, tmp_path / "f.json")
+    assert [row["refine_steps"] for row in record["rows"]] == [0, 2, 4]
+    for row in record["rows"]:
+        assert row["cost_mean"] <= row["proposal_cost_mean"]
+    assert set(record["stages_ms"]) >= {"proposal", "forward", "backward", "optimiser", "dispatch"}
+    assert list((tmp_path / "trace").rglob("*.pb"))
 
 
 MAP = """

@@ -1,0 +1,109 @@
+"""Inverse dynamics on a run's data: error of the action away from walls and at them, and where it cannot be known.
+
+    python -m benchmarks.inverse_dynamics --run=runs/umaze-0 --output=benchmarks/results/inverse_dynamics_umaze.json
+
+Regression and a mixture, over gaps of one and more steps, on held-out pairs. Away from walls means that the ball is 0.1 m
+clear of every wall at both ends of a pair; what is no such pair counts as at a wall. Actions are within [-1, 1].
+"""
+
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from scipy import stats
+
+from experiments.flag_config import run_program
+from experiments.pipelines.run_files import read_run
+from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, sample_windows, split, window_store
+from invlearn_jax.envs import registry
+from invlearn_jax.envs.maze2d import inside_maze
+from invlearn_jax.files import write_json
+from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.learn.forward_model import Source
+from invlearn_jax.learn.inverse_dynamics import inverse_dynamics_state, inverse_dynamics_update
+from invlearn_jax.learn.loop import default_optimizer, train
+from invlearn_jax.models import InverseDynamics
+from invlearn_jax.planners.maze import ACTION_SIZE, POSITION_SIZE, STATE_SIZE
+
+_RUN = flags.DEFINE_string("run", None, "A run's folder, for its data.", required=True)
+_GAPS = flags.DEFINE_multi_integer("gaps", [1, 4, 8], "Steps between the two states.", lower_bound=1)
+_COMPONENTS = flags.DEFINE_integer("components", 4, "Of the mixture.", lower_bound=2)
+_STEPS = flags.DEFINE_integer("steps", 4000, "Updates of each model.", lower_bound=1)
+_BATCH = flags.DEFINE_integer("batch", 1024, "Pairs per update.", lower_bound=1)
+_PAIRS = flags.DEFINE_integer("pairs", 20_000, "Held-out pairs to judge by.", lower_bound=10)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the models.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
+
+_CLEAR = 0.1  # m from every wall
+
+
+def fit(
+    parts: list[tuple[Dataset, Dataset]], gap: int, components: int, steps: int, batch: int, seed: int
+) -> tuple[InverseDynamics, object]:
+    """Trains one model on the training parts, in equal shares."""
+    rows = concatenate(*(part[0] for part in parts))
+    model = InverseDynamics(STATE_SIZE, ACTION_SIZE, gap, components, position_size=POSITION_SIZE)
+    optimizer = default_optimizer(2e-3, steps)
+    state = inverse_dynamics_state(model, optimizer, jax.random.key(seed), rows, fit_normalizer(rows))
+    sources = [Source(window_store(part[0], gap), 1.0) for part in parts]
+    update = inverse_dynamics_update(model, optimizer, sources, batch)
+    return model, train(update, state, steps, min(500, steps)).params
+
+
+def judge(model: InverseDynamics, params: object, held: Dataset, env: str, pairs: int) -> dict:
+    """Errors and ambiguity on held-out pairs, away from walls and at them."""
+    states, actions = sample_windows(window_store(held, model.gap), jax.random.key(1), pairs, model.gap)
+    first, last, action = states[:, 0], states[:, -1], np.asarray(actions[:, 0])
+    error = np.asarray(jax.jit(jax.vmap(model, in_axes=(None, 0, 0)))(params, first, last)) - action
+    layout = registry.spec(env).layout
+    clear = np.all([inside_maze(layout, np.asarray(s[:, :2]), slack=-_CLEAR) for s in (first, last)], axis=0)
+    if clear.all() or not clear.any():
+        raise ValueError(f"{100 * clear.mean():.0f} % of the pairs are clear of walls; give data with both kinds.")
+    found = {"pairs": pairs, "share_clear": float(clear.mean())}
+    for name, chosen in (("clear", clear), ("wall", ~clear)):
+        found |= {
+            f"{name}_rmse": float(np.sqrt((error[chosen] ** 2).mean())),
+            f"{name}_abs_error_p99": float(np.percentile(np.abs(error[chosen]), 99)),
+        }
+    if model.components > 1:
+        ambiguity = np.asarray(jax.jit(jax.vmap(model.ambiguity, in_axes=(None, 0, 0)))(params, first, last))
+        found |= {
+            f"{name}_ambiguity": float(ambiguity[chosen].mean())
+            for name, chosen in (("clear", clear), ("wall", ~clear))
+        }
+        found["rank_correlation"] = float(stats.spearmanr(ambiguity.ravel(), np.abs(error).ravel()).statistic)
+        density = jax.jit(jax.vmap(model.log_likelihood, in_axes=(None, 0, 0, 0)))(
+            params, first, last, jnp.asarray(action)
+        )
+        found["log_likelihood"] = float(density.mean())
+    return found
+
+
+def main(argv: list[str]) -> None:
+    """Trains and judges all models."""
+    env = read_run(Path(_RUN.value)).env
+    parts = [split(read(path), 0.02) for path in sorted((Path(_RUN.value) / "data").glob("*.npz"))]
+    held = concatenate(*(part[1] for part in parts))
+    rows = []
+    for gap in _GAPS.value:
+        for components in (1, _COMPONENTS.value):
+            begin = time.time()
+            model, params = fit(parts, gap, components, _STEPS.value, _BATCH.value, _SEED.value)
+            row = {"gap": gap, "components": components, "train_s": time.time() - begin}
+            row |= judge(model, params, held, env, _PAIRS.value)
+            rows.append(row)
+            told = f", ambiguity {row['clear_ambiguity']:.4f} / {row['wall_ambiguity']:.4f}" if components > 1 else ""
+            print(
+                f"gap {gap}, {components} components: rmse away from walls {row['clear_rmse']:.4f}, at walls "
+                f"{row['wall_rmse']:.4f}{told}; {row['train_s']:.0f} s",
+                flush=True,
+            )
+    settings = {"run": _RUN.value, "env": env, "steps": _STEPS.value, "batch": _BATCH.value}
+    write_json(_OUTPUT.value, {**settings, "rows": rows, **manifest(_SEED.value)})
+
+
+if __name__ == "__main__":
+    run_program(main)
