@@ -46,6 +46,11 @@ def mean_time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array], strid
     return term
 
 
+def unvisited(distance: Callable[[Params, Array], Array]) -> Term:
+    """``mean_t d(s_t)``, t = 1 .. T: metres from the data, for ``d(params, state)``; where no data were, a model is guessing."""
+    return lambda params, states, actions, goal: jax.vmap(lambda s: distance(params, s))(states[1:]).mean()
+
+
 def time_outside(radius: float, width: float, dt: float, position_size: int = 2) -> Term:
     """``dt sum_t sigmoid((|x_t - g| - radius) / width)``, t = 1 .. T: seconds spent outside the goal's disc.
 

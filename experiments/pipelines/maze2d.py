@@ -32,6 +32,7 @@ from invlearn_jax.learn.forward_model import Source, forward_model_state, forwar
 from invlearn_jax.learn.inverter import check_advance, inverter_state, inverter_update, problem_sampler
 from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.models.cost_to_go import CostToGoParams, PositionGraph, position_graph
+from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners.maze import (
     ACTION_SIZE,
@@ -43,7 +44,6 @@ from invlearn_jax.planners.maze import (
     build_model,
     build_planner,
 )
-from invlearn_jax.planners.mlp_inverter import visited_cells
 from invlearn_jax.planners.planner import PlannerParams
 
 _SHARE_INSIDE = 0.99  # of the positions in a user's file that must be free ones of the maze
@@ -165,7 +165,7 @@ def train_cost_to_go(
         rows.states[:, :POSITION_SIZE], rows.ends, MAX_SPEED, settings.bin_size, min_count=settings.min_count
     )
     optimizer = default_optimizer(settings.learning_rate, settings.steps)
-    state = cost_to_go_state(model, optimizer, key, graph)
+    state = cost_to_go_state(model, optimizer, key, graph, among=settings.bin_size)
     update = cost_to_go_update(model, optimizer, graph, settings.batch, jitter=0.3 * settings.bin_size)
     state = run_stage(
         run,
@@ -193,7 +193,7 @@ def train_inverter(
     inverter, init_key, train_key = build_inverter(planner), *jax.random.split(key)
     state_scale = model_params.std
     centre, half = cost_params.centre, cost_params.half
-    visited = visited_cells(graph.nodes, centre, half, 1.5 * config.cost_to_go.bin_size)
+    visited = distance_to_data(graph.nodes, centre, half) <= 1.5 * config.cost_to_go.bin_size
     params = inverter.init(init_key)._replace(
         centre=centre, half=half, scale=state_scale[POSITION_SIZE:], visited=jnp.asarray(visited)
     )

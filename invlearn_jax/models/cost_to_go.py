@@ -20,6 +20,7 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from jaxtyping import Array, Float
 
+from invlearn_jax.models.coverage import interpolate, no_distance
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
 from invlearn_jax.types import Key, Params
 
@@ -96,11 +97,19 @@ def position_graph(
 
 
 class CostToGoParams(NamedTuple):
-    """Parameters of the cost-to-go: the network and the box its inputs are scaled by."""
+    """Parameters of the cost-to-go.
+
+    Attributes:
+        net: the network's weights; the only part that is trained.
+        centre: ``[P]`` of the box that its inputs are scaled by.
+        half: ``[P]`` its half-widths.
+        unvisited: ``[G, ..., G]`` metres from each cell of ``models.coverage`` to the data, less what counts as among them.
+    """
 
     net: Params
     centre: Float[Array, " P"]
     half: Float[Array, " P"]
+    unvisited: Float[Array, "..."]
 
 
 class CostToGo:
@@ -123,7 +132,11 @@ class CostToGo:
     def init(self, key: Key) -> CostToGoParams:
         """Fresh parameters; the learner sets the box. The key is consumed."""
         ones = jnp.ones(self.position_size)
-        return CostToGoParams(self._net.init(key), 0 * ones, ones)
+        return CostToGoParams(self._net.init(key), 0 * ones, ones, no_distance(self.position_size))
+
+    def unvisited(self, params: CostToGoParams, state: Float[Array, " S"]) -> Float[Array, ""]:
+        """Metres from the state's position to where the data were; 0 among them."""
+        return interpolate(params.unvisited, state[: self.position_size], params.centre, params.half)
 
     def between(
         self, params: CostToGoParams, position: Float[Array, " P"], goal: Float[Array, " P"]

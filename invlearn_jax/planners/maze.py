@@ -15,6 +15,7 @@ from invlearn_jax.objectives import (
     smoothness,
     time_outside,
     time_to_goal,
+    unvisited,
     weighted_sum,
 )
 from invlearn_jax.planners.mlp_inverter import MlpInverter
@@ -45,6 +46,7 @@ class MazePlannerConfig:
         outside_weight: weight of the time spent outside the goal's disc.
         smooth_weight: weight of the squared change of action.
         effort_weight: weight of the squared action; forces are free in D4RL's score, so 0 by default.
+        unvisited_weight: weight of the distance from the training data, seconds per metre.
         goal_radius: metres; a little inside the 0.5 m that count.
         goal_width: metres, of the disc's soft edge.
         refine_rate: learning rate of gradient refinement.
@@ -66,6 +68,7 @@ class MazePlannerConfig:
     outside_weight: float = 1.0
     smooth_weight: float = 1e-4
     effort_weight: float = 0.0
+    unvisited_weight: float = 30.0
     goal_radius: float = 0.45
     goal_width: float = 0.05
     refine_rate: float = 0.02
@@ -112,6 +115,7 @@ class MazeObjective:
             time_outside=(config.outside_weight, time_outside(config.goal_radius, config.goal_width, dt)),
             smoothness=(config.smooth_weight, smoothness),
             effort=(config.effort_weight, effort),
+            unvisited=(config.unvisited_weight, unvisited(self.cost_to_go.unvisited)),
         )
         self.init = self.cost_to_go.init
 

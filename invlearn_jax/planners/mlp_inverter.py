@@ -8,15 +8,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-import scipy.spatial
 from jaxtyping import Array, Bool, Float
 
+from invlearn_jax.models.coverage import CELLS, cell_coordinates
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
 from invlearn_jax.types import Key, Params, Problem
-
-_SLACK = 1.1  # times the half-width of the data's box
-_CELLS = 64  # per axis, of the map of visited places
 
 
 class InverterParams(NamedTuple):
@@ -27,7 +23,7 @@ class InverterParams(NamedTuple):
         centre: ``[P]`` of the box that the training data's positions fill.
         half: ``[P]`` its half-widths.
         scale: ``[R]`` size of the state entries that are no position.
-        visited: ``[G, ..., G]`` where in the box, a tenth of its half-width over on every side, the training data were.
+        visited: ``[G, ..., G]`` which cells of ``models.coverage`` the training data were in.
     """
 
     net: Params
@@ -35,27 +31,6 @@ class InverterParams(NamedTuple):
     half: Float[Array, " P"]
     scale: Float[Array, " R"]
     visited: Bool[Array, "..."]
-
-
-def visited_cells(
-    places: Float[np.ndarray, "M P"], centre: Float[Array, " P"], half: Float[Array, " P"], reach: float
-) -> Bool[np.ndarray, "..."]:
-    """Which of the box's cells lie within ``reach`` of a place along every axis; see ``InverterParams.visited``.
-
-    Args:
-        places: ``[M, P]`` where the data were, metres.
-        centre: ``[P]`` of their box.
-        half: ``[P]`` its half-widths.
-        reach: metres.
-
-    Returns:
-        ``[G, ..., G]`` bool, P axes.
-    """
-    size = 2 * _SLACK * np.asarray(half) / _CELLS
-    axes = [c - _SLACK * h + s * (np.arange(_CELLS) + 0.5) for c, h, s in zip(centre, half, size, strict=True)]
-    cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    nearest = scipy.spatial.cKDTree(places).query(cells.reshape(-1, len(axes)), p=np.inf)[0]
-    return (nearest <= reach).reshape(cells.shape[:-1])
 
 
 class MlpInverter:
@@ -91,7 +66,7 @@ class MlpInverter:
     def init(self, key: Key) -> InverterParams:
         """Fresh parameters; the learner sets the scales. The key is consumed."""
         ones = jnp.ones(self.position_size)
-        everywhere = jnp.ones((_CELLS,) * self.position_size, bool)
+        everywhere = jnp.ones((CELLS,) * self.position_size, bool)
         rest = jnp.ones(self.state_size - self.position_size)
         return InverterParams(self._net.init(key), 0 * ones, ones, rest, everywhere)
 
@@ -103,9 +78,9 @@ class MlpInverter:
         """
         self._check(problem)
         places = jnp.stack([problem.state[: self.position_size], problem.goal])
-        z = (places - params.centre) / (_SLACK * params.half)
-        cell = jnp.clip(jnp.floor((z + 1) / 2 * _CELLS).astype(int), 0, _CELLS - 1)
-        return (jnp.abs(z) <= 1).all() & params.visited[tuple(cell.T)].all()
+        cell = jnp.round(cell_coordinates(places, params.centre, params.half)).astype(int)
+        inside = (cell >= 0) & (cell < CELLS)
+        return inside.all() & params.visited[tuple(jnp.clip(cell, 0, CELLS - 1).T)].all()
 
     def _check(self, problem: Problem) -> None:
         for name, given, size in (

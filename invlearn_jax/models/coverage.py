@@ -1,0 +1,54 @@
+"""Where the training data were: a map of distances to them, over the box of their positions and a tenth beyond.
+
+Cell ``i`` of ``G`` along an axis of centre c and half-width h lies at ``c + 1.1 h (2 (i + 1/2) / G - 1)``.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.spatial
+from jaxtyping import Array, Float
+
+CELLS = 64  # G, per axis
+_BEYOND = 1.1  # times the half-width of the data's box
+
+
+def distance_to_data(
+    places: Float[np.ndarray, "M P"], centre: Float[Array, " P"], half: Float[Array, " P"]
+) -> Float[np.ndarray, "..."]:
+    """Distance of every cell's centre from the nearest place of the data.
+
+    Args:
+        places: ``[M, P]`` where the data were, metres.
+        centre: ``[P]`` of their box.
+        half: ``[P]`` its half-widths.
+
+    Returns:
+        ``[G, ..., G]`` metres (the largest over the axes), P axes.
+    """
+    share = 2 * (np.arange(CELLS) + 0.5) / CELLS - 1
+    axes = [c + _BEYOND * h * share for c, h in zip(np.asarray(centre), np.asarray(half), strict=True)]
+    cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    nearest = scipy.spatial.cKDTree(places).query(cells.reshape(-1, len(axes)), p=np.inf)[0]
+    return nearest.reshape(cells.shape[:-1]).astype(np.float32)
+
+
+def cell_coordinates(
+    position: Float[Array, "*b P"], centre: Float[Array, " P"], half: Float[Array, " P"]
+) -> Float[Array, "*b P"]:
+    """Positions in units of cells: the first cell's centre is at 0, the last one's at G - 1."""
+    return ((position - centre) / (_BEYOND * half) + 1) / 2 * CELLS - 0.5
+
+
+def interpolate(
+    table: Float[Array, "..."], position: Float[Array, " P"], centre: Float[Array, " P"], half: Float[Array, " P"]
+) -> Float[Array, ""]:
+    """A table over the cells at a position, linearly between them; beyond the box as at its edge."""
+    return jax.scipy.ndimage.map_coordinates(
+        table, list(cell_coordinates(position, centre, half)), order=1, mode="nearest"
+    )
+
+
+def no_distance(position_size: int) -> Float[Array, "..."]:
+    """The map of a model that has seen no data: zeros."""
+    return jnp.zeros((CELLS,) * position_size)
