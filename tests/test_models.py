@@ -19,7 +19,9 @@ from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
 from invlearn_jax.learn.loop import TrainState, default_optimizer, train
 from invlearn_jax.models import CostToGo, PositionGraph, SequenceModel, position_graph
+from invlearn_jax.models.coverage import CELLS, distance_to_data, interpolate
 from invlearn_jax.networks import fourier_features, fourier_size, mlp, parameter_count
+from invlearn_jax.objectives import unvisited
 from invlearn_jax.rollout import unroll_steps
 from invlearn_jax.types import ForwardModel
 
@@ -344,3 +346,37 @@ def test_blocks_of_a_resumed_run_end_where_the_unbroken_runs_do():
     assert total == 6 + 7 + 8 + 9
     assert [step for step, _ in seen] == [8, 10]
     assert run(10, 10) == (0, [])
+
+
+# --- where the data were ---
+
+
+def test_distance_to_data_is_the_largest_over_the_axes():
+    places = np.array([[0.0, 0.0], [2.0, 4.0]])
+    centre, half = places.mean(0), np.array([1.0, 2.0])
+    distance = distance_to_data(places, centre, half)
+    axes = [c + 1.1 * h * (2 * (np.arange(CELLS) + 0.5) / CELLS - 1) for c, h in zip(centre, half, strict=True)]
+    cells = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
+    expected = np.abs(cells[:, :, None] - places).max(-1).min(-1)
+    np.testing.assert_allclose(distance, expected, atol=1e-6)
+    # A table that is linear comes back exactly, between cells too, and is flat beyond the box.
+    position, scale = jnp.array([0.3, 3.1]), (jnp.asarray(centre), jnp.asarray(half))
+    table = jnp.asarray(cells[..., 0] + 2 * cells[..., 1])
+    np.testing.assert_allclose(interpolate(table, position, *scale), 0.3 + 2 * 3.1, rtol=1e-5)
+    assert interpolate(table, jnp.array([9.0, 9.0]), *scale) == table[-1, -1]
+
+
+def test_leaving_the_data_costs_and_the_slope_leads_back():
+    """Data on a square of 0.95 m: among them nothing is charged, beyond them the distance."""
+    grid = np.stack(np.meshgrid(np.arange(20), np.arange(20), indexing="ij"), -1).reshape(-1, 2) * 0.05
+    graph = PositionGraph(grid.astype(np.float32), np.zeros((400, 400), np.float32))
+    model = CostToGo(hidden=(4,))
+    params = cost_to_go_state(model, optax.adam(1e-3), jax.random.key(0), graph, among=0.03).params
+    cost = jax.jit(lambda x: model.unvisited(params, jnp.concatenate([x, jnp.zeros(2)])))
+    assert cost(jnp.array([0.42, 0.47])) == 0
+    edge = jnp.array([0.985, 0.45])
+    assert 0 < cost(edge) < 0.01
+    assert jax.grad(cost)(edge)[0] > 0.5
+    states = jnp.array([[0.4, 0.4, 0, 0], [0.4, 0.4, 0, 0], [0.985, 0.45, 0, 0]])
+    term = unvisited(model.unvisited)(params, states, jnp.zeros((2, 2)), jnp.zeros(2))
+    np.testing.assert_allclose(term, cost(edge) / 2, rtol=1e-6)  # the mean over the two states that follow the first

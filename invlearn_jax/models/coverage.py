@@ -14,7 +14,9 @@ _BEYOND = 1.1  # times the half-width of the data's box
 
 
 def distance_to_data(
-    places: Float[np.ndarray, "M P"], centre: Float[Array, " P"], half: Float[Array, " P"]
+    places: Float[np.ndarray, "M P"],
+    centre: Float[Array | np.ndarray, " P"],
+    half: Float[Array | np.ndarray, " P"],
 ) -> Float[np.ndarray, "..."]:
     """Distance of every cell's centre from the nearest place of the data.
 
