@@ -183,7 +183,7 @@ def test_a_run_makes_its_own_data(tmp_path):
         (["--config.planner.env=maze2d-umaz-v1"], ["Unknown environment 'maze2d-umaz-v1'", "maze2d-umaze-v1"]),
         (["--config.planner.horizon=10"], ["horizon is 10", "chunk"]),
         (["--config.planner.execute_steps=9"], ["execute_steps is 9", "horizon, 8"]),
-        (["--config.inverter.advance=(4,9)"], ["advance is (4, 9)", "horizon, 8"]),
+        (["--config.inverter.advance=(4,9)"], ["4, 9); each step must be 1 to the horizon, 8"]),
         (["--config.model.horizon=1000"], ["horizon is 1000", "longest episode"]),
         (["--config.data.path=nowhere.hdf5"], ["nowhere.hdf5"]),
     ],
