@@ -45,4 +45,6 @@ def for_maze(size: str) -> Config:
     """The configuration for a maze's shipped planner."""
     config = Config()
     config.stack.motor = f"maze2d-{size}-v1"
+    # Ways of many sub-goals take longer to learn: after 3000 updates the large maze's goal is passed, not held.
+    config.inverter.steps = 3000 if size == "umaze" else 9000
     return config
