@@ -20,6 +20,7 @@ from experiments.pipelines.run_files import read_run
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, sample_windows, split, window_store
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d import inside_maze
+from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.files import write_json
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.learn.forward_model import Source
@@ -38,6 +39,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Seed of the models.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 
 _CLEAR = 0.1  # m from every wall
+_SLOW = 0.99  # of the speed limit
 
 
 def fit(
@@ -68,6 +70,10 @@ def judge(model: InverseDynamics, params: object, held: Dataset, env: str, pairs
             f"{name}_rmse": float(np.sqrt((error[chosen] ** 2).mean())),
             f"{name}_abs_error_p99": float(np.percentile(np.abs(error[chosen]), 99)),
         }
+    # The speed is clipped before each step, a kink in what the action does.
+    slow = clear & (np.abs(np.asarray(first[:, POSITION_SIZE:])) < _SLOW * MAX_SPEED).all(-1)
+    found |= {"share_clear_slow": float(slow.mean())}
+    found |= {"clear_slow_rmse": float(np.sqrt((error[slow] ** 2).mean())) if slow.any() else None}
     if model.components > 1:
         ambiguity = np.asarray(jax.jit(jax.vmap(model.ambiguity, in_axes=(None, 0, 0)))(params, first, last))
         found |= {
