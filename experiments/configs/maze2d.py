@@ -2,27 +2,8 @@
 
 import dataclasses
 
-from experiments.configs.shared import EvaluationConfig, InverterConfig
+from experiments.configs.shared import DataConfig, EvaluationConfig, InverterConfig, maze_data
 from invlearn_jax.planners.maze import MazePlannerConfig
-
-
-@dataclasses.dataclass
-class DataConfig:
-    """What to learn from.
-
-    Attributes:
-        path: files of your own (D4RL HDF5, OGBench npz or a Minari folder), comma-separated; empty makes D4RL's data anew.
-        rows: rows of controller data to make.
-        noise: standard deviation of the controller's action noise.
-        random_rows: rows of broad random data to add; 0 learns from the D4RL-style data alone.
-        held_out: share of rows held out for the model's error.
-    """
-
-    path: str = ""
-    rows: int = 1_000_000
-    noise: float = 0.5
-    random_rows: int = 800_000
-    held_out: float = 0.02
 
 
 @dataclasses.dataclass
@@ -70,9 +51,8 @@ def umaze() -> Config:
 def medium() -> Config:
     """maze2d-medium-v1, five minutes on two cores."""
     config = Config()
-    config.planner.env, config.data.rows = "maze2d-medium-v1", 2_000_000
-    # About 90,000 random rows and 450 updates of the model per free cell: with a third of them it let plans through walls.
-    config.data.random_rows = 2_400_000
+    config.planner.env, config.data = "maze2d-medium-v1", maze_data("medium")
+    # About 450 updates of the model per free cell: with a third of them, and of the data, it let plans through walls.
     config.model.steps, config.cost_to_go.steps, config.inverter.steps = 15_000, 4000, 10_000
     return config
 
@@ -80,7 +60,6 @@ def medium() -> Config:
 def large() -> Config:
     """maze2d-large-v1, seven minutes on two cores."""
     config = Config()
-    config.planner.env, config.data.rows = "maze2d-large-v1", 4_000_000
-    config.data.random_rows = 4_000_000
+    config.planner.env, config.data = "maze2d-large-v1", maze_data("large")
     config.model.steps, config.cost_to_go.steps, config.inverter.steps = 20_000, 5000, 12_000
     return config

@@ -4,6 +4,35 @@ import dataclasses
 
 
 @dataclasses.dataclass
+class DataConfig:
+    """What to learn from.
+
+    Attributes:
+        path: files of your own (D4RL HDF5, OGBench npz or a Minari folder), comma-separated; empty makes D4RL's data anew.
+        rows: rows of controller data to make.
+        noise: standard deviation of the controller's action noise.
+        random_rows: rows of broad random data to add; 0 learns from the D4RL-style data alone.
+        held_out: share of rows held out for the model's error.
+    """
+
+    path: str = ""
+    rows: int = 1_000_000
+    noise: float = 0.5
+    random_rows: int = 800_000
+    held_out: float = 0.02
+
+
+# Rows of D4RL's own data for a maze, and of broad random data: about 90,000 of these per free cell.
+_MAZE_ROWS = {"umaze": (1_000_000, 800_000), "medium": (2_000_000, 2_400_000), "large": (4_000_000, 4_000_000)}
+
+
+def maze_data(size: str) -> DataConfig:
+    """The data of one of D4RL's mazes, ``umaze``, ``medium`` or ``large``."""
+    rows, random_rows = _MAZE_ROWS[size]
+    return DataConfig(rows=rows, random_rows=random_rows)
+
+
+@dataclasses.dataclass
 class InverterConfig:
     """Training of the Inverter on imagined starts; see ``learn.inverter.InverterTraining``."""
 

@@ -1,27 +1,13 @@
 """maze2d from data to planner: data, forward model, cost-to-go, Inverter, each stage resumable."""
 
-import functools
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.configs.maze2d import Config
+from experiments.pipelines.maze_data import Data, load_data
 from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
-from invlearn_jax.data import (
-    Dataset,
-    concatenate,
-    fit_normalizer,
-    longest_episode,
-    read,
-    split,
-    window_store,
-    write_ogbench,
-)
-from invlearn_jax.data.maze2d_generator import controller_data, random_data
+from invlearn_jax.data import concatenate, fit_normalizer, longest_episode, split, window_store
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import inside_maze
 from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.files import write_json
@@ -35,9 +21,7 @@ from invlearn_jax.models.cost_to_go import CostToGoParams, PositionGraph, positi
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners.maze import (
-    ACTION_SIZE,
     POSITION_SIZE,
-    STATE_SIZE,
     MazeObjective,
     build_cost_to_go,
     build_inverter,
@@ -45,20 +29,6 @@ from invlearn_jax.planners.maze import (
     build_planner,
 )
 from invlearn_jax.planners.planner import PlannerParams
-
-_SHARE_INSIDE = 0.99  # of the positions in a user's file that must be free ones of the maze
-
-
-class Data(NamedTuple):
-    """The offline data of a run: the goal-directed part (``name``: ``d4rl`` or ``own``), and the broad part, if any."""
-
-    name: str
-    main: Dataset
-    broad: Dataset | None
-
-    def joined(self) -> Dataset:
-        """All rows."""
-        return self.main if self.broad is None else concatenate(self.main, self.broad)
 
 
 def check(config: Config) -> None:
@@ -70,62 +40,6 @@ def check(config: Config) -> None:
     registry.spec(config.planner.env)
     build_planner(config.planner)
     check_advance(config.inverter.advance, config.planner.horizon)
-
-
-def load_data(config: Config, run: RunFolder, seed: int) -> Data:
-    """Reads the user's files, or makes D4RL's data (kept in the run's folder), and the broad data if asked for.
-
-    Raises:
-        ValueError: if a file's rows are not the environment's: sizes of state and action, positions in its walls.
-    """
-    paths = [path for path in config.data.path.split(",") if path]
-    if paths:
-        name, main = "own", concatenate(*(_own(config, path) for path in paths))
-    else:
-        name, main = "d4rl", _cached(run, "d4rl", functools.partial(_controller, config, seed))
-    broad = _cached(run, "random", functools.partial(_random, config, seed)) if config.data.random_rows else None
-    return Data(name, main, broad)
-
-
-def _own(config: Config, path: str) -> Dataset:
-    rows, env = read(path), config.planner.env
-    sizes = rows.states.shape[1], rows.actions.shape[1]
-    if sizes != (STATE_SIZE, ACTION_SIZE):
-        raise ValueError(
-            f"{path} has states and actions of {sizes[0]} and {sizes[1]} numbers; {env} takes position and velocity "
-            f"({STATE_SIZE}) and forces ({ACTION_SIZE})."
-        )
-    stride = max(1, len(rows.states) // 100_000)
-    inside = inside_maze(registry.spec(env).layout, rows.states[::stride, :POSITION_SIZE])
-    if inside.mean() < _SHARE_INSIDE:
-        row = stride * int(np.argmin(inside))
-        raise ValueError(
-            f"{path}: {100 * (1 - inside.mean()):.0f} % of its positions lie in the walls of {env}, the first at row {row}: "
-            f"{rows.states[row, :POSITION_SIZE].tolist()}. Positions must be in D4RL's frame (x along the maze's rows, in "
-            "metres); turn and shift those of other sources first, or choose the environment the data are from."
-        )
-    return rows
-
-
-def _cached(run: RunFolder, name: str, make: object) -> Dataset:
-    path = run.path / "data" / f"{name}.npz"
-    if not path.exists():
-        write_ogbench(path, make())
-    return read(path)
-
-
-def _controller(config: Config, seed: int) -> Dataset:
-    env = registry.make(config.planner.env)
-    rows = controller_data(env, jax.random.fold_in(jax.random.key(seed), 1), config.data.rows, config.data.noise)
-    # The true state: D4RL's observation repeats once after every new goal.
-    states = np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], axis=1)
-    return Dataset(states, rows["actions"], rows["timeouts"])
-
-
-def _random(config: Config, seed: int) -> Dataset:
-    env = registry.make(config.planner.env)
-    rows = random_data(env, jax.random.fold_in(jax.random.key(seed), 2), config.data.random_rows)
-    return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
 
 
 def train_model(config: Config, run: RunFolder, data: Data, key: jax.Array) -> SequenceParams:
@@ -224,7 +138,7 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
         The environment's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
     """
     model_key, cost_key, inverter_key = jax.random.split(jax.random.key(seed), 3)
-    data = load_data(config, run, seed)
+    data = load_data(config.data, config.planner.env, run, seed)
     model_params = train_model(config, run, data, model_key)
     cost_params, graph = train_cost_to_go(config, run, data, cost_key)
     params = train_inverter(config, run, model_params, cost_params, graph, inverter_key)

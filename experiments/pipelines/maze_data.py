@@ -1,0 +1,85 @@
+"""The data of a maze2d run: the user's own files, or D4RL's made again, and broad random data beside."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from experiments.configs.shared import DataConfig
+from invlearn_jax.data import Dataset, concatenate, read, write_ogbench
+from invlearn_jax.data.maze2d_generator import controller_data, random_data
+from invlearn_jax.envs import registry
+from invlearn_jax.envs.maze2d import inside_maze
+from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.planners.maze import ACTION_SIZE, POSITION_SIZE, STATE_SIZE
+
+_SHARE_INSIDE = 0.99  # of the positions in a user's file that must be free ones of the maze
+
+
+class Data(NamedTuple):
+    """The offline data of a run: the goal-directed part (``name``: ``d4rl`` or ``own``), and the broad part, if any."""
+
+    name: str
+    main: Dataset
+    broad: Dataset | None
+
+    def joined(self) -> Dataset:
+        """All rows."""
+        return self.main if self.broad is None else concatenate(self.main, self.broad)
+
+
+def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data:
+    """Reads the user's files, or makes D4RL's data (kept in the run's folder), and the broad data if asked for.
+
+    Raises:
+        ValueError: if a file's rows are not the environment's: sizes of state and action, positions in its walls.
+    """
+    paths = [path for path in settings.path.split(",") if path]
+    if paths:
+        name, main = "own", concatenate(*(_own(env, path) for path in paths))
+    else:
+        name, main = "d4rl", _cached(run, "d4rl", functools.partial(_controller, settings, env, seed))
+    broad = _cached(run, "random", functools.partial(_random, settings, env, seed)) if settings.random_rows else None
+    return Data(name, main, broad)
+
+
+def _own(env: str, path: str) -> Dataset:
+    rows = read(path)
+    sizes = rows.states.shape[1], rows.actions.shape[1]
+    if sizes != (STATE_SIZE, ACTION_SIZE):
+        raise ValueError(
+            f"{path} has states and actions of {sizes[0]} and {sizes[1]} numbers; {env} takes position and velocity "
+            f"({STATE_SIZE}) and forces ({ACTION_SIZE})."
+        )
+    stride = max(1, len(rows.states) // 100_000)
+    inside = inside_maze(registry.spec(env).layout, rows.states[::stride, :POSITION_SIZE])
+    if inside.mean() < _SHARE_INSIDE:
+        row = stride * int(np.argmin(inside))
+        raise ValueError(
+            f"{path}: {100 * (1 - inside.mean()):.0f} % of its positions lie in the walls of {env}, the first at row {row}: "
+            f"{rows.states[row, :POSITION_SIZE].tolist()}. Positions must be in D4RL's frame (x along the maze's rows, in "
+            "metres); turn and shift those of other sources first, or choose the environment the data are from."
+        )
+    return rows
+
+
+def _cached(run: RunFolder, name: str, make: object) -> Dataset:
+    path = run.path / "data" / f"{name}.npz"
+    if not path.exists():
+        write_ogbench(path, make())
+    return read(path)
+
+
+def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:
+    env = registry.make(name)
+    rows = controller_data(env, jax.random.fold_in(jax.random.key(seed), 1), settings.rows, settings.noise)
+    # The true state: D4RL's observation repeats once after every new goal.
+    states = np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], axis=1)
+    return Dataset(states, rows["actions"], rows["timeouts"])
+
+
+def _random(settings: DataConfig, name: str, seed: int) -> Dataset:
+    env = registry.make(name)
+    rows = random_data(env, jax.random.fold_in(jax.random.key(seed), 2), settings.random_rows)
+    return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
