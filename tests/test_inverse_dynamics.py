@@ -16,15 +16,19 @@ from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import InverseDynamics
 
 
-def mass(mixing, rows=8000):
-    """Rows of a damped mass under white actions that enter by ``mixing @ a``; state: position, velocity."""
+def mass(mixing, rows=8000, limit=np.inf, wall=np.inf):
+    """Rows of a damped mass under white actions that enter by ``mixing @ a``; state: position, velocity.
+
+    Its speed is clipped to the limit before each step, and it stops at the wall, at this position.
+    """
     rng = np.random.default_rng(0)
     actions = rng.uniform(-1, 1, (rows, len(mixing)))
     states, state = [], np.zeros(2)
     for force in actions @ np.asarray(mixing):
         states.append(state)
-        velocity = 0.9 * state[1] + 0.5 * force
-        state = np.array([0.8 * state[0] + 0.1 * velocity, velocity])
+        velocity = 0.9 * np.clip(state[1], -limit, limit) + 0.5 * force
+        position = 0.8 * state[0] + 0.1 * velocity
+        state = np.array([position, velocity] if position < wall else [wall, 0.0])
     return Dataset(np.float32(states), np.float32(actions), np.arange(rows) % 100 == 99)
 
 
@@ -42,6 +46,11 @@ def pairs(data, gap=1):
     return data.states[:-gap][inside], data.states[gap:][inside], data.actions[:-gap][inside]
 
 
+def rmse(model, params, first, last, action):
+    found = jax.jit(jax.vmap(model, in_axes=(None, 0, 0)))(params, first, last)
+    return np.sqrt(((found - action) ** 2).mean())
+
+
 @functools.cache
 def redundant(components):
     data = mass([1.0, 1.0])
@@ -50,10 +59,39 @@ def redundant(components):
 
 def test_regression_recovers_the_action():
     data = mass([1.0])
-    model, params = learn(data)
+    assert rmse(*learn(data), *pairs(data)) < 0.01
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_the_clip_of_the_environment_is_no_obstacle_once_told(components):
+    data = mass([1.0], limit=0.5)
+    assert rmse(*learn(data, components=components, limits=(np.inf, 0.5)), *pairs(data)) < 0.01
+    assert rmse(*learn(data, components=components), *pairs(data)) > 0.02
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_what_lies_beyond_the_limits_does_not_count(components):
+    model = InverseDynamics(3, 2, components=components, hidden=(8,), position_size=2, limits=(np.inf, 2.0, 5.0))
+    params = model.init(jax.random.key(0))._replace(mean=jnp.array([0.1, 0.2, 0.3]), delta=jnp.array([0.1, 0.2, 0.3]))
+    following = jnp.array([0.1, 0.2, 5.3])  # which the environment has not clipped yet
+    at_the_limits = model(params, jnp.array([9.0, 2.0, -5.0]), following)
+    np.testing.assert_array_equal(model(params, jnp.array([9.0, 2.1, -5.2]), following), at_the_limits)
+    for state, after in (
+        ([9.1, 2.0, -5.0], following),
+        ([9.0, 1.9, -5.0], following),
+        ([9.0, 2.0, -5.0], following + 1),
+    ):
+        assert np.abs(model(params, jnp.array(state), after) - at_the_limits).max() > 1e-4
+
+
+def test_pairs_without_an_answer_do_not_disturb_the_regression_of_the_others():
+    data = mass([1.0], wall=0.15)
     first, last, action = pairs(data)
-    found = jax.jit(jax.vmap(model, in_axes=(None, 0, 0)))(params, first, last)
-    assert np.sqrt(((found - action) ** 2).mean()) < 0.01
+    stopped = last[:, 0] == np.float32(0.15)
+    assert 0.03 < stopped.mean() < 0.3
+    model, params = learn(data)
+    assert rmse(model, params, first[stopped], last[stopped], action[stopped]) > 0.3
+    assert rmse(model, params, first[~stopped], last[~stopped], action[~stopped]) < 0.01
 
 
 def test_redundant_actuators_are_answered_by_their_mean_and_told_by_the_ambiguity():
@@ -103,6 +141,9 @@ def test_the_mixture_is_a_density():
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="gap is 0, components is 1; give at least 1 of each"):
         InverseDynamics(2, 1, gap=0)
+    for limits in ((1.0,), (np.inf, 0.0), (np.inf, np.nan)):
+        with pytest.raises(ValueError, match="give 2 numbers above 0, infinity where nothing is clipped"):
+            InverseDynamics(2, 1, limits=limits)
     model = InverseDynamics(2, 1, hidden=(4,))
     with pytest.raises(ValueError, match="is a regression; give components=2"):
         model.ambiguity(model.init(jax.random.key(0)), jnp.zeros(2), jnp.zeros(2))

@@ -1,4 +1,4 @@
-"""Learning inverse dynamics from windows of data: by squared error, or a mixture by its likelihood."""
+"""Learning inverse dynamics from windows of data: by a Huber loss, or a mixture by its likelihood."""
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,8 @@ from invlearn_jax.learn.forward_model import Source, change_scale, share_batch
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.inverse_dynamics import InverseDynamics
 from invlearn_jax.types import Key
+
+_HUBER = 0.01  # of actions within about [-1, 1]
 
 
 def inverse_dynamics_state(
@@ -33,7 +35,12 @@ def inverse_dynamics_update(
 ) -> Update:
     """One gradient step on pairs drawn from the sources by their shares.
 
-    The loss is ``mean |a - f(s, s')|^2``, or for a mixture the mean of ``-log p(a | s, s')``.
+    The loss is ``mean h(a - f(s, s'))`` over pairs and action entries, or for a mixture the mean of ``-log p(a | s, s')``, with
+
+        h(e) = e^2 / (2 d) where |e| <= d,  |e| - d / 2 elsewhere,  d = 0.01.
+
+    Pairs that have no single answer, at walls say, err by far more than d: they pull with a bounded force towards their median,
+    where squared error would let them disturb the pairs that do have one.
 
     Args:
         model: the model; its ``gap`` is the windows' length.
@@ -56,7 +63,7 @@ def inverse_dynamics_update(
             params = state.params._replace(net=net)
             if model.components == 1:
                 found = jax.vmap(model, in_axes=(None, 0, 0))(params, first, last)
-                return ((found - action) ** 2).mean()
+                return optax.huber_loss(found, action, delta=_HUBER).mean() / _HUBER
             return -jax.vmap(model.log_likelihood, in_axes=(None, 0, 0, 0))(params, first, last, action).mean()
 
         loss, gradient = jax.value_and_grad(loss_of)(state.params.net)

@@ -1,10 +1,11 @@
 """Inverse dynamics: which action leads from a state to the state ``gap`` steps later.
 
-    a_t = f(s_t, s_{t+gap}),
+    a_t = f(clip(s_t, -limits, limits), s_{t+gap}),
 
-by regression, or as a mixture of Gaussians over a_t. Several actions, or none, may explain a pair: a wall takes whatever
-force it is pressed with, redundant actuators share theirs, and over a gap only the sum of the actions shows. Regression then
-answers with a mean that nobody chose; the mixture says so by its spread, the ``ambiguity``.
+by regression, or as a mixture of Gaussians over a_t. The clip is the environment's own, where it has one: D4RL's maze2d clips
+the speed before each step, a kink that a network would round off. Several actions, or none, may explain a pair: a wall takes
+whatever force it is pressed with, redundant actuators share theirs, and over a gap only the sum of the actions shows.
+Regression then answers with a middle that nobody chose; the mixture says so by its spread, the ``ambiguity``.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
@@ -56,6 +58,7 @@ class InverseDynamics:
         hidden: Sequence[int] = (256, 256),
         position_size: int = 0,
         octaves: int = 5,
+        limits: Sequence[float] | None = None,
     ) -> None:
         """Describes the model; ``init`` makes its parameters.
 
@@ -67,14 +70,21 @@ class InverseDynamics:
             hidden: widths of the MLP.
             position_size: how many leading state dimensions get Fourier features (those in which walls stand).
             octaves: frequencies of these features.
+            limits: S numbers above 0, in the state's units: the environment clips a state to ``[-limits, limits]`` before it
+                steps. Infinity where it does not; None if nowhere.
 
         Raises:
-            ValueError: for a gap or a number of components below 1.
+            ValueError: for a gap or a number of components below 1, or limits that are not S numbers above 0.
         """
         if gap < 1 or components < 1:
             raise ValueError(f"gap is {gap}, components is {components}; give at least 1 of each.")
+        limits = (np.inf,) * state_size if limits is None else tuple(limits)
+        if len(limits) != state_size or not all(x > 0 for x in limits):
+            raise ValueError(
+                f"limits are {limits}; give {state_size} numbers above 0, infinity where nothing is clipped."
+            )
         self.state_size, self.action_size, self.gap, self.components = state_size, action_size, gap, components
-        self._position, self._octaves = position_size, octaves
+        self._position, self._octaves, self._limits = position_size, octaves, np.array(limits, np.float32)
         features = 2 * state_size - position_size + fourier_size(position_size, octaves)
         outputs = action_size if components == 1 else components * (1 + 2 * action_size)
         self._net = mlp(features, hidden, outputs, final_scale=0.1, skip=True)
@@ -85,6 +95,7 @@ class InverseDynamics:
         return InverseDynamicsParams(self._net.init(key), 0 * ones, ones, ones)
 
     def _outputs(self, params: InverseDynamicsParams, state: Array, following: Array) -> Array:
+        state = jnp.clip(state, -self._limits, self._limits)
         z = (state - params.mean) / params.std
         position = fourier_features(z[: self._position] / 2, self._octaves)
         x = jnp.concatenate([z[self._position :], position, (following - state) / params.delta])

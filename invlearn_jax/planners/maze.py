@@ -5,6 +5,7 @@ from typing import Any
 
 import optax
 
+from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.models.cost_to_go import CostToGo
 from invlearn_jax.models.sequence import SequenceModel
 from invlearn_jax.names import unknown_name
@@ -75,6 +76,8 @@ class MazePlannerConfig:
 
 
 STATE_SIZE, ACTION_SIZE, POSITION_SIZE, DT = 4, 2, 2, 0.01
+# What the environment cuts the state to before each step: positions are free.
+STATE_LIMITS = (float("inf"), float("inf"), MAX_SPEED, MAX_SPEED)
 
 
 def build_model(config: MazePlannerConfig) -> SequenceModel:
@@ -154,7 +157,7 @@ def build_refiner(name: str, rate: float, samples: int = 64) -> Refiner:
 def build_planner(
     config: MazePlannerConfig,
     refine_steps: int = 0,
-    candidates: int = 1,
+    candidates: int | None = None,
     refiner: str = "adam",
     execute_steps: int | None = None,
 ) -> InversePlanner:
@@ -163,7 +166,7 @@ def build_planner(
     Args:
         config: architecture and objective.
         refine_steps: K.
-        candidates: proposals per problem.
+        candidates: proposals per problem; 1 by default.
         refiner: one of ``REFINERS``.
         execute_steps: steps between plans; the configuration's by default.
 
@@ -184,6 +187,6 @@ def build_planner(
         MazeObjective(config),
         build_refiner(refiner, config.refine_rate),
         refine_steps,
-        candidates,
+        1 if candidates is None else candidates,
         config.execute_steps if execute_steps is None else execute_steps,
     )
