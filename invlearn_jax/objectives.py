@@ -86,8 +86,9 @@ def effort(params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "
 def smoothness(
     params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Array
 ) -> Float[Array, ""]:
-    """``mean_t |a_{t+1} - a_t|^2``."""
-    return (jnp.diff(actions, axis=0) ** 2).sum(-1).mean()
+    """``mean_t |a_{t+1} - a_t|^2``; of a single action 0."""
+    change = (jnp.diff(actions, axis=0) ** 2).sum(-1)
+    return change.mean() if change.size else jnp.zeros(())
 
 
 def bounds(limit: float) -> Term:

@@ -17,10 +17,34 @@ from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco, start_states
 from invlearn_jax.io.planners import load_config
 
 NAMES = ["maze2d-large-v1", "maze2d-medium-v1", "maze2d-umaze-v1"]
+BASELINES = ["bc", "consistency", "decision-diffuser", "diffuser", "dt", "rebrac"]
 
 
 def test_names():
-    assert invlearn_jax.planner_names() == NAMES
+    assert invlearn_jax.planner_names() == sorted(NAMES + [f"{name}-{kind}" for name in NAMES for kind in BASELINES])
+
+
+@pytest.mark.parametrize("kind", BASELINES)
+def test_baselines_stand_on_their_mazes_planner(kind):
+    for name in NAMES:
+        (planner, params), base = invlearn_jax.load_planner(f"{name}-{kind}"), invlearn_jax.load_planner(name)[1]
+        assert load_config(f"{name}-{kind}")[0].env == name
+        for mine, theirs in zip(jax.tree.leaves(params.objective), jax.tree.leaves(base.objective), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "least"), [("diffuser", 105), ("consistency", 120), ("rebrac", 110), ("bc", 40)])
+def test_baselines_reach_what_is_published_for_them(kind, least):
+    planner, params = invlearn_jax.load_planner(
+        f"maze2d-umaze-v1-{kind}",
+        candidates=1,
+        **({"sampler": "ddim", "denoise_steps": 10} if kind == "diffuser" else {}),
+    )
+    env = invlearn_jax.make("maze2d-umaze-v1")
+    starts, goals = start_states(env, jax.random.key(21), 40, multi_goal=False)
+    episodes = run_mujoco(planner, params, env, jax.random.key(22), starts, goals)
+    assert normalized_score(env.spec, returns_of(env.spec, episodes.states, goals)).mean() > least
 
 
 @pytest.mark.slow

@@ -115,10 +115,11 @@ def read_run(folder: Path) -> RunFiles:
 
 
 def _environment(config: dict[str, Any], evaluations: list[dict]) -> str:
-    """Of the run's own planner, or where that stands on another (a stack), of what was evaluated or stands below."""
-    if "stack" not in config:
+    """Of the run's own planner, or where that stands on another (a stack, a policy), of what was evaluated or stands below."""
+    below = config["stack"]["motor"] if "stack" in config else config.get("base")
+    if below is None:
         return config["planner"]["env"]
-    return evaluations[0]["env"] if evaluations else load_config(config["stack"]["motor"])[0].env
+    return evaluations[0]["env"] if evaluations else load_config(below)[0].env
 
 
 def _reason(error: Exception) -> str:

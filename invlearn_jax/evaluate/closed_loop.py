@@ -1,5 +1,6 @@
 """Closed-loop evaluation: plan, execute ``execute_steps`` of the plan, plan again."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 
 from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
-from invlearn_jax.types import Key, Params, Planner, Problem
+from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 
 class Episodes(NamedTuple):
@@ -40,6 +41,11 @@ def start_states(env: Maze2d, key: Key, episodes: int, multi_goal: bool) -> tupl
     if multi_goal:
         goals = jax.jit(jax.vmap(env.random_goal))(jax.random.split(goal_key, episodes))
     return np.asarray(state.obs), np.asarray(goals)
+
+
+def follows(planner: Planner) -> bool:
+    """Whether the planner follows its plan by ``act(plan, step, state) -> action`` instead of executing its actions."""
+    return hasattr(planner, "act")
 
 
 def first_guess(planner: Planner, *batch: int) -> Array | None:
@@ -83,6 +89,7 @@ def run_mujoco(
     steps = steps or env.episode_length
     simulator = MujocoMaze2d(env.spec)
     plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
+    act = jax.jit(jax.vmap(planner.act, in_axes=(0, None, 0))) if follows(planner) else None
     state, states, actions, plans = np.asarray(starts, np.float64), [np.asarray(starts)], [], []
     goals, guess = jnp.asarray(goals, jnp.float32), first_guess(planner, len(starts))
     for begin in range(0, steps, planner.execute_steps):
@@ -93,9 +100,10 @@ def run_mujoco(
         plans.append((np.asarray(out.states), np.asarray(out.result)))
         chosen = np.asarray(out.actions)
         for step in range(min(planner.execute_steps, steps - begin)):
-            state = simulator.step(state, chosen[:, step])
+            action = chosen[:, step] if act is None else np.asarray(act(out, step, jnp.asarray(state, jnp.float32)))
+            state = simulator.step(state, action)
             states.append(state.astype(np.float32))
-            actions.append(chosen[:, step])
+            actions.append(action)
     simulator.close()
     predicted, results = (np.stack(x, axis=1) for x in zip(*plans, strict=True))
     return Episodes(np.asarray(goals), np.stack(states, 1), np.stack(actions, 1), predicted, results)
@@ -113,7 +121,7 @@ def run_mjx(
     """The same on MJX: all episodes, plans and physics in one jitted program. See ``run_mujoco``."""
     steps = steps or env.episode_length
     rounds = -(-steps // planner.execute_steps)
-    episode = _mjx_episode(planner, env, rounds)
+    episode = _mjx_episode(planner, env, rounds, steps)
     keys = jax.random.split(key, len(starts))
     begin = (jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
     states, actions, predicted, results = (
@@ -123,17 +131,18 @@ def run_mjx(
     return Episodes(np.asarray(goals), states, actions[:, :steps], predicted, results)
 
 
-def _mjx_episode(planner: Planner, env: Maze2d, rounds: int) -> Callable:
+def _mjx_episode(planner: Planner, env: Maze2d, rounds: int, steps: int) -> Callable:
     def episode(params: Params, key: Key, start: jax.Array, goal: jax.Array) -> tuple:
-        def physics(state: tuple, action: jax.Array) -> tuple:
+        def physics(out: PlanOutput, state: tuple, step: jax.Array) -> tuple:
+            action = planner.act(out, step, state.obs) if follows(planner) else out.actions[step]
             state = env.step(state, action)
-            return state, state.obs
+            return state, (state.obs, action)
 
         def one_round(carry: tuple, key: Key) -> tuple:
             state, guess = carry
             out = planner.plan(params, key, Problem(state.obs, goal, guess))
-            chosen = out.actions[: planner.execute_steps]
-            state, states = jax.lax.scan(physics, state, chosen)
+            executed = jnp.arange(min(planner.execute_steps, steps))
+            state, (states, chosen) = jax.lax.scan(functools.partial(physics, out), state, executed)
             return (state, next_guess(planner, out.actions)), (states, chosen, out.states, out.result)
 
         begin = env.reset_to(start, goal), first_guess(planner)

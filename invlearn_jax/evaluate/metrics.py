@@ -155,8 +155,10 @@ def prediction_error(
         position_size: leading state entries that are the position.
 
     Returns:
-        ``[N]`` metres, the mean over an episode's plans; a last plan cut short by the episode's end is left out.
+        ``[N]`` metres, the mean over an episode's plans; a last plan cut short by the episode's end is left out. A plan that is
+        followed beyond its end is held against its end.
     """
+    execute_steps = min(execute_steps, plan_states.shape[2] - 1)
     realised = states[:, execute_steps::execute_steps, :position_size]
     predicted = plan_states[:, : realised.shape[1], execute_steps, :position_size]
     return np.linalg.norm(predicted - realised, axis=-1).mean(1)

@@ -18,13 +18,15 @@ from jaxtyping import PyTree
 from invlearn_jax.files import replace_files
 from invlearn_jax.names import unknown_name
 from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
+from invlearn_jax.planners.maze_diffusion import MazeDiffusionConfig, build_diffusion_planner
+from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.planners.planner import PlannerParams
 from invlearn_jax.types import Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
-PlannerConfig = MazePlannerConfig | MazeStackConfig
+PlannerConfig = MazePlannerConfig | MazeStackConfig | MazePolicyConfig | MazeDiffusionConfig
 
 
 class Kind(NamedTuple):
@@ -39,8 +41,16 @@ class Kind(NamedTuple):
     build: Callable[..., Planner]
 
 
+# What planners of one base have in common.
+_SHARED = (".model", ".objective")
+
 # A description without a kind is of the first.
-_KINDS = {"maze": Kind(MazePlannerConfig, build_planner), "maze_stack": Kind(MazeStackConfig, build_stack)}
+_KINDS = {
+    "maze": Kind(MazePlannerConfig, build_planner),
+    "maze_stack": Kind(MazeStackConfig, build_stack),
+    "maze_policy": Kind(MazePolicyConfig, build_policy_planner),
+    "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner),
+}
 
 
 def planner_names() -> list[str]:
@@ -48,20 +58,34 @@ def planner_names() -> list[str]:
     return sorted(path.parent.name for path in _SHIPPED.glob("*/planner.json"))
 
 
-def save_planner(folder: str | os.PathLike, config: PlannerConfig, params: PlannerParams) -> None:
+def save_planner(
+    folder: str | os.PathLike,
+    config: PlannerConfig,
+    params: PlannerParams,
+    shares: str | None = None,
+    half: bool = False,
+) -> None:
     """Writes a planner's folder.
 
     Args:
         folder: made where missing.
         config: what to build.
         params: its parameters.
+        shares: the planner, shipped or a folder, whose forward model and objective these are: they are not written again.
+        half: stores weights in half precision, for shipping.
 
     Raises:
         OSError: if the folder cannot be written.
     """
+    arrays = {name: np.asarray(x) for name, x in _by_name(params).items() if not (shares and name.startswith(_SHARED))}
+    if half:
+        arrays = {
+            name: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for name, x in arrays.items()
+        }
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: np.asarray(x) for name, x in _by_name(params).items()})
-    description = json.dumps({"kind": _kind_of(config), **dataclasses.asdict(config)}, indent=2) + "\n"
+    np.savez_compressed(buffer, **arrays)
+    fields = {"kind": _kind_of(config), **({"shares": shares} if shares else {}), **dataclasses.asdict(config)}
+    description = json.dumps(fields, indent=2) + "\n"
     replace_files({Path(folder) / "params.npz": buffer.getvalue(), Path(folder) / "planner.json": description.encode()})
 
 
@@ -82,6 +106,7 @@ def load_config(name: str | os.PathLike) -> tuple[PlannerConfig, Path]:
     file = folder / "planner.json"
     try:
         fields = json.loads(file.read_text())
+        fields.pop("shares", None)
         kind = fields.pop("kind", next(iter(_KINDS)))
         if kind not in _KINDS:
             raise unknown_name(f"kind of planner in {file}", kind, _KINDS)
@@ -112,32 +137,39 @@ def _filled(config: Any, fields: dict[str, Any]) -> Any:
 def load_planner(
     name: str | os.PathLike,
     refine_steps: int = 0,
-    candidates: int = 1,
+    candidates: int | None = None,
     refiner: str = "adam",
     execute_steps: int | None = None,
+    **settings: Any,
 ) -> tuple[Planner, PlannerParams]:
     """Loads a planner, shipped or your own.
 
     Args:
         name: a shipped name such as ``maze2d-large-v1``, or a folder written by ``save_planner``.
         refine_steps: K steps of refinement; 0 is one forward pass.
-        candidates: proposals per problem.
+        candidates: proposals per problem; the planner's own recommendation by default.
         refiner: ``adam``, ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``.
         execute_steps: motor steps between plans; the planner's own recommendation by default.
+        **settings: fields of its description to change, such as a diffusion planner's ``sampler`` or ``denoise_steps``.
 
     Returns:
         The planner and its parameters: ``planner.plan(params, key, problem)``.
 
     Raises:
-        ValueError: for an unknown name, bad settings, or parameters of another architecture.
+        ValueError: for an unknown name or setting, bad values, or parameters of another architecture.
     """
     config, folder = load_config(name)
+    known = [field.name for field in dataclasses.fields(config)]
+    for setting in settings:
+        if setting not in known:
+            raise unknown_name(f"setting of {name}", setting, known)
+    config = dataclasses.replace(config, **settings)
     planner = _KINDS[_kind_of(config)].build(config, refine_steps, candidates, refiner, execute_steps)
     return planner, load_params(planner, folder)
 
 
 def load_params(planner: Planner, folder: str | os.PathLike) -> PlannerParams:
-    """Reads ``params.npz`` for a planner.
+    """Reads ``params.npz`` for a planner, and what it shares from the planner that holds it.
 
     Raises:
         ValueError: if the file is missing or broken, or an array is missing or of another shape; names the file.
@@ -145,6 +177,10 @@ def load_params(planner: Planner, folder: str | os.PathLike) -> PlannerParams:
     path = Path(folder) / "params.npz"
     params = jax.eval_shape(planner.init, jax.random.key(0))
     wanted, saved = _by_name(params), _arrays(path)
+    shares = json.loads((Path(folder) / "planner.json").read_text()).get("shares")
+    if shares:
+        held = _arrays(load_config(shares)[1] / "params.npz")
+        saved |= {key: value for key, value in held.items() if key.startswith(_SHARED)}
     for key, like in wanted.items():
         have = saved[key].shape if key in saved else None
         if have != like.shape:
@@ -152,7 +188,8 @@ def load_params(planner: Planner, folder: str | os.PathLike) -> PlannerParams:
                 f"{path} is of another architecture: {key} has shape {have} there, {like.shape} in planner.json. "
                 "Keep the two files of one planner together."
             )
-    return jax.tree.structure(params).unflatten([jnp.asarray(saved[key]) for key in wanted])
+    arrays = [jnp.asarray(saved[key]).astype(like.dtype) for key, like in wanted.items()]
+    return jax.tree.structure(params).unflatten(arrays)
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

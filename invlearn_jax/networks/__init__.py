@@ -1,5 +1,20 @@
 """Network architectures as ``Network(init, apply)`` pairs."""
 
+from invlearn_jax.networks.causal_transformer import DecisionNetwork, decision_network
+from invlearn_jax.networks.denoiser import Denoiser
 from invlearn_jax.networks.mlp import Network, fourier_features, fourier_size, mlp, parameter_count
+from invlearn_jax.networks.relu_mlp import relu_mlp
+from invlearn_jax.networks.temporal_unet import temporal_unet
 
-__all__ = ["Network", "fourier_features", "fourier_size", "mlp", "parameter_count"]
+__all__ = [
+    "DecisionNetwork",
+    "Denoiser",
+    "Network",
+    "decision_network",
+    "fourier_features",
+    "fourier_size",
+    "mlp",
+    "parameter_count",
+    "relu_mlp",
+    "temporal_unet",
+]

@@ -48,7 +48,7 @@ class MazeStackConfig:
 def build_stack(
     config: MazeStackConfig,
     refine_steps: int = 0,
-    candidates: int = 1,
+    candidates: int | None = None,
     refiner: str = "adam",
     execute_steps: int | None = None,
 ) -> Stack:
@@ -57,7 +57,7 @@ def build_stack(
     Args:
         config: architecture of both levels.
         refine_steps: K, on the sub-goals.
-        candidates: proposals of sub-goals per problem.
+        candidates: proposals of sub-goals per problem; 1 by default.
         refiner: one of ``REFINERS``.
         execute_steps: motor steps between plans; the configuration's by default.
 
@@ -78,7 +78,12 @@ def build_stack(
     inverter = MlpInverter(STATE_SIZE, POSITION_SIZE, config.subgoals, POSITION_SIZE, config.hidden, config.octaves)
     objective = MazeObjective(config.motor, dt=model.dt, stride=1)
     upper = InversePlanner(
-        inverter, model, objective, build_refiner(refiner, config.refine_rate), refine_steps, candidates
+        inverter,
+        model,
+        objective,
+        build_refiner(refiner, config.refine_rate),
+        refine_steps,
+        1 if candidates is None else candidates,
     )
     stack = Stack(upper, config.execute_steps if execute_steps is None else execute_steps)
     if not 1 <= stack.execute_steps <= stack.horizon:

@@ -1,0 +1,142 @@
+"""Baselines on maze2d: behaviour cloning, ReBRAC and the Decision Transformer, from D4RL's data alone."""
+
+import dataclasses
+
+from experiments.configs.shared import DataConfig, EvaluationConfig, maze_data
+from invlearn_jax.envs import registry
+
+
+@dataclasses.dataclass
+class _Config:
+    """What the baselines share.
+
+    Attributes:
+        base: the trained planner whose forward model and objective tell what plans lead to: a shipped name or a folder.
+        data: what to learn from.
+        evaluation: at the end of the run.
+        block: updates per compiled call.
+        checkpoint_every: updates.
+    """
+
+    base: str = "maze2d-umaze-v1"
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=(0,)))
+    block: int = 250
+    checkpoint_every: int = 1000
+
+
+@dataclasses.dataclass
+class CloningConfig:
+    """Behaviour cloning: the Inverter (T steps per plan, all executed; widths; Fourier features) and its training."""
+
+    horizon: int = 1
+    hidden: tuple[int, ...] = (256, 256, 256)
+    octaves: int = 5
+    steps: int = 10_000
+    batch: int = 256
+    learning_rate: float = 1e-3
+
+
+@dataclasses.dataclass
+class BcConfig(_Config):
+    """Goal-conditioned behaviour cloning."""
+
+    policy: CloningConfig = dataclasses.field(default_factory=CloningConfig)
+
+
+@dataclasses.dataclass
+class RebracPolicyConfig:
+    """ReBRAC: widths of actor and critics, Fourier features, and the training; see ``learn.rebrac.RebracTraining``.
+
+    Published for maze2d: a million updates at a learning rate of 3e-4, slowness 0.005, actor_penalty 0.003 and no Fourier
+    features. With a fiftieth of the updates that leaves the value far behind and the actor pressed against walls; these
+    settings do not.
+    """
+
+    hidden: tuple[int, ...] = (256, 256, 256)
+    octaves: int = 3
+    steps: int = 20_000
+    learning_rate: float = 1e-3
+    batch: int = 256
+    discount: float = 0.99
+    slowness: float = 0.05
+    actor_penalty: float = 0.02
+    critic_penalty: float = 0.001
+    noise: float = 0.2
+    noise_limit: float = 0.5
+    delay: int = 2
+
+
+@dataclasses.dataclass
+class RebracConfig(_Config):
+    """ReBRAC on the maze's own goal."""
+
+    policy: RebracPolicyConfig = dataclasses.field(default_factory=RebracPolicyConfig)
+
+
+@dataclasses.dataclass
+class TransformerConfig:
+    """The Decision Transformer and its training.
+
+    Published: a context of 20 steps, a width of 128 and a learning rate of 1e-4 over a hundred thousand updates. A plan's
+    context begins anew, so it is no longer than a plan; the narrower network learns more in minutes.
+
+    Attributes:
+        horizon: T, steps of a plan.
+        execute_steps: of a plan.
+        context: K, steps.
+        target_return: asked for at the beginning of a plan.
+        return_steps: L, over which the data's returns are summed.
+        return_scale: what returns are divided by.
+        width: of a token.
+        layers: of self-attention.
+        heads: of each layer.
+        dropout: in training.
+        steps: updates.
+        batch: windows per update.
+        learning_rate: of AdamW.
+        warm_up: updates of linear warm-up.
+        decay: weight decay.
+    """
+
+    horizon: int = 8
+    execute_steps: int = 8
+    context: int = 8
+    target_return: float = 280.0
+    return_steps: int = 300
+    return_scale: float = 100.0
+    width: int = 64
+    layers: int = 3
+    heads: int = 1
+    dropout: float = 0.1
+    steps: int = 8000
+    batch: int = 64
+    learning_rate: float = 2e-3
+    warm_up: int = 200
+    decay: float = 1e-4
+
+
+@dataclasses.dataclass
+class DtConfig(_Config):
+    """The Decision Transformer on the maze's own goal."""
+
+    policy: TransformerConfig = dataclasses.field(default_factory=TransformerConfig)
+
+
+Config = BcConfig | RebracConfig | DtConfig
+_CONFIGS = {"bc": BcConfig, "rebrac": RebracConfig, "dt": DtConfig}
+
+
+def for_maze(size: str, method: str) -> Config:
+    """The configuration of a method, ``bc``, ``rebrac`` or ``dt``, for one of D4RL's mazes."""
+    config = _CONFIGS[method]()
+    config.base, config.data = f"maze2d-{size}-v1", maze_data(size)
+    config.data.random_rows = 0
+    if method == "dt":
+        config.policy.return_steps = registry.spec(config.base).episode_length
+    if method == "rebrac" and size != "umaze":
+        # Ways of four seconds and more: the value has to come further, and round more corners.
+        config.policy.discount, config.policy.slowness, config.policy.octaves = 0.995, 0.2, 4
+    if size == "large":
+        config.policy.steps = {"bc": 20_000, "rebrac": 30_000, "dt": 8000}[method]
+    return config

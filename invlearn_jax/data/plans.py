@@ -1,0 +1,101 @@
+"""Whole plans out of offline data: every ``stride``-th row of a stretch, for models that generate them.
+
+A plan is either a stretch as it is, or ends where its episode does and rests there: its last position is held with all other
+channels zero, so that a plan of fixed length can be of any duration.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.types import Key
+
+
+class PlanStore(NamedTuple):
+    """A dataset on the device.
+
+    Attributes:
+        channels: ``[N, C]`` of each row: the state, and the action where plans hold it.
+        starts: ``[M]`` rows at which a plan may start.
+        last: ``[N]`` the last row of each row's episode.
+    """
+
+    channels: Float[Array, "N C"]
+    starts: Int[Array, " M"]
+    last: Int[Array, " N"]
+
+
+def joined_episodes(dataset: Dataset, most: float, position_size: int) -> Dataset:
+    """Undoes cuts at which the motion goes on: D4RL's maze2d marks each new goal as an end.
+
+    Args:
+        dataset: rows in the order they were recorded.
+        most: how far a position entry can move in one step; a longer jump is an end.
+        position_size: how many leading entries of the state are the position.
+
+    Returns:
+        The dataset with an end only where the position jumps.
+    """
+    jumps = np.abs(np.diff(dataset.states[:, :position_size], axis=0)).max(-1) > most
+    return dataset._replace(ends=np.append(jumps, True))
+
+
+def plan_channels(dataset: Dataset, with_actions: bool) -> np.ndarray:
+    """``[N, C]`` what a token holds of each row: the state, then the action if wanted."""
+    return np.concatenate([dataset.states, dataset.actions], axis=1) if with_actions else dataset.states
+
+
+def plan_store(dataset: Dataset, span: int, with_actions: bool, rests: bool) -> PlanStore:
+    """Puts a dataset on the device, ready for ``sample_plans``.
+
+    Args:
+        dataset: the rows.
+        span: steps from a plan's first row to its last.
+        with_actions: whether a channel holds the state alone, or the state and then the action.
+        rests: whether a plan may outlast its episode and rest at its end.
+
+    Returns:
+        The store.
+
+    Raises:
+        ValueError: if plans may not rest and no episode has ``span + 1`` rows.
+    """
+    stops = np.flatnonzero(dataset.ends)
+    rows = np.arange(len(dataset.states))
+    last = stops[np.searchsorted(stops, rows)]
+    # An episode's last row alone is no plan.
+    starts = rows[last - rows >= (1 if rests else span)]
+    if not len(starts):
+        raise ValueError(
+            f"A plan spans {span} steps, but the longest episode has {int((last - rows).max())}; give a shorter horizon or "
+            "stride."
+        )
+    channels = plan_channels(dataset, with_actions)
+    return PlanStore(jnp.asarray(channels), jnp.asarray(starts, jnp.int32), jnp.asarray(last, jnp.int32))
+
+
+def sample_plans(
+    store: PlanStore, key: Key, batch: int, tokens: int, stride: int, position_size: int
+) -> Float[Array, "B H C"]:
+    """Draws plans uniformly over their possible starts, inside jit. The key is consumed.
+
+    Args:
+        store: from ``plan_store`` for a span of ``(tokens - 1) * stride``.
+        key: consumed.
+        batch: B.
+        tokens: H.
+        stride: rows between tokens.
+        position_size: the channels that rest is not zero in.
+
+    Returns:
+        The plans.
+    """
+    start = store.starts[jax.random.randint(key, (batch,), 0, store.starts.shape[0])]
+    wanted, last = start[:, None] + stride * jnp.arange(tokens), store.last[start][:, None]
+    plans = store.channels[jnp.minimum(wanted, last)]
+    moving = jnp.arange(plans.shape[-1]) < position_size
+    return jnp.where((wanted <= last)[..., None] | moving, plans, 0.0)

@@ -1,0 +1,133 @@
+"""Goal-conditioned behaviour cloning with hindsight goals: what the data did next, given where they came to later.
+
+    minimise  E_{t, j} |pi(s_t, x_{t+j}) - a[t : t+T]|^2,    j uniform on 1 .. the rows left of t's episode
+
+x is the position. Every row of an episode is thus a lesson in how to reach those after it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from invlearn_jax.data.dataset import Dataset, window_store
+from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
+from invlearn_jax.models.coverage import distance_to_data
+from invlearn_jax.types import Key, Params, Problem
+
+
+class HindsightStore(NamedTuple):
+    """A dataset on the device with the rows to clone and where their episodes end.
+
+    Attributes:
+        states: ``[N, S]``.
+        actions: ``[N, A]``.
+        starts: ``[M]`` rows with T known actions and a row of their episode after them.
+        last: ``[M]`` the last row of the start's episode.
+    """
+
+    states: Float[Array, "N S"]
+    actions: Float[Array, "N A"]
+    starts: Int[Array, " M"]
+    last: Int[Array, " M"]
+
+
+def hindsight_store(dataset: Dataset, horizon: int) -> HindsightStore:
+    """Puts a dataset on the device, ready for ``sample_hindsight``.
+
+    Args:
+        dataset: the rows.
+        horizon: T, actions to clone at a time.
+
+    Returns:
+        The store.
+
+    Raises:
+        ValueError: if no episode has T + 1 rows.
+    """
+    windows = window_store(dataset, horizon)
+    stops = np.flatnonzero(dataset.ends)
+    last = stops[np.searchsorted(stops, np.asarray(windows.starts))]
+    return HindsightStore(windows.states, windows.actions, windows.starts, jnp.asarray(last, jnp.int32))
+
+
+def sample_hindsight(
+    store: HindsightStore, key: Key, batch: int, horizon: int, position_size: int
+) -> tuple[Problem, Float[Array, "B T A"]]:
+    """Draws problems, their goals from later rows of the same episode, and what the data did. The key is consumed."""
+    row_key, goal_key = jax.random.split(key)
+    chosen = jax.random.randint(row_key, (batch,), 0, store.starts.shape[0])
+    start, last = store.starts[chosen], store.last[chosen]
+    later = jax.random.randint(goal_key, (batch,), start + 1, last + 1)
+    actions = store.actions[start[:, None] + jnp.arange(horizon)]
+    return Problem(store.states[start], store.states[later, :position_size]), actions
+
+
+def data_box(dataset: Dataset, position_size: int, reach: float = 0.15, most: int = 100_000) -> dict[str, Array]:
+    """The scales of an ``MlpInverter`` from its training rows: box of the positions, spread of the rest, visited cells.
+
+    Args:
+        dataset: training rows.
+        position_size: P.
+        reach: metres from a place of the data that count as visited.
+        most: rows to look at.
+
+    Returns:
+        ``centre``, ``half``, ``scale`` and ``visited`` of ``InverterParams``.
+    """
+    positions = dataset.states[:, :position_size]
+    low, high = positions.min(0), positions.max(0)
+    centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
+    places = positions[:: max(1, len(positions) // most)]
+    return {
+        "centre": jnp.asarray(centre),
+        "half": jnp.asarray(half),
+        "scale": jnp.asarray(np.maximum(dataset.states[:, position_size:].std(0), 1e-6)),
+        "visited": jnp.asarray(distance_to_data(places, centre, half) <= reach),
+    }
+
+
+def cloning_state(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:
+    """The state to train from: an Inverter's ``params``, whose ``net`` is trained. The key is kept."""
+    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
+
+
+def cloning_update(
+    logits: Callable[[Params, Problem], Float[Array, "T A"]],
+    optimizer: optax.GradientTransformation,
+    store: HindsightStore,
+    batch: int,
+    horizon: int,
+    position_size: int,
+) -> Update:
+    """One gradient step of the module's objective.
+
+    Args:
+        logits: ``(params, problem) -> [T, A]``; actions are their tanh (``MlpInverter.logits``).
+        optimizer: for ``params.net``.
+        store: made for the horizon.
+        batch: rows per update.
+        horizon: T.
+        position_size: P.
+
+    Returns:
+        The update for ``train``.
+    """
+
+    def update(state: TrainState) -> tuple[TrainState, Metrics]:
+        key, draw_key = jax.random.split(state.key)
+        problems, actions = sample_hindsight(store, draw_key, batch, horizon, position_size)
+
+        def loss_of(net: Params) -> Array:
+            found = jax.vmap(logits, in_axes=(None, 0))(state.params._replace(net=net), problems)
+            return ((jnp.tanh(found) - actions) ** 2).mean()
+
+        loss, gradient = jax.value_and_grad(loss_of)(state.params.net)
+        following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
+        return following._replace(params=state.params._replace(net=following.params)), {"cloning_loss": loss}
+
+    return update

@@ -1,0 +1,220 @@
+"""Plans drawn from a diffusion model: as an Inverter, and followed as published.
+
+The model draws H tokens, ``stride`` steps apart, whose channels are the state and, in Diffuser, the action. Between tokens the
+path is the cubic through their positions and velocities. Actions come
+
+- from inverse dynamics ``a_t = f(plan_t, plan_{t+gap})`` (Decision Diffuser, arXiv 2211.15657; Diffusion Veteran, 2503.00535),
+- or from the plan's own channels,
+- or, while the plan is followed, from a controller that sees the state (Diffuser's maze2d, arXiv 2205.09991).
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from invlearn_jax.models.diffusion import DiffusionParams, Known, PlanDiffusion, Steps
+from invlearn_jax.models.inverse_dynamics import InverseDynamics, InverseDynamicsParams
+from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.types import Key, Objective, PlanOutput, Problem, Result
+
+
+class DiffusionInverterParams(NamedTuple):
+    """Parameters of a diffusion Inverter."""
+
+    diffusion: DiffusionParams
+    inverse_dynamics: InverseDynamicsParams
+
+
+class PlanLayout(NamedTuple):
+    """What the tokens of a plan hold: states ``[position [P], velocity [P]]``, then perhaps actions.
+
+    Attributes:
+        stride: steps between tokens.
+        dt: seconds per step.
+        position_size: P.
+        action_size: A; 0 where plans hold no actions.
+    """
+
+    stride: int
+    dt: float
+    position_size: int
+    action_size: int = 0
+
+    def states(self, tokens: Float[Array, "H C"]) -> Float[Array, "L S"]:
+        """The states of every step, ``L = (H - 1) stride + 1``: cubic Hermite between tokens, and its slope."""
+        position, velocity = (tokens[:, i * self.position_size : (i + 1) * self.position_size] for i in (0, 1))
+        u = (jnp.arange(self.stride) / self.stride)[:, None, None]
+        width = self.stride * self.dt
+        p, q, v, w = position[:-1], position[1:], velocity[:-1] * width, velocity[1:] * width
+        x = p + u * v + u**2 * (3 * (q - p) - 2 * v - w) + u**3 * (2 * (p - q) + v + w)
+        slope = v + 2 * u * (3 * (q - p) - 2 * v - w) + 3 * u**2 * (2 * (p - q) + v + w)
+        path = jnp.concatenate([x, slope / width], axis=-1).swapaxes(0, 1).reshape(-1, 2 * self.position_size)
+        return jnp.concatenate([path, tokens[-1:, : 2 * self.position_size]])
+
+    def actions(self, tokens: Float[Array, "H C"]) -> Float[Array, "M A"]:
+        """The plan's own actions at each of its ``M = (H - 1) stride`` steps: linear between tokens."""
+        own = tokens[:, 2 * self.position_size :]
+        u = (jnp.arange(self.stride) / self.stride)[:, None, None]
+        between = (1 - u) * own[:-1] + u * own[1:]
+        return between.swapaxes(0, 1).reshape(-1, self.action_size)
+
+
+class DiffusionInverter:
+    """Draws plans, and turns their beginnings into actions."""
+
+    def __init__(
+        self,
+        diffusion: PlanDiffusion,
+        layout: PlanLayout,
+        inverse_dynamics: InverseDynamics,
+        horizon: int,
+        steps: Steps,
+        pin_goal: bool,
+        guidance: float = 1.0,
+        temperature: float = 1.0,
+    ) -> None:
+        """Puts the parts together.
+
+        Args:
+            diffusion: the model of plans; one with a condition is asked for the goal.
+            layout: of its tokens.
+            inverse_dynamics: makes the actions.
+            horizon: T, how many.
+            steps: of the sampler.
+            pin_goal: whether the last token is known to rest at the goal.
+            guidance: weight of the condition.
+            temperature: of the noise.
+
+        Raises:
+            ValueError: if T is not 1 .. the plan's span less the inverse dynamics' gap.
+        """
+        self.diffusion, self.layout, self.inverse_dynamics = diffusion, layout, inverse_dynamics
+        span = (diffusion.horizon - 1) * layout.stride
+        if not 1 <= horizon <= span - inverse_dynamics.gap:
+            raise ValueError(
+                f"horizon is {horizon} steps; {diffusion.horizon} tokens, {layout.stride} steps apart, and inverse dynamics "
+                f"over {inverse_dynamics.gap} steps allow 1 to {span - inverse_dynamics.gap}."
+            )
+        self.horizon, self.span, self.steps, self.pin_goal = horizon, span, steps, pin_goal
+        self._guidance, self._temperature = guidance, temperature
+
+    def init(self, key: Key) -> DiffusionInverterParams:
+        """Fresh parameters. The key is consumed."""
+        first, second = jax.random.split(key)
+        return DiffusionInverterParams(self.diffusion.init(first), self.inverse_dynamics.init(second))
+
+    def known(self, problem: Problem) -> Known:
+        """The state, and with ``pin_goal`` the goal at rest, where they belong in a plan."""
+        shape, size = (self.diffusion.horizon, self.diffusion.channels), problem.state.shape[-1]
+        values = jnp.zeros(shape).at[0, :size].set(problem.state)
+        mask = jnp.zeros(shape, bool).at[0, :size].set(True)
+        if self.pin_goal:
+            values = values.at[-1, : self.layout.position_size].set(problem.goal)
+            mask = mask.at[-1, :size].set(True)
+        return Known(values, mask)
+
+    def condition(self, params: DiffusionParams, goal: Float[Array, " P"]) -> Float[Array, " D"]:
+        """The goal as the model takes it; empty for a model that is not asked for one."""
+        size = self.layout.position_size
+        low, high = params.low[:size], params.high[:size]
+        return (2 * (goal - low) / (high - low) - 1)[: self.diffusion.condition_size]
+
+    def plans(self, params: DiffusionInverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K H C"]:
+        """Draws ``num`` plans for one problem. The key is consumed."""
+        return self.diffusion.sample(
+            params.diffusion,
+            key,
+            self.known(problem),
+            self.condition(params.diffusion, problem.goal),
+            num,
+            self.steps,
+            self._guidance,
+            self._temperature,
+        )
+
+    def propose(self, params: DiffusionInverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
+        """Draws ``num`` plans and the actions ``[T, A]`` that inverse dynamics finds along each. The key is consumed."""
+        states = jax.vmap(self.layout.states)(self.plans(params, key, problem, num))
+        here, there = states[:, : self.horizon], states[:, self.inverse_dynamics.gap :][:, : self.horizon]
+        find = jax.vmap(jax.vmap(self.inverse_dynamics, in_axes=(None, 0, 0)), in_axes=(None, 0, 0))
+        return jnp.clip(find(params.inverse_dynamics, here, there), -1.0, 1.0)
+
+
+class Tracker:
+    """Draws a plan and follows it: by a controller on the state at hand, or by executing the plan's own actions.
+
+        pd:       a_t = clip(x_plan[t+1] - x_t + v_plan[t+1] - v_t, -1, 1)
+        actions:  a_t = a_plan[t]
+
+    After the plan's end its last position, at rest, is held, or no force applied.
+    """
+
+    refine_steps = 0
+
+    def __init__(
+        self,
+        inverter: DiffusionInverter,
+        objective: Objective,
+        controller: Literal["pd", "actions"],
+        execute_steps: int,
+        candidates: int = 1,
+    ) -> None:
+        """Describes how plans are followed.
+
+        Args:
+            inverter: draws them.
+            objective: the cost by which the best of several is taken.
+            controller: see the class.
+            execute_steps: steps until the next plan; more than a plan spans are allowed.
+            candidates: plans drawn.
+
+        Raises:
+            ValueError: for a plan without actions that are to be executed, no candidate, or no step to execute.
+        """
+        if controller == "actions" and not inverter.layout.action_size:
+            raise ValueError("These plans hold no actions; follow them by 'pd' or 'inverse_dynamics'.")
+        if candidates < 1 or execute_steps < 1:
+            raise ValueError(f"candidates is {candidates}, execute_steps is {execute_steps}; give at least 1 of each.")
+        self.inverter, self.objective, self.controller = inverter, objective, controller
+        self.execute_steps, self.candidates, self.horizon = execute_steps, candidates, inverter.span
+
+    def init(self, key: Key) -> PlannerParams:
+        """Fresh parameters; there is no forward model. The key is consumed."""
+        first, second = jax.random.split(key)
+        return PlannerParams(self.inverter.init(first), (), self.objective.init(second))
+
+    def plan(self, params: PlannerParams, key: Key, problem: Problem) -> PlanOutput:
+        """Draws plans and returns the best, as the model has it; ``act`` follows it. The key is consumed.
+
+        A problem that is not finite gets zeros and the result ``NON_FINITE``.
+        """
+        given = jnp.isfinite(problem.state).all() & jnp.isfinite(problem.goal).all()
+        safe = Problem(*(jnp.where(jnp.isfinite(x), x, 0.0) for x in (problem.state, problem.goal)))
+        tokens = self.inverter.plans(params.inverter, key, safe, self.candidates)
+        states = jax.vmap(self.inverter.layout.states)(tokens)
+        if self.controller == "actions":
+            actions = jnp.clip(jax.vmap(self.inverter.layout.actions)(tokens), -1.0, 1.0)
+        else:
+            actions = jax.vmap(jax.vmap(_towards))(states[:, :-1], states[:, 1:])
+        terms = jax.vmap(lambda s, a: self.objective(params.objective, s, a, safe.goal))(states, actions)
+        costs = sum(terms.values())
+        best = jnp.argmin(jnp.where(jnp.isnan(costs), jnp.inf, costs))
+        states, actions, terms, cost = jax.tree.map(lambda x: x[best], (states, actions, terms, costs))
+        finite = given & jnp.isfinite(states).all() & jnp.isfinite(actions).all()
+        result = jnp.where(finite, Result.OK, Result.NON_FINITE).astype(jnp.int32)
+        actions = jnp.where(finite, actions, 0.0)
+        return PlanOutput(actions, states, cost, terms, cost, jnp.zeros((0,)), result)
+
+    def act(self, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]) -> Float[Array, " A"]:
+        """The action at the plan's ``step``-th step, in ``state``."""
+        if self.controller == "actions":
+            return plan.actions[jnp.minimum(step, self.horizon - 1)] * (step < self.horizon)
+        rest = plan.states[-1].at[self.inverter.layout.position_size :].set(0.0)
+        ahead = plan.states[jnp.minimum(step + 1, self.horizon)]
+        return _towards(state, jnp.where(step < self.horizon, ahead, rest))
+
+
+def _towards(state: Float[Array, " S"], wanted: Float[Array, " S"]) -> Float[Array, " P"]:
+    return jnp.clip((wanted - state).reshape(2, -1).sum(0), -1.0, 1.0)

@@ -1,0 +1,234 @@
+"""What the baselines learn from, against hand-written loops, and small real learning: cloning, ReBRAC, Decision Transformer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import double_integrator
+
+from invlearn_jax.data import Dataset, fit_normalizer
+from invlearn_jax.learn.behaviour_cloning import (
+    cloning_state,
+    cloning_update,
+    data_box,
+    hindsight_store,
+    sample_hindsight,
+)
+from invlearn_jax.learn.decision_transformer import (
+    return_store,
+    sample_returns,
+    transformer_optimizer,
+    transformer_state,
+    transformer_update,
+)
+from invlearn_jax.learn.loop import train
+from invlearn_jax.learn.rebrac import (
+    RebracTraining,
+    critic_network,
+    rebrac_state,
+    rebrac_store,
+    rebrac_update,
+    td_target,
+)
+from invlearn_jax.models.decision_transformer import DecisionTransformer
+from invlearn_jax.models.policy import MlpPolicy
+from invlearn_jax.networks import decision_network
+from invlearn_jax.planners import MlpInverter
+from invlearn_jax.planners.policy import PolicyInverter, RolloutParams
+from invlearn_jax.types import Problem
+
+KEY = jax.random.key(0)
+
+
+# --- behaviour cloning ---
+
+
+def numbered(lengths):
+    """Rows whose position is (row, episode), in episodes of these lengths."""
+    rows = sum(lengths)
+    episode = np.repeat(np.arange(len(lengths)), lengths)
+    states = np.stack([np.arange(rows), episode, np.zeros(rows), np.zeros(rows)], 1)
+    return Dataset(np.float32(states), np.float32(states[:, :2]), np.append(np.diff(episode) > 0, True))
+
+
+def test_hindsight_goals_are_later_rows_of_the_same_episode():
+    store = hindsight_store(numbered([1, 5, 2, 9]), 2)
+    problems, actions = sample_hindsight(store, KEY, 4000, 2, 2)
+    row, goal = (np.asarray(x[:, 0], int) for x in (problems.state, problems.goal))
+    np.testing.assert_array_equal(problems.state[:, 1], problems.goal[:, 1])
+    np.testing.assert_array_equal(actions[:, :, 0], row[:, None] + np.arange(2))
+    # Two actions and a row after them are known from these rows on, in the episodes of 5 and of 9 rows.
+    assert set(row) == {1, 2, 3, *range(8, 15)}
+    assert {tuple(x) for x in np.stack([row, goal], 1)} == {
+        (a, b) for begin, end in ((1, 6), (8, 17)) for a in range(begin, end - 2) for b in range(a + 1, end)
+    }
+    with pytest.raises(ValueError, match="the longest episode has 8"):
+        hindsight_store(numbered([9]), 9)
+
+
+def test_cloning_learns_to_reach_any_goal():
+    """A controller's wandering between goals is enough: the clone reaches goals drawn anew."""
+    world, rng, length = double_integrator(2), np.random.default_rng(0), 40
+    a, b = (np.asarray(x) for x in (world.a, world.b))
+    state, goal = (rng.uniform(-1, 1, (300, size)) for size in (4, 2))
+    states, actions = [], []
+    for _ in range(length):
+        action = np.clip(2 * (goal - state[:, :2]) - 2 * state[:, 2:], -1, 1)
+        states.append(state)
+        actions.append(action)
+        state = state @ a.T + action @ b.T
+    flat = (np.float32(np.stack(x, 1)).reshape(-1, x[0].shape[-1]) for x in (states, actions))
+    data = Dataset(*flat, np.tile(np.arange(length) == length - 1, 300))
+    inverter, optimizer = MlpInverter(4, 2, 1, hidden=(64, 64), octaves=0), optax.adam(3e-3)
+    params = inverter.init(KEY)._replace(**data_box(data, 2))
+    update = cloning_update(inverter.logits, optimizer, hindsight_store(data, 1), 128, 1, 2)
+    params = train(update, cloning_state(optimizer, params, KEY), 1500).params
+
+    def closed_loop(state, goal):
+        def step(state, _):
+            action = inverter.propose(params, KEY, Problem(state, goal), 1)
+            return world.unroll((world.a, world.b), state, action[0])[1], None
+
+        return jax.lax.scan(step, state, length=60)[0]
+
+    starts, goals = (jnp.asarray(rng.uniform(-0.7, 0.7, (50, size)), jnp.float32) for size in (4, 2))
+    ends = jax.jit(jax.vmap(closed_loop))(starts, goals)
+    assert float(jnp.linalg.norm(ends[:, :2] - goals, axis=1).mean()) < 0.15
+    assert bool(jax.vmap(inverter.covers, in_axes=(None, 0))(params, Problem(starts, goals)).all())
+    far = Problem(jnp.zeros(4), jnp.full(2, 9.0))
+    assert not inverter.covers(params, far)
+
+
+# --- ReBRAC ---
+
+
+def test_the_critics_target_by_hand():
+    """r + 0.9 (min(Q1, Q2) - 0.5 d): 1 + 0.9 (2 - 0.5 * 4) = 1 and 0 + 0.9 (-3 - 0) = -2.7."""
+    found = td_target(jnp.array([1.0, 0.0]), 0.9, jnp.array([[2.0, 5.0], [4.0, -3.0]]), jnp.array([4.0, 0.0]), 0.5)
+    np.testing.assert_allclose(found, [1.0, -2.7], rtol=1e-6)
+
+
+def constant_world(settings, updates, reward=lambda position, goal: jnp.ones(position.shape[:-1])):
+    """ReBRAC where position follows by ``x' = x + a / 10`` from anywhere, under actions of mean 0.4."""
+    rng = np.random.default_rng(0)
+    states, actions = rng.uniform(-1, 1, (3000, 3, 2)), np.clip(rng.normal(0.4, 0.5, (3000, 3, 2)), -1, 1)
+    for step in (1, 2):
+        states[:, step] = states[:, step - 1] + 0.1 * actions[:, step - 1]
+    data = Dataset(*(np.float32(x).reshape(-1, 2) for x in (states, actions)), np.tile([False, False, True], 3000))
+    policy = MlpPolicy(2, 2, hidden=(32, 32))
+    critic, optimizers = critic_network(policy, (32, 32)), (optax.adam(3e-3),) * 2
+    update = rebrac_update(policy, critic, optimizers, rebrac_store(data), reward, settings)
+    state = rebrac_state(policy, critic, optimizers, KEY, fit_normalizer(data), jnp.zeros(2))
+    state = train(update, state, updates)
+    places = jnp.asarray(data.states[:500])
+    x = jnp.concatenate([policy.features(state.params, places), jnp.asarray(data.actions[:500])], axis=1)
+    return critic.apply(state.extra.critic, x), policy.act(state.params, places), state
+
+
+def test_critics_learn_the_discounted_sum_and_its_penalty():
+    """Reward 1 for ever is worth 1 / (1 - gamma) = 5; the penalty takes gamma w_c E|a~ - a'|^2 / (1 - gamma) off it."""
+    settings = RebracTraining(64, discount=0.8, slowness=0.05, critic_penalty=0.0)
+    values, _, state = constant_world(settings, 800)
+    np.testing.assert_allclose(values, 5.0, atol=0.25)
+    lower, _, _ = constant_world(settings._replace(critic_penalty=0.5), 800)
+    assert float(values.mean() - lower.mean()) > 0.4
+    # Slow copies lag behind, and the actor was updated at every second update.
+    assert int(optax.tree.get(state.opt_state[0], "count")) == 400
+    gaps = jax.tree.map(lambda a, b: jnp.abs(a - b).max(), state.extra.critic, state.extra.slow_critic)
+    assert max(jax.tree.leaves(gaps)) > 0
+
+
+def test_the_actor_seeks_value_and_the_penalty_keeps_it_with_the_data():
+    def reward(position, goal):
+        return position[..., 0] - position[..., 1]
+
+    free = RebracTraining(64, discount=0.5, slowness=0.05, actor_penalty=0.01)
+    _, actions, _ = constant_world(free, 1000, reward)
+    assert float(actions[:, 0].mean()) > 0.7
+    assert float(actions[:, 1].mean()) < -0.7
+    _, actions, _ = constant_world(free._replace(actor_penalty=100.0), 1000, reward)
+    np.testing.assert_allclose(actions.mean(0), 0.38, atol=0.08)
+
+
+# --- Decision Transformer ---
+
+
+def test_later_tokens_do_not_change_earlier_actions():
+    net = decision_network(3, 2, 5, width=16, layers=2, heads=2)
+    params = net.init(KEY)
+    rng = np.random.default_rng(0)
+    given = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((5,), (5, 3), (5, 2))]
+    before = net.apply(params, *given, None)
+    for step in range(5):
+        later = [x.at[step:].add(1.0) for x in given]
+        np.testing.assert_allclose(net.apply(params, *later, None)[:step], before[:step], atol=1e-6)
+        assert not jnp.allclose(net.apply(params, *later, None)[step], before[step], atol=1e-4)
+    # An action is not seen by its own state's token, but by all that follow.
+    action = net.apply(params, given[0], given[1], given[2].at[2].add(1.0), None)
+    np.testing.assert_allclose(action[:3], before[:3], atol=1e-6)
+    assert jnp.abs(action[3:] - before[3:]).min() > 0
+    # Dropout is a matter of training alone.
+    assert not jnp.allclose(net.apply(params, *given, KEY), before, atol=1e-3)
+
+
+def test_the_context_grows_and_forgets_its_oldest_step():
+    policy = DecisionTransformer(4, 2, 3, 7.0, 10.0, lambda position, goal: position[0] - goal[0], width=8, layers=1)
+    params = policy.init(KEY)._replace(goal=jnp.array([0.5, 0.0]))
+    rng = np.random.default_rng(0)
+    states, actions = (np.float32(rng.normal(size=(6, size))) for size in (4, 2))
+    memory, returns = policy.begin(params, jnp.asarray(states[0])), [7.0]
+    for step in range(6):
+        begin = max(0, step - 2)
+        count = step + 1 - begin
+        assert int(memory.count) == count
+        np.testing.assert_array_equal(memory.states[:count], states[begin : step + 1])
+        np.testing.assert_array_equal(memory.actions[: count - 1], actions[begin:step])
+        np.testing.assert_allclose(memory.returns[:count], returns[begin : step + 1], rtol=1e-5)
+        assert not np.asarray(memory.actions[count - 1 :]).any()
+        if step < 5:
+            memory = policy.observe(params, memory, jnp.asarray(actions[step]), jnp.asarray(states[step + 1]))
+            returns.append(returns[-1] - (states[step + 1, 0] - 0.5))
+
+
+def test_returns_to_go_against_a_loop():
+    """Two episodes of 12 and 9 rows."""
+    rng = np.random.default_rng(0)
+    states = np.cumsum(rng.uniform(0.5, 1.0, (21, 2)), axis=0)
+    data = Dataset(np.float32(states), np.zeros((21, 1), np.float32), np.isin(np.arange(21), [11, 20]))
+    rewards = np.float32(rng.integers(0, 2, 21))
+    store = return_store(data, rewards, return_steps=6, context=4)
+    assert set(np.asarray(store.starts)) == {*range(6), 12, 13, 14}
+    returns, found, _ = sample_returns(store, KEY, 200, 4, 6)
+    rows = np.array([np.flatnonzero((data.states == x).all(1))[0] for x in np.asarray(found[:, 0])])
+    assert set(rows) == set(np.asarray(store.starts))
+    for row, given in zip(rows, np.asarray(returns), strict=True):
+        for k in range(4):
+            assert given[k] == sum(rewards[row + i + 1] for i in range(k, 6))
+    with pytest.raises(ValueError, match="return_steps is 12, but the longest episode has 11"):
+        return_store(data, rewards, 12, 4)
+    with pytest.raises(ValueError, match="context is 7 steps, return_steps is 6"):
+        return_store(data, rewards, 6, 7)
+
+
+def test_a_transformer_does_what_the_return_asks_for():
+    """Rows move right or left for good; who is asked for the return of the right goes right."""
+    rng = np.random.default_rng(0)
+    way = rng.choice([-1.0, 1.0], 200)
+    actions = np.repeat(way, 12)[:, None] * [[1.0, 0.0]]
+    states = np.zeros((200, 12, 4))
+    states[:, :, 0] = way[:, None] * 0.1 * np.arange(12) + rng.uniform(-3, 3, (200, 1))
+    data = Dataset(np.float32(states.reshape(-1, 4)), np.float32(actions), np.tile(np.arange(12) == 11, 200))
+
+    def reward(position, goal):
+        return jnp.ones(())
+
+    policies = [DecisionTransformer(4, 2, 3, target, 8.0, reward, width=16, layers=1) for target in (8.0, 0.0)]
+    policy, optimizer = policies[0], transformer_optimizer(3e-3, 300, 30, 1e-4)
+    # Each row of those that go right pays 1.
+    store = return_store(data, np.float32(np.repeat(way > 0, 12)), 8, 3)
+    state = transformer_state(policy, optimizer, KEY, fit_normalizer(data), jnp.zeros(2))
+    params = train(transformer_update(policy, optimizer, store, 32, 8), state, 300).params
+    for policy, sign in zip(policies, (1.0, -1.0), strict=True):
+        plan = PolicyInverter(policy).propose(RolloutParams(params, ()), KEY, Problem(jnp.zeros(4), jnp.zeros(2)), 1)
+        np.testing.assert_allclose(plan[0, 0], [sign, 0.0], atol=0.15)

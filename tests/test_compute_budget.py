@@ -1,0 +1,138 @@
+"""The compute budget: arithmetic counted against hand counts, rows as promised, the page made from them."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import read_record, run_python
+
+from benchmarks import contenders, frontier
+from invlearn_jax.evaluate.flops import flops
+
+FIELDS = {
+    "planner", "setting", "env", "device", "plan_ms_p50", "plan_ms_p95", "plan_ms_p99", "plans_per_s", "batch",
+    "flops_per_plan", "peak_bytes", "compile_s", "score_mean", "score_sem", "episodes",
+}  # fmt: skip
+
+
+def test_products_are_counted():
+    a, b = jnp.ones((7, 5)), jnp.ones((5, 3))
+    assert flops(lambda a, b: a @ b, a, b) == 2 * 7 * 5 * 3
+
+
+def test_every_turn_of_a_scan_is_counted():
+    w = jnp.ones((8, 8))
+
+    def inner(x):
+        return jax.lax.scan(lambda c, _: (c @ w, None), x, length=3)[0]
+
+    def outer(x):
+        return jax.lax.scan(lambda c, _: (jax.jit(inner)(c), None), x, length=10)[0]
+
+    product = 2 * 8**3
+    for function, turns in ((inner, 3), (outer, 30), (jax.jit(outer), 30), (lambda x: inner(x) + outer(x), 33)):
+        assert turns * product <= flops(function, w) <= 1.1 * turns * product
+
+
+def test_a_batch_costs_its_size():
+    w = jnp.ones((16, 16))
+
+    def function(x):
+        return jax.lax.scan(lambda c, _: (w @ c, None), x, length=4)[0]
+
+    np.testing.assert_allclose(
+        flops(jax.vmap(function), jnp.ones((6, 16))), 6 * flops(function, jnp.ones(16)), rtol=0.1
+    )
+
+
+def test_what_no_output_needs_is_not_counted():
+    w = jnp.ones((32, 32))
+
+    def function(x):
+        unused = jax.lax.scan(lambda c, _: (c @ w, None), x, length=50)[0]
+        return (x @ w, unused)[0]
+
+    assert flops(function, w) == 2 * 32**3
+
+
+def row(planner, ms, score, **changes):
+    return {
+        "planner": planner, "setting": {"refine_steps": 1}, "env": "maze2d-umaze-v1", "device": "cpu", "plan_ms_p50": ms,
+        "plan_ms_p95": ms, "plan_ms_p99": ms, "plans_per_s": 1e3 / ms, "batch": 1, "flops_per_plan": 1e6 * ms,
+        "flops_per_step": 1e5 * ms, "peak_bytes": 1000, "compile_s": 1.0, "score_mean": score, "score_sem": 1.0,
+        "success_rate": 1.0, "episodes": 100,
+    } | changes  # fmt: skip
+
+
+ROWS = [
+    row("Inverter", 0.1, 150.0),
+    row("Inverter", 2.0, 160.0),
+    row("Inverter", 4.0, 155.0),
+    row("Modern recipe", 50.0, 141.0),
+    row("MPPI, true simulator", 20.0, 120.0),
+    row("ReBRAC", 0.05, 100.0),
+    row("Diffuser, published size (time only)", 900.0, None, score_sem=None, success_rate=None, episodes=0),
+]
+
+
+def test_the_best_within_a_budget():
+    for budget, wanted in ((0.01, {}), (0.3, {"Inverter": 150, "ReBRAC": 100}), (3, {"Inverter": 160, "ReBRAC": 100})):
+        found = frontier.at_budget(ROWS, budget)
+        assert {name: best["score_mean"] for name, best in found.items()} == wanted
+    assert set(frontier.at_budget(ROWS, 1e6)) == {r["planner"] for r in ROWS[:-1]}
+
+
+def test_the_page_has_every_row_and_its_pictures(tmp_path):
+    source = tmp_path / "rows.json"
+    source.write_text(json.dumps({"rows": ROWS, "command": "how it was made"}))
+    done = run_python("-m", "benchmarks.frontier", f"--input={source}", f"--output={tmp_path}", "--readme=")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "frontier.md").read_text()
+    assert (tmp_path / "frontier-umaze.png").read_bytes().startswith(b"\x89PNG")
+    assert "how it was made" in page and "time only" in page
+    assert "| Inverter | 150.0 | 150.0 | 160.0 | 160.0 | 160.0 | 160.0 |" in page
+    assert "| Modern recipe | 141.0 / - / - | 136.6 / 150.7 / 203.6 | Diffusion Veteran, table 1 |" in page
+
+
+@pytest.mark.parametrize("size", ["umaze", "medium", "large"])
+def test_all_families_compete(size):
+    names = {c.planner for c in contenders.contenders(size)}
+    assert {
+        "Inverter",
+        "Diffuser, PD controller",
+        "Decision Diffuser",
+        "Modern recipe",
+        "Modern recipe, one-step",
+    } <= names
+    some = ("Random shooting", "MPPI")
+    for method in (*some, "CEM", "Predictive sampling", "Gradient shooting", "iLQR") if size == "umaze" else some:
+        assert {f"{method}, learned model", f"{method}, true simulator"} <= names
+
+
+def test_a_planner_that_is_not_shipped_is_named():
+    with pytest.raises(ValueError, match="maze2d-uumaze-v1"):
+        contenders.contenders("uumaze")
+
+
+@pytest.mark.slow
+def test_rows_hold_what_is_promised(tmp_path):
+    output = tmp_path / "rows.json"
+    done = run_python(
+        "-m", "benchmarks.compute_budget", "--preset=quick", "--only=Inverter,MPPI", "--episodes=4",
+        "--row_seconds=0.2", "--batch=4", f"--output={output}",
+    )  # fmt: skip
+    rows = read_record(done, output)["rows"]
+    assert [r["planner"] for r in rows] == ["Inverter", "Inverter", "MPPI, learned model"]
+    for r in rows:
+        assert FIELDS <= set(r)
+        assert 0 < r["plan_ms_p50"] <= r["plan_ms_p99"] and r["flops_per_plan"] > 1e5 and r["peak_bytes"] > 1e4
+    assert rows[1]["flops_per_plan"] > 10 * rows[0]["flops_per_plan"]
+    assert rows[0]["score_mean"] > 120
+
+
+def test_no_such_row_is_an_error(tmp_path):
+    done = run_python("-m", "benchmarks.compute_budget", "--only=Nobody", f"--output={tmp_path / 'rows.json'}")
+    assert done.returncode != 0
+    assert "No planner's name begins with" in done.stderr
