@@ -47,9 +47,9 @@ _BATCH_SECONDS = 1.0  # that a call of the throughput's batch may take, going by
 class Running:
     """A contender, compiled."""
 
-    def __init__(self, contender: Contender, keys: jax.Array, problems: Problem) -> None:
+    def __init__(self, contender: Contender, keys: jax.Array, problems: Problem, episode_length: int) -> None:
         """Compiles it at batch 1 and at the largest batch it can run in reasonable time."""
-        self.contender = contender
+        self.contender, self._episode_length = contender, episode_length
         self.planner, self.params = contender.load()
         guess = first_guess(self.planner)
         self._one = (keys[0], jax.tree.map(lambda x: x[0], problems)._replace(guess=guess))
@@ -89,7 +89,7 @@ class Running:
         """What was measured."""
         p50, p95, p99 = (1e3 * float(np.percentile(self.times, q)) for q in (50, 95, 99))
         per_plan = flops(self._output, self.params, *self._one)
-        executed = min(self.planner.execute_steps, self.planner.horizon)
+        executed = min(self.planner.execute_steps, self._episode_length)
         return {
             "plan_ms_p50": p50,
             "plan_ms_p95": p95,
@@ -99,6 +99,7 @@ class Running:
             "batch": self.batch,
             "flops_per_plan": per_plan,
             "flops_per_step": per_plan / executed,
+            "ms_per_step": p50 / executed,
             "peak_bytes": int(self.peak_bytes),
             "compile_s": self.compile_s,
             "execute_steps": executed,
@@ -152,10 +153,11 @@ def _maze(size: str) -> Iterator[dict[str, Any]]:
     ]
     if not chosen:
         raise ValueError(f"No planner's name begins with any of {_ONLY.value}; leave --only out to see them all.")
-    keys, problems = random_problems(registry.make(env), jax.random.key(_SEED.value), _BATCH.value)
+    maze = registry.make(env)
+    keys, problems = random_problems(maze, jax.random.key(_SEED.value), _BATCH.value)
     running = []
     for contender in chosen:
-        running.append(Running(contender, keys, problems))
+        running.append(Running(contender, keys, problems, maze.episode_length))
         print(
             f"{size}: {contender.planner} {contender.setting}: compiled, {1e3 * running[-1].once_s:.3g} ms", flush=True
         )

@@ -29,9 +29,9 @@ class Contender(NamedTuple):
         planner: its name.
         setting: the values of its dial.
         load: makes it, with parameters.
-        trained: the shipped planner it is, or stands on; None for random weights, whose time alone means something.
+        trained: the shipped planner it is, or stands on; None where its time alone is measured.
         quick: whether the quick preset has it.
-        costly: whether its score takes minutes; the larger mazes, whose episodes are longer, go without such rows.
+        costly: whether its score takes minutes; in the larger mazes, whose episodes are longer, it is timed alone.
     """
 
     planner: str
@@ -63,7 +63,7 @@ def contenders(size: str, checkpoints: str = "") -> list[Contender]:
         *_controllers(find, name, oracle=True),
         *_full_size(find, name, size),
     ]
-    return [row for row in rows if size == "umaze" or not row.costly]
+    return [row._replace(trained=None) if row.costly and size != "umaze" else row for row in rows]
 
 
 def _find(checkpoints: str, name: str) -> str:
@@ -71,8 +71,10 @@ def _find(checkpoints: str, name: str) -> str:
     return str(folder) if checkpoints and folder.is_dir() else name
 
 
-def _shipped(find: Callable[[str], str], planner: str, trained: str, quick: bool = False, **setting: Any) -> Contender:
-    return Contender(planner, setting, lambda: load_planner(find(trained), **setting), trained, quick)
+def _shipped(
+    find: Callable[[str], str], planner: str, trained: str, quick: bool = False, costly: bool = False, **setting: Any
+) -> Contender:
+    return Contender(planner, setting, lambda: load_planner(find(trained), **setting), trained, quick, costly)
 
 
 def _inverters(find: Callable, name: str) -> Iterator[Contender]:
@@ -163,7 +165,7 @@ def _full_size(find: Callable, name: str, size: str) -> Iterator[Contender]:
     diffuser = {"tokens": horizon, "denoise_steps": levels}
     modern = {"denoise_steps": 20, "candidates": 50}
     changes = {"stride": 1, "with_actions": True, "pin_goal": True, "ask_goal": False, "sampler": "ddpm"}
-    changes |= {"candidates": 1, "follow": "pd", "gap": 1}
+    changes |= {"candidates": 1, "follow": "pd", "gap": 1, "execute_steps": 10_000}
     yield Contender(
         "Diffuser, published size (time only)", diffuser, partial(_untrained, full, **changes, **diffuser), None
     )

@@ -36,6 +36,16 @@ def test_every_turn_of_a_scan_is_counted():
         assert turns * product <= flops(function, w) <= 1.1 * turns * product
 
 
+def test_of_two_branches_the_costlier_is_counted():
+    w = jnp.ones((8, 8))
+
+    def turns(x, length):
+        return jax.lax.scan(lambda c, _: (c @ w, None), x, length=length)[0]
+
+    found = flops(lambda x: jax.lax.cond(x[0, 0] > 0, lambda x: turns(x, 10), lambda x: turns(x, 4), x), w)
+    assert 10 * 2 * 8**3 <= found <= 11 * 2 * 8**3
+
+
 def test_a_batch_costs_its_size():
     w = jnp.ones((16, 16))
 
@@ -61,8 +71,8 @@ def row(planner, ms, score, **changes):
     return {
         "planner": planner, "setting": {"refine_steps": 1}, "env": "maze2d-umaze-v1", "device": "cpu", "plan_ms_p50": ms,
         "plan_ms_p95": ms, "plan_ms_p99": ms, "plans_per_s": 1e3 / ms, "batch": 1, "flops_per_plan": 1e6 * ms,
-        "flops_per_step": 1e5 * ms, "peak_bytes": 1000, "compile_s": 1.0, "score_mean": score, "score_sem": 1.0,
-        "success_rate": 1.0, "episodes": 100,
+        "flops_per_step": 1e5 * ms, "ms_per_step": ms / 8, "calls": 10, "peak_bytes": 1000, "compile_s": 1.0,
+        "score_mean": score, "score_sem": 1.0, "success_rate": 1.0, "episodes": 100,
     } | changes  # fmt: skip
 
 
@@ -106,8 +116,7 @@ def test_all_families_compete(size):
         "Modern recipe",
         "Modern recipe, one-step",
     } <= names
-    some = ("Random shooting", "MPPI")
-    for method in (*some, "CEM", "Predictive sampling", "Gradient shooting", "iLQR") if size == "umaze" else some:
+    for method in ("Random shooting", "MPPI", "CEM", "Predictive sampling", "Gradient shooting", "iLQR"):
         assert {f"{method}, learned model", f"{method}, true simulator"} <= names
 
 

@@ -300,6 +300,13 @@ def test_what_is_not_finite_gets_no_force(planner):
     assert (out.actions == 0).all()
 
 
+def test_problems_of_another_size_are_refused(planner):
+    planner, params = planner
+    for wrong in (PROBLEM._replace(state=jnp.zeros(3)), PROBLEM._replace(goal=jnp.zeros(1))):
+        with pytest.raises(ValueError, match="this planner takes"):
+            planner.plan(params, jax.random.key(0), wrong)
+
+
 def test_the_controller_pulls_towards_the_next_state_of_the_plan():
     planner = build_diffusion_planner(DIFFUSER)
     plan = jax.jit(planner.plan)(planner.init(jax.random.key(0)), jax.random.key(1), PROBLEM)
@@ -327,6 +334,7 @@ def test_own_actions_end_with_the_plan():
         ({"follow": "actions"}, "hold no actions"),
         ({"horizon": 25}, "allow 1 to 24"),
         ({"sampler": "ddqm"}, "ddpm"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
     ],
 )
 def test_bad_settings_are_refused(changes, message):
@@ -355,8 +363,13 @@ def test_saved_planners_share_their_base(tmp_path):
     save_planner(tmp_path / "half", SMALL, params, half=True)
     halved = load_planner(tmp_path / "half")[1]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), halved, params)
-    with pytest.raises(ValueError, match="denoise_steps"):
-        load_planner(tmp_path / "own", denoise_step=2)
+    for wrong, message in (
+        ({"denoise_step": 2}, "denoise_steps"),
+        ({"stride": 3}, "dial"),
+        ({"denoise_steps": "5"}, "no int"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_planner(tmp_path / "own", **wrong)
 
 
 # --- learning

@@ -27,7 +27,7 @@ def test_names():
 @pytest.mark.parametrize("kind", BASELINES)
 def test_baselines_stand_on_their_mazes_planner(kind):
     for name in NAMES:
-        (planner, params), base = invlearn_jax.load_planner(f"{name}-{kind}"), invlearn_jax.load_planner(name)[1]
+        params, base = (invlearn_jax.load_planner(each)[1] for each in (f"{name}-{kind}", name))
         assert load_config(f"{name}-{kind}")[0].env == name
         for mine, theirs in zip(jax.tree.leaves(params.objective), jax.tree.leaves(base.objective), strict=True):
             np.testing.assert_array_equal(mine, theirs)

@@ -53,6 +53,10 @@ def describe(config: Config) -> MazeDiffusionConfig:
     teacher, folder = load_config(config.teacher)
     if not isinstance(teacher, MazeDiffusionConfig):
         raise ValueError(f"teacher is {folder}, no diffusion planner; give one.")
+    if teacher.base != base:
+        raise ValueError(
+            f"The teacher is for {teacher.env}, on another base than {config.base}. Give the base it stands on."
+        )
     return dataclasses.replace(teacher, sampler="ddim", denoise_steps=config.planner.denoise_steps, guidance=1.0)
 
 
@@ -62,7 +66,8 @@ def check(config: Config) -> None:
     Raises:
         ValueError: for a base or teacher that cannot be used, or settings that do not fit together.
     """
-    build_diffusion_planner(describe(config))
+    for refine_steps in config.evaluation.refine_steps or (0,):
+        build_diffusion_planner(describe(config), refine_steps)
 
 
 def _sampler(config: Config, inverter: DiffusionInverter, params: DiffusionParams, data: Data) -> DrawPlans:

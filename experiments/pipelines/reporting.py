@@ -10,6 +10,7 @@ from experiments.pipelines.results import all_groups
 from experiments.pipelines.run_files import RunFiles, read_runs
 from experiments.pipelines.showcase import make_showcase
 from invlearn_jax.files import replace_files, write_text
+from invlearn_jax.io.planners import load_config
 
 _REFINE = 10  # K of the drawn plans where no evaluation names one
 
@@ -40,5 +41,8 @@ def _run_page(run: RunFiles) -> RunPage:
     if run.planner is None:
         return RunPage(run, draw_pictures(run, None), "")
     refine_steps = max((record["refine_steps"] for record in run.evaluations), default=0) or _REFINE
+    # A plan that a controller follows is drawn as it is.
+    if getattr(load_config(run.planner)[0], "follow", "inverse_dynamics") != "inverse_dynamics":
+        refine_steps = 0
     showcase = make_showcase(run.planner, run.env, refine_steps)
     return RunPage(run, draw_pictures(run, showcase), animate(showcase))

@@ -158,10 +158,11 @@ def prediction_error(
         ``[N]`` metres, the mean over an episode's plans; a last plan cut short by the episode's end is left out. A plan that is
         followed beyond its end is held against its end.
     """
-    execute_steps = min(execute_steps, plan_states.shape[2] - 1)
-    realised = states[:, execute_steps::execute_steps, :position_size]
-    predicted = plan_states[:, : realised.shape[1], execute_steps, :position_size]
-    return np.linalg.norm(predicted - realised, axis=-1).mean(1)
+    end = min(execute_steps, plan_states.shape[2] - 1)
+    realised = states[:, end::execute_steps, :position_size]
+    count = min(realised.shape[1], plan_states.shape[1])
+    predicted = plan_states[:, :count, end, :position_size]
+    return np.linalg.norm(predicted - realised[:, :count], axis=-1).mean(1)
 
 
 def controller_states(env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: Key) -> np.ndarray:

@@ -18,7 +18,7 @@ from jaxtyping import PyTree
 from invlearn_jax.files import replace_files
 from invlearn_jax.names import unknown_name
 from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
-from invlearn_jax.planners.maze_diffusion import MazeDiffusionConfig, build_diffusion_planner
+from invlearn_jax.planners.maze_diffusion import DIALS, MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.planners.planner import PlannerParams
@@ -35,10 +35,12 @@ class Kind(NamedTuple):
     Attributes:
         config: the class of its description, with an ``env``.
         build: ``(config, refine_steps, candidates, refiner, execute_steps) -> planner``.
+        dials: fields of the description that may be changed without training anew.
     """
 
     config: type
     build: Callable[..., Planner]
+    dials: tuple[str, ...] = ()
 
 
 # What planners of one base have in common.
@@ -48,8 +50,8 @@ _SHARED = (".model", ".objective")
 _KINDS = {
     "maze": Kind(MazePlannerConfig, build_planner),
     "maze_stack": Kind(MazeStackConfig, build_stack),
-    "maze_policy": Kind(MazePolicyConfig, build_policy_planner),
-    "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner),
+    "maze_policy": Kind(MazePolicyConfig, build_policy_planner, ("target_return",)),
+    "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner, DIALS),
 }
 
 
@@ -84,6 +86,8 @@ def save_planner(
         }
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
+    if shares and (Path(shares) / "planner.json").is_file():
+        shares = os.path.relpath(shares, folder)
     fields = {"kind": _kind_of(config), **({"shares": shares} if shares else {}), **dataclasses.asdict(config)}
     description = json.dumps(fields, indent=2) + "\n"
     replace_files({Path(folder) / "params.npz": buffer.getvalue(), Path(folder) / "planner.json": description.encode()})
@@ -150,21 +154,25 @@ def load_planner(
         candidates: proposals per problem; the planner's own recommendation by default.
         refiner: ``adam``, ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``.
         execute_steps: motor steps between plans; the planner's own recommendation by default.
-        **settings: fields of its description to change, such as a diffusion planner's ``sampler`` or ``denoise_steps``.
+        **settings: its own dials: ``sampler``, ``denoise_steps``, ``guidance``, ``temperature``, ``follow`` and ``horizon`` of a
+            diffusion planner, ``target_return`` of a Decision Transformer.
 
     Returns:
         The planner and its parameters: ``planner.plan(params, key, problem)``.
 
     Raises:
-        ValueError: for an unknown name or setting, bad values, or parameters of another architecture.
+        ValueError: for an unknown name or dial, bad values, or parameters of another architecture.
     """
     config, folder = load_config(name)
-    known = [field.name for field in dataclasses.fields(config)]
+    kind = _KINDS[_kind_of(config)]
     for setting in settings:
-        if setting not in known:
-            raise unknown_name(f"setting of {name}", setting, known)
-    config = dataclasses.replace(config, **settings)
-    planner = _KINDS[_kind_of(config)].build(config, refine_steps, candidates, refiner, execute_steps)
+        if setting not in kind.dials:
+            raise unknown_name(f"dial of {name}", setting, kind.dials)
+    try:
+        config = _filled(config, settings)
+    except TypeError as error:
+        raise ValueError(f"A dial of {name} was set wrongly: {error}.") from error
+    planner = kind.build(config, refine_steps, candidates, refiner, execute_steps)
     return planner, load_params(planner, folder)
 
 
@@ -179,7 +187,8 @@ def load_params(planner: Planner, folder: str | os.PathLike) -> PlannerParams:
     wanted, saved = _by_name(params), _arrays(path)
     shares = json.loads((Path(folder) / "planner.json").read_text()).get("shares")
     if shares:
-        held = _arrays(load_config(shares)[1] / "params.npz")
+        beside = Path(folder) / shares
+        held = _arrays(load_config(beside if beside.is_dir() else shares)[1] / "params.npz")
         saved |= {key: value for key, value in held.items() if key.startswith(_SHARED)}
     for key, like in wanted.items():
         have = saved[key].shape if key in saved else None

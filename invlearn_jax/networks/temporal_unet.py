@@ -87,7 +87,7 @@ def temporal_unet(
     Raises:
         ValueError: for a width that 8 does not divide, no level, or a horizon that cannot be halved as often as needed.
     """
-    if width % 8 or not multipliers or min(multipliers) < 1:
+    if width < 8 or width % 8 or not multipliers or min(multipliers) < 1:
         raise ValueError(
             f"The U-Net was given width {width} and multipliers {tuple(multipliers)}; give a multiple of 8, and one or more "
             "whole numbers from 1."

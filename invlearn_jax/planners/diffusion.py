@@ -122,7 +122,18 @@ class DiffusionInverter:
         return (2 * (goal - low) / (high - low) - 1)[: self.diffusion.condition_size]
 
     def plans(self, params: DiffusionInverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K H C"]:
-        """Draws ``num`` plans for one problem. The key is consumed."""
+        """Draws ``num`` plans for one problem. The key is consumed.
+
+        Raises:
+            ValueError: for a state or goal of the wrong size.
+        """
+        size = self.layout.position_size
+        for name, given, wanted in (("state", problem.state, 2 * size), ("goal", problem.goal, size)):
+            if jnp.shape(given) != (wanted,):
+                raise ValueError(
+                    f"The {name} has shape {jnp.shape(given)}; this planner takes ({wanted},). Give one problem, and use "
+                    "jax.vmap for a batch."
+                )
         return self.diffusion.sample(
             params.diffusion,
             key,
@@ -200,7 +211,8 @@ class Tracker:
             actions = jax.vmap(jax.vmap(_towards))(states[:, :-1], states[:, 1:])
         terms = jax.vmap(lambda s, a: self.objective(params.objective, s, a, safe.goal))(states, actions)
         costs = sum(terms.values())
-        best = jnp.argmin(jnp.where(jnp.isnan(costs), jnp.inf, costs))
+        # One plan alone needs no cost to be chosen: the compiler drops it where it is not used.
+        best = 0 if self.candidates == 1 else jnp.argmin(jnp.where(jnp.isnan(costs), jnp.inf, costs))
         states, actions, terms, cost = jax.tree.map(lambda x: x[best], (states, actions, terms, costs))
         finite = given & jnp.isfinite(states).all() & jnp.isfinite(actions).all()
         result = jnp.where(finite, Result.OK, Result.NON_FINITE).astype(jnp.int32)

@@ -21,6 +21,8 @@ from invlearn_jax.planners.maze import (
 from invlearn_jax.planners.planner import InversePlanner
 
 FOLLOW = ("inverse_dynamics", "pd", "actions")
+# What may be changed of a trained planner.
+DIALS = ("sampler", "denoise_steps", "guidance", "temperature", "follow", "horizon")
 
 
 @dataclasses.dataclass
@@ -123,6 +125,8 @@ def build_diffusion_planner(
     """
     if config.follow not in FOLLOW:
         raise unknown_name("way to follow a plan", config.follow, FOLLOW)
+    if not (config.temperature >= 0 and config.guidance >= 0):
+        raise ValueError(f"temperature is {config.temperature}, guidance is {config.guidance}; give 0 or more of each.")
     candidates = config.candidates if candidates is None else candidates
     execute_steps = config.execute_steps if execute_steps is None else execute_steps
     inverter, objective = build_diffusion_inverter(config), MazeObjective(config.base)
