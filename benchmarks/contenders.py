@@ -117,7 +117,8 @@ def _decision_diffusers(find: Callable, name: str) -> Iterator[Contender]:
 def _policies(find: Callable, name: str) -> Iterator[Contender]:
     yield _shipped(find, "Goal-conditioned BC", f"{name}-bc", quick=True)
     yield _shipped(find, "ReBRAC", f"{name}-rebrac", quick=True)
-    yield _shipped(find, "Decision Transformer", f"{name}-dt")
+    if "umaze" in name:  # in the larger mazes it is below its published scores, and not shipped
+        yield _shipped(find, "Decision Transformer", f"{name}-dt")
 
 
 def _controllers(find: Callable, name: str, oracle: bool) -> Iterator[Contender]:
