@@ -19,9 +19,7 @@ from invlearn_jax.files import replace_files
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
 _RESULTS = Path(__file__).resolve().parent / "results"
 _BUDGETS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-_INPUT = flags.DEFINE_string(
-    "input", str(_RESULTS / "compute_budget.json"), "The rows, from benchmarks.compute_budget."
-)
+_INPUT = flags.DEFINE_list("input", [], "Files of benchmarks.compute_budget; by default all in benchmarks/results.")
 _OUTPUT = flags.DEFINE_string("output", str(_DOCS), "The folder to write to.")
 _README = flags.DEFINE_string(
     "readme", str(_DOCS.parent / "README.md"), "Gets a summary between its markers; empty: none."
@@ -48,6 +46,25 @@ PUBLISHED = {
     "Goal-conditioned BC": ((3.8, 30.3, 5.0), "BC without goals, Diffusion Veteran, table 1"),
     "MPPI, true simulator": ((33.2, 10.2, 5.1), "Hierarchical Diffuser, table 1"),
 }
+
+
+def joined(paths: list[Path]) -> dict[str, Any]:
+    """The rows of several files, with their commands.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not paths:
+        raise ValueError(f"There is no compute_budget*.json in {_RESULTS}; run benchmarks.compute_budget first.")
+    records = [json.loads(path.read_text()) for path in paths]
+    rows = [row for record in records for row in record["rows"]]
+    # From the smallest maze to the largest, each maze's rows in their own order.
+    rows.sort(key=lambda row: ("umaze", "medium", "large").index(row["env"].split("-")[1]))
+    return {
+        "rows": rows,
+        "command": "\n".join(record["command"] for record in records),
+        "device": " and ".join(dict.fromkeys(record["device"] for record in records)),
+    }
 
 
 def dial(row: dict[str, Any]) -> str:
@@ -140,12 +157,12 @@ def _look_name(planner: str) -> str:
 def markdown(record: dict[str, Any]) -> str:
     """The whole page."""
     mazes = by_maze(record["rows"])
-    device = record["rows"][0]["device"]
+    device = record["device"]
     episodes = max(row["episodes"] for row in record["rows"])
     lines = [
         "# Score against compute",
         "",
-        f"Every planner on one device ({device}, {record.get('cpus', 2)} cores), one set of data and one evaluation: D4RL's "
+        f"Every planner on one device ({device}), one set of data and one evaluation: D4RL's "
         f"score on C MuJoCo, {episodes} episodes from the same starts, one training seed. Times are of single calls at batch "
         "1, taken in turn; a step is one of the environment's, of 0.01 s. Operations are XLA's count before its "
         "optimisations: the simulator's contact solver and the eigenvalues of iLQR count too little. A compile time near 0 "
@@ -243,7 +260,7 @@ def _kind(planner: str) -> str:
 
 def main(argv: list[str]) -> None:
     """Writes the page, its pictures and the README's summary."""
-    record = json.loads(Path(_INPUT.value).read_text())
+    record = joined([Path(name) for name in _INPUT.value] or sorted(_RESULTS.glob("compute_budget*.json")))
     folder = Path(_OUTPUT.value)
     files = {folder / "frontier.md": markdown(record).encode()}
     for env, rows in by_maze(record["rows"]).items():

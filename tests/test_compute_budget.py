@@ -96,7 +96,7 @@ def test_the_best_within_a_budget():
 
 def test_the_page_has_every_row_and_its_pictures(tmp_path):
     source = tmp_path / "rows.json"
-    source.write_text(json.dumps({"rows": ROWS, "command": "how it was made"}))
+    source.write_text(json.dumps({"rows": ROWS, "command": "how it was made", "device": "two cores"}))
     done = run_python("-m", "benchmarks.frontier", f"--input={source}", f"--output={tmp_path}", "--readme=")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "frontier.md").read_text()

@@ -71,6 +71,7 @@ def run_mujoco(
     starts: np.ndarray,
     goals: np.ndarray,
     steps: int | None = None,
+    plan: Callable | None = None,
 ) -> Episodes:
     """Runs all episodes side by side on C MuJoCo; planning is one jitted, vmapped call every ``execute_steps``.
 
@@ -82,13 +83,14 @@ def run_mujoco(
         starts: ``[N, 4]``.
         goals: ``[N, 2]``.
         steps: episode length; the environment's by default.
+        plan: ``(params, keys, problems) -> plans`` for the whole batch, where it was compiled already.
 
     Returns:
         The episodes.
     """
     steps = steps or env.episode_length
     simulator = MujocoMaze2d(env.spec)
-    plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
+    plan = plan or jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
     act = jax.jit(jax.vmap(planner.act, in_axes=(0, None, 0))) if follows(planner) else None
     state, states, actions, plans = np.asarray(starts, np.float64), [np.asarray(starts)], [], []
     goals, guess = jnp.asarray(goals, jnp.float32), first_guess(planner, len(starts))
