@@ -1,24 +1,19 @@
-"""The frontier page from the compute-budget rows: pictures, score at equal budget, baselines beside their published figures.
+"""Writes the frontier page from the rows of ``benchmarks.compute_budget``, its pictures, and the README's summary of it.
 
     python -m benchmarks.frontier
 
 Writes ``docs/frontier.md`` and ``docs/frontier-{maze}.png``.
 """
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
-from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
+from benchmarks.frontier_page import RESULTS, by_maze, draw, joined, markdown, summary
 from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
-_RESULTS = Path(__file__).resolve().parent / "results"
-_BUDGETS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 _INPUT = flags.DEFINE_list("input", [], "Files of benchmarks.compute_budget; by default all in benchmarks/results.")
 _OUTPUT = flags.DEFINE_string("output", str(_DOCS), "The folder to write to.")
 _README = flags.DEFINE_string(
@@ -26,241 +21,11 @@ _README = flags.DEFINE_string(
 )
 
 _BEGIN, _END = "<!-- frontier -->", "<!-- end of frontier -->"
-_SUMMARY_MAZE = "maze2d-large-v1"
-
-# Planners that share a colour, by how their names begin; the first that fits.
-_GROUPS = (
-    ("Inverter", BLUE, "o"),
-    ("Diffuser", ORANGE, "s"),
-    ("Decision Diffuser", PURPLE, "D"),
-    ("Modern recipe", GREEN, "^"),
-)
-
-# D4RL's normalised scores on umaze, medium and large, last checkpoints where several are given.
-PUBLISHED = {
-    "Diffuser, PD controller": ((113.9, 121.5, 123.0), "Diffuser, as rerun by Hierarchical Diffuser"),
-    "Diffuser, own actions": ((6.3, 13.5, 6.3), "Diffusion Forcing, table 1"),
-    "Modern recipe": ((136.6, 150.7, 203.6), "Diffusion Veteran, table 1"),
-    "ReBRAC": ((106.9, 105.1, 78.3), "CORL"),
-    "Decision Transformer": ((18.1, 31.7, 35.7), "CORL"),
-    "Goal-conditioned BC": ((3.8, 30.3, 5.0), "BC without goals, Diffusion Veteran, table 1"),
-    "MPPI, true simulator": ((33.2, 10.2, 5.1), "Hierarchical Diffuser, table 1"),
-}
-
-
-def joined(paths: list[Path]) -> dict[str, Any]:
-    """The rows of several files, with their commands.
-
-    Raises:
-        ValueError: if there is none.
-    """
-    if not paths:
-        raise ValueError(f"There is no compute_budget*.json in {_RESULTS}; run benchmarks.compute_budget first.")
-    records = [json.loads(path.read_text()) for path in paths]
-    rows = [row for record in records for row in record["rows"]]
-    # From the smallest maze to the largest, each maze's rows in their own order.
-    rows.sort(key=lambda row: ("umaze", "medium", "large").index(row["env"].split("-")[1]))
-    return {
-        "rows": rows,
-        "command": "\n".join(record["command"] for record in records),
-        "device": " and ".join(dict.fromkeys(record["device"] for record in records)),
-    }
-
-
-def dial(row: dict[str, Any]) -> str:
-    """A row's setting in words."""
-    names = {
-        "refine_steps": "K = {}",
-        "candidates": "{} candidates",
-        "sampler": "{}",
-        "denoise_steps": "{} steps",
-        "guidance": "w = {}",
-        "temperature": "temperature {}",
-        "tokens": "{} tokens",
-    }
-    told = [text.format(row["setting"][key]) for key, text in names.items() if key in row["setting"]]
-    return ", ".join(told).replace("_", "-") or "-"
-
-
-def by_maze(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Rows by environment, in the order given."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(row["env"], []).append(row)
-    return found
-
-
-def at_budget(rows: list[dict[str, Any]], budget_ms: float) -> dict[str, dict[str, Any]]:
-    """For each planner the best-scored row whose median plan time is within the budget."""
-    best: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        if row["score_mean"] is None or row["plan_ms_p50"] > budget_ms:
-            continue
-        if row["planner"] not in best or row["score_mean"] > best[row["planner"]]["score_mean"]:
-            best[row["planner"]] = row
-    return best
-
-
-def _style_of(planner: str) -> tuple[str, str]:
-    for name, color, marker in _GROUPS:
-        if planner.startswith(name):
-            return color, marker
-    return (INK, "x") if "true simulator" in planner else (GREY, "v") if "learned model" in planner else (INK, "P")
-
-
-def draw(env: str, rows: list[dict[str, Any]]) -> bytes:
-    """Score against milliseconds and against FLOPs, both on logarithmic axes, as PNG."""
-    rows = [row for row in rows if row["score_mean"] is not None]
-    with style():
-        figure, axes = canvas(1, 2, 11.5, 4.8)
-        for axis, key, label in (
-            (axes.flat[0], "plan_ms_p50", "milliseconds per plan, batch 1 (median)"),
-            (axes.flat[1], "flops_per_plan", "floating-point operations per plan"),
-        ):
-            for planner in dict.fromkeys(row["planner"] for row in rows):
-                own = sorted((row for row in rows if row["planner"] == planner), key=lambda row: row[key])
-                color, marker = _style_of(planner)
-                axis.errorbar(
-                    [row[key] for row in own],
-                    [row["score_mean"] for row in own],
-                    [1.96 * row["score_sem"] for row in own],
-                    color=color,
-                    marker=marker,
-                    markersize=5,
-                    linewidth=1,
-                    elinewidth=0.7,
-                    label=planner,
-                )
-            axis.set_xscale("log")
-            axis.set_xlabel(label)
-            axis.set_ylabel("D4RL score, 95 % interval")
-        axes.flat[0].set_title(f"{env}: score against time")
-        axes.flat[1].set_title("against arithmetic")
-        # One entry for each look: the planners that share it are told apart in the table.
-        seen: dict[tuple, Any] = {}
-        for handle, name in zip(*axes.flat[0].get_legend_handles_labels(), strict=True):
-            seen.setdefault(_style_of(name), (handle, _look_name(name)))
-        figure.legend(*zip(*seen.values(), strict=True), loc="outside lower center", ncols=4)
-        return encode(figure)[0]
-
-
-def _look_name(planner: str) -> str:
-    for name, _, _ in _GROUPS:
-        if planner.startswith(name):
-            return name
-    for where in ("true simulator", "learned model"):
-        if where in planner:
-            return f"sampling, gradient and iLQR control, {where}"
-    return "policies (BC, ReBRAC, Decision Transformer)"
-
-
-def markdown(record: dict[str, Any]) -> str:
-    """The whole page."""
-    mazes = by_maze(record["rows"])
-    device = record["device"]
-    episodes = max(row["episodes"] for row in record["rows"])
-    lines = [
-        "# Score against compute",
-        "",
-        f"Every planner on one device ({device}), one set of data and one evaluation: D4RL's "
-        f"score on C MuJoCo, {episodes} episodes from the same starts, one training seed. Times are of single calls at batch "
-        "1, taken in turn; a step is one of the environment's, of 0.01 s. Operations are XLA's count before its "
-        "optimisations: the simulator's contact solver and the eigenvalues of iLQR count too little. A compile time near 0 "
-        "was loaded, an earlier maze having had the same program. Rows that are timed only have random weights, or scores "
-        "that would take this machine too long. Made by",
-        "",
-        "```",
-        str(record["command"]),
-        "python -m benchmarks.frontier",
-        "```",
-        "",
-    ]
-    for env, rows in mazes.items():
-        lines += [f"## {env}", "", f"![Score against time and arithmetic](frontier-{env.split('-')[1]}.png)", ""]
-        lines += [*_budget_table(rows), "", *_full_table(rows), ""]
-    lines += ["## Baselines beside their published scores", "", *_published_table(mazes), ""]
-    return "\n".join(lines)
-
-
-def _budget_table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    best = [at_budget(rows, budget) for budget in _BUDGETS]
-    yield "| best score within | " + " | ".join(f"{budget:g} ms" for budget in _BUDGETS) + " |"
-    yield "|---|" + "---|" * len(_BUDGETS)
-    for planner in dict.fromkeys(row["planner"] for row in rows if row["score_mean"] is not None):
-        cells = [f"{found[planner]['score_mean']:.1f}" if planner in found else "" for found in best]
-        if any(cells):
-            yield f"| {planner} | {' | '.join(cells)} |"
-
-
-def _full_table(rows: list[dict[str, Any]]) -> Iterator[str]:
-    yield "| planner | setting | ms p50 / p99 | per step | plans/s (batch) | MFLOP | per step | MB | compile s | score | arrive |"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|"
-    for row in rows:
-        scored = row["score_mean"] is not None
-        cells = (
-            row["planner"],
-            dial(row),
-            _times(row),
-            f"{row['ms_per_step']:.3g}",
-            f"{row['plans_per_s']:,.3g} ({row['batch']})",
-            f"{row['flops_per_plan'] / 1e6:,.3g}",
-            f"{row['flops_per_step'] / 1e6:,.3g}",
-            f"{row['peak_bytes'] / 1e6:,.3g}",
-            f"{row['compile_s']:.1f}",
-            f"{row['score_mean']:.1f} ± {1.96 * row['score_sem']:.1f}" if scored else "time only",
-            f"{100 * row['success_rate']:.0f} %" if scored else "",
-        )
-        yield f"| {' | '.join(cells)} |"
-
-
-def _times(row: dict[str, Any]) -> str:
-    worst = "" if row["calls"] >= 100 else f" (worst of {row['calls']})"
-    return f"{row['plan_ms_p50']:.3g} / {row['plan_ms_p99']:.3g}{worst}"
-
-
-def _published_table(mazes: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
-    yield "| planner | here (best setting), umaze / medium / large | published | source |"
-    yield "|---|---|---|---|"
-    for planner, (scores, source) in PUBLISHED.items():
-        cells = []
-        for size in ("umaze", "medium", "large"):
-            own = [
-                row["score_mean"]
-                for row in mazes.get(f"maze2d-{size}-v1", [])
-                if row["planner"] == planner and row["score_mean"] is not None
-            ]
-            cells.append(f"{max(own):.1f}" if own else "-")
-        yield f"| {planner} | {' / '.join(cells)} | {' / '.join(map(str, scores))} | {source} |"
-
-
-def summary(record: dict[str, Any]) -> str:
-    """The README's table: the best score of each kind of planner within each budget, on one maze."""
-    rows = [row for row in record["rows"] if row["env"] == _SUMMARY_MAZE]
-    kinds = {row["planner"]: _kind(row["planner"]) for row in rows if row["score_mean"] is not None}
-    lines = [
-        f"| {_SUMMARY_MAZE}: best score within | " + " | ".join(f"{budget:g} ms" for budget in _BUDGETS) + " |",
-        "|---|" + "---|" * len(_BUDGETS),
-    ]
-    for kind in dict.fromkeys(kinds.values()):
-        cells = []
-        for budget in _BUDGETS:
-            scores = [best["score_mean"] for name, best in at_budget(rows, budget).items() if kinds[name] == kind]
-            cells.append(f"{max(scores):.1f}" if scores else "")
-        if any(cells):
-            lines.append(f"| {kind} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _kind(planner: str) -> str:
-    for where in ("true simulator", "learned model"):
-        if where in planner:
-            return f"model-based control, {where}: the best"
-    return planner
 
 
 def main(argv: list[str]) -> None:
     """Writes the page, its pictures and the README's summary."""
-    record = joined([Path(name) for name in _INPUT.value] or sorted(_RESULTS.glob("compute_budget*.json")))
+    record = joined([Path(name) for name in _INPUT.value] or sorted(RESULTS.glob("compute_budget*.json")))
     folder = Path(_OUTPUT.value)
     files = {folder / "frontier.md": markdown(record).encode()}
     for env, rows in by_maze(record["rows"]).items():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import read_record, run_python
 
-from benchmarks import contenders, frontier
+from benchmarks import contenders, frontier_page
 from invlearn_jax.evaluate.flops import flops
 
 FIELDS = {
@@ -89,9 +89,9 @@ ROWS = [
 
 def test_the_best_within_a_budget():
     for budget, wanted in ((0.01, {}), (0.3, {"Inverter": 150, "ReBRAC": 100}), (3, {"Inverter": 160, "ReBRAC": 100})):
-        found = frontier.at_budget(ROWS, budget)
+        found = frontier_page.at_budget(ROWS, budget)
         assert {name: best["score_mean"] for name, best in found.items()} == wanted
-    assert set(frontier.at_budget(ROWS, 1e6)) == {r["planner"] for r in ROWS[:-1]}
+    assert set(frontier_page.at_budget(ROWS, 1e6)) == {r["planner"] for r in ROWS[:-1]}
 
 
 def test_the_page_has_every_row_and_its_pictures(tmp_path):

@@ -69,7 +69,7 @@ class MazeDiffusionConfig:
     inverse_hidden: tuple[int, ...] = (256, 256)
     horizon: int = 32
     candidates: int = 50
-    execute_steps: int = 16
+    execute_steps: int = 8
 
     @property
     def env(self) -> str:
