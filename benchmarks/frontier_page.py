@@ -9,7 +9,6 @@ from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, 
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _BUDGETS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
-_SUMMARY_MAZE = "maze2d-large-v1"
 
 # Planners that share a colour, by how their names begin; the first that fits.
 _GROUPS = (
@@ -217,11 +216,13 @@ def _published_table(mazes: dict[str, list[dict[str, Any]]]) -> Iterator[str]:
 
 
 def summary(record: dict[str, Any]) -> str:
-    """The README's table: the best score of each kind of planner within each budget, on one maze."""
-    rows = [row for row in record["rows"] if row["env"] == _SUMMARY_MAZE]
+    """The README's picture and table: the best score of each kind of planner within each budget, in the largest maze."""
+    env, rows = list(by_maze(record["rows"]).items())[-1]
     kinds = {row["planner"]: _kind(row["planner"]) for row in rows if row["score_mean"] is not None}
     lines = [
-        f"| {_SUMMARY_MAZE}: best score within | " + " | ".join(f"{budget:g} ms" for budget in _BUDGETS) + " |",
+        f"![Score against time and arithmetic in {env}](docs/frontier-{env.split('-')[1]}.png)",
+        "",
+        f"| {env}: best score within | " + " | ".join(f"{budget:g} ms" for budget in _BUDGETS) + " |",
         "|---|" + "---|" * len(_BUDGETS),
     ]
     for kind in dict.fromkeys(kinds.values()):
