@@ -1,7 +1,7 @@
 """What a planner's quality costs: every planner and every setting of its dial, on one device, one data set, one evaluation.
 
     python -m benchmarks.compute_budget --sizes=umaze,medium,large --output=benchmarks/results/compute_budget.json
-    python -m benchmarks.compute_budget --preset=quick --output=quick.json
+    python -m benchmarks.compute_budget --sizes=umaze --preset=quick --output=quick.json
 
 All rows of a maze are compiled first and then timed in turn at batch 1, a few calls of each per round, so that a busy moment
 of the machine hits them alike. A program that an earlier maze had already compiled is not compiled again: its ``compile_s`` is
@@ -31,7 +31,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.types import Params, PlanOutput, Problem
 
 _SIZES = flags.DEFINE_list("sizes", ["umaze", "medium", "large"], "Mazes.")
-_PRESET = flags.DEFINE_enum("preset", "full", ["full", "quick"], "quick: few rows, of umaze alone.")
+_PRESET = flags.DEFINE_enum("preset", "full", ["full", "quick"], "quick: one cheap row for most planners.")
 _ONLY = flags.DEFINE_list("only", [], "Rows whose planner's name begins so; all by default.")
 _CHECKPOINTS = flags.DEFINE_string("checkpoints", "", "A folder that is searched for planners before the shipped ones.")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per row.", lower_bound=2)
@@ -142,9 +142,8 @@ def main(argv: list[str]) -> None:
 
 
 def _run() -> None:
-    sizes = ["umaze"] if _PRESET.value == "quick" else _SIZES.value
     record: dict[str, Any] = {"rows": [], **manifest(_SEED.value)}
-    for size in sizes:
+    for size in _SIZES.value:
         for row in _maze(size):
             record["rows"].append(row)
             write_json(_OUTPUT.value, record)

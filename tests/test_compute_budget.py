@@ -129,7 +129,7 @@ def test_a_planner_that_is_not_shipped_is_named():
 def test_rows_hold_what_is_promised(tmp_path):
     output = tmp_path / "rows.json"
     done = run_python(
-        "-m", "benchmarks.compute_budget", "--preset=quick", "--only=Inverter,MPPI", "--episodes=4",
+        "-m", "benchmarks.compute_budget", "--preset=quick", "--sizes=umaze", "--only=Inverter,MPPI", "--episodes=4",
         "--row_seconds=0.2", "--batch=4", f"--output={output}",
     )  # fmt: skip
     rows = read_record(done, output)["rows"]
