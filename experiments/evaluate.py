@@ -3,6 +3,10 @@
 python -m experiments.evaluate --planner=maze2d-large-v1 --episodes=500 --seed=1 --output=result.json
 """
 
+import contextlib
+import json
+from typing import Any
+
 from absl import flags
 
 from experiments.flag_config import run_program
@@ -24,6 +28,7 @@ _REFINE = flags.DEFINE_integer("refine_steps", 0, "K; 0 is one forward pass.")
 _REFINER = flags.DEFINE_enum("refiner", "adam", REFINERS, "How to refine.")
 _CANDIDATES = flags.DEFINE_integer("candidates", None, "Proposals per plan; the planner's own by default.")
 _EXECUTE = flags.DEFINE_integer("execute_steps", None, "Steps between plans; the planner's own by default.")
+_DIALS = flags.DEFINE_list("dials", [], "The planner's own dials, as name=value: --dials=sampler=ddim,denoise_steps=5.")
 _MULTI = flags.DEFINE_bool("multi_goal", False, "A random goal in every episode.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.")
 
@@ -33,12 +38,25 @@ def main(argv: list[str]) -> None:
     use_compile_cache()
     env = _ENV.value or load_config(_PLANNER.value)[0].env
     registry.spec(env)
-    planner, params = load_planner(_PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value)
+    dials = dict(_dial(text) for text in _DIALS.value)
+    planner, params = load_planner(
+        _PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value, **dials
+    )
     record, _ = evaluate_planner(planner, params, env, _EPISODES.value, _SEED.value, _BACKEND.value, _MULTI.value)
-    record |= {"planner": _PLANNER.value, "refiner": _REFINER.value}
+    record |= {"planner": _PLANNER.value, "refiner": _REFINER.value, "dials": dials}
     if _OUTPUT.value:
         write_json(_OUTPUT.value, record)
     print(summary(record))
+
+
+def _dial(text: str) -> tuple[str, Any]:
+    """``name=value`` taken apart, the value a number where it reads as one."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"--dials was given {text!r}; give name=value.")
+    with contextlib.suppress(json.JSONDecodeError):
+        value = json.loads(value)
+    return name, value
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from conftest import ROOT
 
+from invlearn_jax.data import Dataset
 from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.objectives import effort, reach, weighted_sum
 from invlearn_jax.planners.maze import MazePlannerConfig
@@ -128,3 +129,12 @@ def double_integrator(axes: int, dt: float = 0.1) -> LinearModel:
 
 
 REACH_WITH_LITTLE_EFFORT = weighted_sum(reach=(1.0, reach(2)), effort=(1e-3, effort))
+
+
+def counting_rows(lengths: list[int]) -> Dataset:
+    """Episodes of these lengths whose x counts up through all of them; velocity 1, actions the row's number."""
+    rows = np.arange(sum(lengths), dtype=np.float32)
+    states = np.stack([rows, 0 * rows, np.ones_like(rows), np.ones_like(rows)], axis=1)
+    ends = np.zeros(len(rows), bool)
+    ends[np.cumsum(lengths) - 1] = True
+    return Dataset(states, np.stack([rows, rows], axis=1), ends)

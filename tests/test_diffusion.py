@@ -6,10 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import TINY, count_compilations
+from helpers import TINY, count_compilations, counting_rows
 
-from invlearn_jax.data import Dataset
-from invlearn_jax.data.plans import joined_episodes, plan_store, sample_plans
+from invlearn_jax.data.plans import plan_store
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.learn.diffusion import (
     Asked,
@@ -185,51 +184,6 @@ def test_the_network_sees(name):
     given = {"x": jnp.ones((1, 8, 3)), "level": jnp.ones(1), "condition": jnp.ones((1, 2))}
     changed = given | {name: 5 + given[name]}
     assert (np.abs(network.apply(params, *given.values()) - network.apply(params, *changed.values())) > 1e-6).any()
-
-
-# --- plans out of data
-
-
-def counting(lengths):
-    """Rows whose x counts up through all episodes; velocity 1, action the row's number."""
-    rows = np.arange(sum(lengths), dtype=np.float32)
-    states = np.stack([rows, 0 * rows, np.ones_like(rows), np.ones_like(rows)], axis=1)
-    ends = np.zeros(len(rows), bool)
-    ends[np.cumsum(lengths) - 1] = True
-    return Dataset(states, np.stack([rows, rows], axis=1), ends)
-
-
-def test_whole_plans_stay_in_their_episode():
-    data = counting([10, 30, 25])
-    plans = np.asarray(sample_plans(plan_store(data, 21, True, False), jax.random.key(0), 200, 8, 3, 2))
-    assert plans.shape == (200, 8, 6)
-    np.testing.assert_array_equal(np.diff(plans[..., 0], axis=1), 3)
-    np.testing.assert_array_equal(plans[..., 0], plans[..., 4])
-    starts = set(plans[:, 0, 0].astype(int))
-    assert starts == {*range(10, 19), *range(40, 44)}
-
-
-def test_plans_that_rest_hold_their_last_position():
-    data = counting([10, 30])
-    plans = np.asarray(sample_plans(plan_store(data, 21, False, True), jax.random.key(0), 400, 8, 3, 2))
-    last = np.where(plans[:, 0, 0] < 10, 9, 39)
-    wanted = np.minimum(plans[:, :1, 0] + 3 * np.arange(8), last[:, None])
-    np.testing.assert_array_equal(plans[..., 0], wanted)
-    beyond = plans[:, :1, 0] + 3 * np.arange(8) > last[:, None]
-    np.testing.assert_array_equal(plans[..., 2], np.where(beyond, 0, 1))
-    assert beyond.any() and not beyond.all()
-
-
-def test_a_span_longer_than_any_episode_is_refused():
-    with pytest.raises(ValueError, match="spans 40 steps, but the longest episode has 29"):
-        plan_store(counting([10, 30]), 40, False, False)
-
-
-def test_cuts_where_the_motion_goes_on_are_undone():
-    data = counting([5, 5, 5])
-    data.states[10:, 0] += 100
-    joined = joined_episodes(data, 2.0, 2)
-    assert np.flatnonzero(joined.ends).tolist() == [9, 14]
 
 
 # --- the path between tokens
@@ -439,7 +393,7 @@ def test_a_path_that_is_none_is_not_distilled():
 def test_what_is_drawn_is_what_will_be_asked():
     inverter = build_diffusion_inverter(SMALL)
     params = inverter.init(jax.random.key(0)).diffusion._replace(low=jnp.full(4, -50.0), high=jnp.full(4, 50.0))
-    store = plan_store(counting([60, 50]), inverter.span, False, True)
+    store = plan_store(counting_rows([60, 50]), inverter.span, False, True)
     asked = jax.jit(plan_sampler(inverter, params, store, 16))(jax.random.key(0))
     np.testing.assert_allclose(asked.condition * 50, asked.plans[:, -1, :2], atol=1e-4)
     assert asked.known.mask[:, 0].all() and not asked.known.mask[:, 1:].any()

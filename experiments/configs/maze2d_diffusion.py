@@ -58,12 +58,15 @@ class Config:
 
 # Diffuser's horizon in steps, as tokens and stride, and its levels of noise, for each maze.
 _DIFFUSER = {"umaze": (32, 4, 64), "medium": (32, 8, 256), "large": (32, 12, 256)}
+# Updates of the model of plans.
+_DIFFUSER_STEPS = {"umaze": 10_000, "medium": 9000, "large": 10_000}
+_STEPS = {"umaze": 12_000, "medium": 16_000, "large": 20_000}
 _LONGER_THAN_EPISODES = 10_000  # Diffuser draws one plan an episode
 
 
 def decision_diffuser(size: str) -> Config:
     """States alone, 15 steps apart, the goal as a condition, actions from inverse dynamics."""
-    return Config(base=f"maze2d-{size}-v1", data=maze_data(size))
+    return Config(base=f"maze2d-{size}-v1", data=maze_data(size), training=TrainingConfig(steps=_STEPS[size]))
 
 
 def diffuser(size: str) -> Config:
@@ -74,6 +77,8 @@ def diffuser(size: str) -> Config:
     planner.with_actions, planner.pin_goal, planner.ask_goal = True, True, False
     planner.sampler, planner.denoise_steps, planner.candidates = "ddpm", planner.train_steps, 1
     planner.follow, planner.execute_steps = "pd", _LONGER_THAN_EPISODES
+    config.training.steps = _DIFFUSER_STEPS[size]
+    config.data.random_rows = 0
     return config
 
 
@@ -82,5 +87,6 @@ def consistency(size: str) -> Config:
     config = decision_diffuser(size)
     config.teacher = f"maze2d-{size}-v1-decision-diffuser"
     config.planner.denoise_steps = 1
-    config.training.steps, config.training.learning_rate = 6000, 3e-4
+    config.training.steps, config.training.learning_rate = 3000, 3e-4
+    config.data.random_rows = 0
     return config

@@ -5,11 +5,10 @@ import dataclasses
 import jax
 
 from experiments.configs.maze2d_diffusion import Config
-from experiments.pipelines.maze_data import Data, load_data
+from experiments.pipelines.maze_data import Data, base_config, load_data, unbroken
 from experiments.pipelines.stages import PlannerOf, run_stage
 from invlearn_jax.data import fit_normalizer, window_store
-from invlearn_jax.data.plans import joined_episodes, plan_channels, plan_store
-from invlearn_jax.envs.maze2d_model import MAX_SPEED
+from invlearn_jax.data.plans import plan_channels, plan_store
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.diffusion import (
@@ -29,7 +28,6 @@ from invlearn_jax.models.diffusion import DiffusionParams, sampler_steps
 from invlearn_jax.models.inverse_dynamics import InverseDynamicsParams
 from invlearn_jax.planners import PlannerParams
 from invlearn_jax.planners.diffusion import DiffusionInverter, DiffusionInverterParams
-from invlearn_jax.planners.maze import DT, POSITION_SIZE, MazePlannerConfig
 from invlearn_jax.planners.maze_diffusion import (
     MazeDiffusionConfig,
     build_diffusion_inverter,
@@ -45,9 +43,7 @@ def describe(config: Config) -> MazeDiffusionConfig:
     Raises:
         ValueError: for an unknown or broken base or teacher, or one of another kind.
     """
-    base, folder = load_config(config.base)
-    if not isinstance(base, MazePlannerConfig):
-        raise ValueError(f"base is {folder}, no planner of one level; give one such as maze2d-umaze-v1.")
+    base = base_config(config.base)
     if not config.teacher:
         return dataclasses.replace(config.planner, base=base)
     teacher, folder = load_config(config.teacher)
@@ -74,7 +70,7 @@ def _sampler(config: Config, inverter: DiffusionInverter, params: DiffusionParam
     rows, rests = data.main, not inverter.pin_goal
     if not rests:
         # The goal is to be where the plan ends, however long that takes: stretches run on from goal to goal.
-        rows = joined_episodes(rows, 2 * MAX_SPEED * DT, POSITION_SIZE)
+        rows = unbroken(rows)
     store = plan_store(rows, inverter.span, bool(inverter.layout.action_size), rests)
     return plan_sampler(inverter, params, store, config.training.batch)
 

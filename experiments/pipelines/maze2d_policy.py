@@ -6,13 +6,11 @@ import numpy as np
 import optax
 
 from experiments.configs.maze2d_policy import BcConfig, Config, DtConfig, RebracConfig
-from experiments.pipelines.maze_data import load_data
+from experiments.pipelines.maze_data import base_config, load_data, unbroken
 from experiments.pipelines.stages import PlannerOf, run_stage
 from invlearn_jax.data import Dataset, fit_normalizer
-from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d_model import MAX_SPEED
-from invlearn_jax.io.planners import load_config, load_planner, save_planner
+from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.behaviour_cloning import cloning_state, cloning_update, data_box, hindsight_store
 from invlearn_jax.learn.decision_transformer import (
@@ -32,7 +30,7 @@ from invlearn_jax.learn.rebrac import (
 )
 from invlearn_jax.models.policy import PolicyParams
 from invlearn_jax.planners import InverterParams, PlannerParams
-from invlearn_jax.planners.maze import DT, POSITION_SIZE, MazePlannerConfig
+from invlearn_jax.planners.maze import POSITION_SIZE
 from invlearn_jax.planners.maze_policy import (
     MazePolicyConfig,
     build_cloner,
@@ -53,10 +51,7 @@ def describe(config: Config) -> MazePolicyConfig:
     Raises:
         ValueError: for an unknown or broken base planner, or one that is not of one level.
     """
-    base, folder = load_config(config.base)
-    if not isinstance(base, MazePlannerConfig):
-        raise ValueError(f"base is {folder}, which has no forward model of its own; give a planner of one level.")
-    policy = config.policy
+    base, policy = base_config(config.base), config.policy
     if isinstance(config, DtConfig):
         return MazePolicyConfig(
             base,
@@ -128,9 +123,7 @@ def _transformer(config: DtConfig, data: Dataset, key: jax.Array) -> _Learner:
         _goal(description.env),
     )
     rewards = np.asarray(reward_of(description.env)(jnp.asarray(data.states[:, :POSITION_SIZE]), goal))
-    # The motion goes on where D4RL draws a new goal and marks an end.
-    runs = joined_episodes(data, 2 * MAX_SPEED * DT, POSITION_SIZE)
-    store = return_store(runs, rewards, settings.return_steps, settings.context)
+    store = return_store(unbroken(data), rewards, settings.return_steps, settings.context)
     update = transformer_update(policy, optimizer, store, settings.batch, settings.return_steps)
     return transformer_state(policy, optimizer, key, fit_normalizer(data), goal), update, "transformer_loss"
 

@@ -1,4 +1,4 @@
-"""The data of a maze2d run: the user's own files, or D4RL's made again, and broad random data beside."""
+"""What a maze2d run starts from: the user's own files or D4RL's made again, broad random data beside, a trained planner."""
 
 import functools
 from typing import NamedTuple
@@ -9,10 +9,13 @@ import numpy as np
 from experiments.configs.shared import DataConfig
 from invlearn_jax.data import Dataset, concatenate, read, write_ogbench
 from invlearn_jax.data.maze2d_generator import controller_data, random_data
+from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d import inside_maze
+from invlearn_jax.envs.maze2d_model import MAX_SPEED
+from invlearn_jax.io.planners import load_config
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.planners.maze import ACTION_SIZE, POSITION_SIZE, STATE_SIZE
+from invlearn_jax.planners.maze import ACTION_SIZE, DT, POSITION_SIZE, STATE_SIZE, MazePlannerConfig
 
 _SHARE_INSIDE = 0.99  # of the positions in a user's file that must be free ones of the maze
 
@@ -27,6 +30,23 @@ class Data(NamedTuple):
     def joined(self) -> Dataset:
         """All rows."""
         return self.main if self.broad is None else concatenate(self.main, self.broad)
+
+
+def unbroken(rows: Dataset) -> Dataset:
+    """The rows with an end only where the motion ends, not where D4RL draws a new goal and marks an end."""
+    return joined_episodes(rows, 2 * MAX_SPEED * DT, POSITION_SIZE)
+
+
+def base_config(name: str) -> MazePlannerConfig:
+    """The description of a trained planner of one level, whose forward model and objective others are to use.
+
+    Raises:
+        ValueError: if it is unknown or broken, or of another kind.
+    """
+    base, folder = load_config(name)
+    if not isinstance(base, MazePlannerConfig):
+        raise ValueError(f"base is {folder}, which has no forward model of its own; give a planner of one level.")
+    return base
 
 
 def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data:

@@ -108,6 +108,12 @@ def concatenate(*datasets: Dataset) -> Dataset:
     return Dataset(*(np.concatenate([d[i] for d in datasets]) for i in range(3)), joined)
 
 
+def last_rows(dataset: Dataset) -> np.ndarray:
+    """``[N]`` the last row of each row's episode."""
+    stops = np.flatnonzero(dataset.ends)
+    return stops[np.searchsorted(stops, np.arange(len(dataset.states)))]
+
+
 def longest_episode(dataset: Dataset) -> int:
     """How many rows the longest episode has."""
     return int(np.diff(np.flatnonzero(dataset.ends), prepend=-1).max())
@@ -160,9 +166,8 @@ def window_store(dataset: Dataset, horizon: int) -> WindowStore:
     Raises:
         ValueError: if no episode has T + 1 rows.
     """
-    stops = np.flatnonzero(dataset.ends)
     rows = np.arange(len(dataset.states))
-    remaining = stops[np.searchsorted(stops, rows)] - rows
+    remaining = last_rows(dataset) - rows
     starts = rows[remaining >= horizon]
     if not len(starts):
         raise ValueError(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.data.dataset import Dataset, last_rows
 from invlearn_jax.types import Key
 
 
@@ -64,9 +64,7 @@ def plan_store(dataset: Dataset, span: int, with_actions: bool, rests: bool) -> 
     Raises:
         ValueError: if plans may not rest and no episode has ``span + 1`` rows.
     """
-    stops = np.flatnonzero(dataset.ends)
-    rows = np.arange(len(dataset.states))
-    last = stops[np.searchsorted(stops, rows)]
+    rows, last = np.arange(len(dataset.states)), last_rows(dataset)
     # An episode's last row alone is no plan.
     starts = rows[last - rows >= (1 if rests else span)]
     if not len(starts):

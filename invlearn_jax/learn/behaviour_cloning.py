@@ -14,7 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from invlearn_jax.data.dataset import Dataset, window_store
+from invlearn_jax.data.dataset import Dataset, last_rows, window_store
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.types import Key, Params, Problem
@@ -50,8 +50,7 @@ def hindsight_store(dataset: Dataset, horizon: int) -> HindsightStore:
         ValueError: if no episode has T + 1 rows.
     """
     windows = window_store(dataset, horizon)
-    stops = np.flatnonzero(dataset.ends)
-    last = stops[np.searchsorted(stops, np.asarray(windows.starts))]
+    last = last_rows(dataset)[np.asarray(windows.starts)]
     return HindsightStore(windows.states, windows.actions, windows.starts, jnp.asarray(last, jnp.int32))
 
 

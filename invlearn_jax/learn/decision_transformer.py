@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from invlearn_jax.data.dataset import Dataset, Normalizer
+from invlearn_jax.data.dataset import Dataset, Normalizer, last_rows
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.decision_transformer import DecisionTransformer
 from invlearn_jax.types import Key, Params
@@ -56,8 +56,8 @@ def return_store(dataset: Dataset, rewards: Float[np.ndarray, " N"], return_step
         raise ValueError(
             f"context is {context} steps, return_steps is {return_steps}; give 1 <= context <= return_steps."
         )
-    rows, stops = np.arange(len(dataset.states)), np.flatnonzero(dataset.ends)
-    left = stops[np.searchsorted(stops, rows)] - rows
+    rows = np.arange(len(dataset.states))
+    left = last_rows(dataset) - rows
     starts = rows[left >= return_steps]
     if not len(starts):
         raise ValueError(
@@ -65,7 +65,7 @@ def return_store(dataset: Dataset, rewards: Float[np.ndarray, " N"], return_step
         )
     before = np.concatenate([[0.0], np.cumsum(rewards[1:], dtype=np.float64)])
     # Sums begin anew where no window reaches across, so that 32 bits hold them to the last digit.
-    first = np.concatenate([[0], stops[:-1] + 1])[np.searchsorted(stops, rows)]
+    first = np.maximum.accumulate(np.where(np.append(True, dataset.ends[:-1]), rows, 0))
     return ReturnStore(
         jnp.asarray(dataset.states),
         jnp.asarray(dataset.actions),

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
-from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, sample_windows, window_store
+from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, last_rows, sample_windows, window_store
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
 from invlearn_jax.types import ForwardModel, Key, Params
@@ -23,9 +23,8 @@ class Source(NamedTuple):
 
 def change_scale(dataset: Dataset, steps: int, most: int = 100_000) -> np.ndarray:
     """``[S]`` root mean square of ``states[t + steps] - states[t]`` within episodes, over at most about ``most`` rows."""
-    stops = np.flatnonzero(dataset.ends)
     rows = np.arange(len(dataset.states))
-    starts = rows[stops[np.searchsorted(stops, rows)] - rows >= steps]
+    starts = rows[last_rows(dataset) - rows >= steps]
     starts = starts[:: max(1, len(starts) // most)]
     return np.sqrt(((dataset.states[starts + steps] - dataset.states[starts]).astype(np.float64) ** 2).mean(0))
 

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, sample_windows, window_store
 from invlearn_jax.learn.loop import Metrics, TrainState, Update
 from invlearn_jax.models.policy import MlpPolicy, PolicyParams
-from invlearn_jax.networks import Network, relu_mlp
+from invlearn_jax.networks import Network, mlp
 from invlearn_jax.types import Key, Params
 
 _TWINS = 2
@@ -59,7 +59,7 @@ class Critics(NamedTuple):
 
 def critic_network(policy: MlpPolicy, hidden: Sequence[int]) -> Network:
     """Two critics ``[features, a] -> [2]``, with layer normalisation."""
-    net = relu_mlp(policy.features_size + policy.action_size, hidden, 1, normed=True)
+    net = mlp(policy.features_size + policy.action_size, hidden, 1, activation=jax.nn.relu, normed=True)
     return Network(
         lambda key: jax.vmap(net.init)(jax.random.split(key, _TWINS)),
         lambda params, x: jax.vmap(net.apply, in_axes=(0, None))(params, x)[..., 0],

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from invlearn_jax.networks import fourier_features, fourier_size, relu_mlp
+from invlearn_jax.networks import fourier_features, fourier_size, mlp
 from invlearn_jax.types import Key, Params
 
 
@@ -72,7 +73,7 @@ class MlpPolicy:
         self.state_size, self.action_size, self.position_size = state_size, action_size, position_size
         self._octaves = octaves
         self.features_size = state_size - position_size + fourier_size(position_size, octaves)
-        self.net = relu_mlp(self.features_size, hidden, action_size)
+        self.net = mlp(self.features_size, hidden, action_size, activation=jax.nn.relu)
 
     def init(self, key: Key) -> PolicyParams:
         """Fresh parameters with identity scales; the learner sets the scales and the goal. The key is consumed."""

@@ -3,7 +3,6 @@
 from invlearn_jax.networks.causal_transformer import DecisionNetwork, decision_network
 from invlearn_jax.networks.denoiser import Denoiser
 from invlearn_jax.networks.mlp import Network, fourier_features, fourier_size, mlp, parameter_count
-from invlearn_jax.networks.relu_mlp import relu_mlp
 from invlearn_jax.networks.temporal_unet import temporal_unet
 
 __all__ = [
@@ -15,6 +14,5 @@ __all__ = [
     "fourier_size",
     "mlp",
     "parameter_count",
-    "relu_mlp",
     "temporal_unet",
 ]

@@ -23,12 +23,16 @@ class _Mlp(nn.Module):
     out_size: int
     final_scale: float
     skip: bool
+    activation: Callable[[Array], Array]
+    normed: bool
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         h = x
         for width in self.hidden:
-            h = nn.gelu(nn.Dense(width)(h))
+            h = self.activation(nn.Dense(width)(h))
+            if self.normed:
+                h = nn.LayerNorm()(h)
         final = nn.initializers.variance_scaling(self.final_scale, "fan_in", "truncated_normal")
         y = nn.Dense(self.out_size, kernel_init=final)(h)
         if self.skip:
@@ -36,8 +40,16 @@ class _Mlp(nn.Module):
         return y
 
 
-def mlp(in_size: int, hidden: Sequence[int], out_size: int, final_scale: float = 1e-2, skip: bool = False) -> Network:
-    """A multi-layer perceptron with GELU (tanh form).
+def mlp(
+    in_size: int,
+    hidden: Sequence[int],
+    out_size: int,
+    final_scale: float = 1e-2,
+    skip: bool = False,
+    activation: Callable[[Array], Array] = jax.nn.gelu,
+    normed: bool = False,
+) -> Network:
+    """A multi-layer perceptron.
 
     Args:
         in_size: inputs.
@@ -45,11 +57,14 @@ def mlp(in_size: int, hidden: Sequence[int], out_size: int, final_scale: float =
         out_size: outputs.
         final_scale: variance scale of the last layer's initial weights; small keeps initial outputs near zero.
         skip: adds a linear map of the input, initially zero.
+        activation: by default GELU in its tanh form.
+        normed: layer normalisation after each activation. It bounds what a value network says of actions far from the data
+            (arXiv 2305.09836, section 3.2).
 
     Returns:
         The network.
     """
-    module = _Mlp(tuple(hidden), out_size, final_scale, skip)
+    module = _Mlp(tuple(hidden), out_size, final_scale, skip, activation, normed)
     return Network(
         lambda key: module.init(key, jnp.zeros((in_size,)))["params"], lambda p, x: module.apply({"params": p}, x)
     )
