@@ -1,7 +1,11 @@
 """What a planner's quality costs: every planner and every setting of its dial, on one device, one data set, one evaluation.
 
-    python -m benchmarks.compute_budget --sizes=umaze,medium,large --output=benchmarks/results/compute_budget.json
-    python -m benchmarks.compute_budget --sizes=umaze --preset=quick --output=quick.json
+    python -m benchmarks.compute_budget --output=benchmarks/results/compute_budget.json
+    python -m benchmarks.compute_budget --preset=quick --sizes=umaze --output=quick.json
+    python -m benchmarks.compute_budget --preset=all --sizes=umaze --only=MPPI --output=mppi.json
+
+Two cores take half an hour for the full preset: every setting in the first of the mazes, one or two for each planner in the
+others, times alone for what takes minutes to score. ``all`` leaves nothing out.
 
 All rows of a maze are compiled first and then timed in turn at batch 1, a few calls of each per round, so that a busy moment
 of the machine hits them alike. A program that an earlier maze had already compiled is not compiled again: its ``compile_s`` is
@@ -31,11 +35,11 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.types import Params, PlanOutput, Problem
 
 _SIZES = flags.DEFINE_list("sizes", ["umaze", "medium", "large"], "Mazes.")
-_PRESET = flags.DEFINE_enum("preset", "full", ["full", "quick"], "quick: one cheap row for most planners.")
+_PRESET = flags.DEFINE_enum("preset", "full", ["quick", "full", "all"], "How much of it; see the program's own words.")
 _ONLY = flags.DEFINE_list("only", [], "Rows whose planner's name begins so; all by default.")
 _CHECKPOINTS = flags.DEFINE_string("checkpoints", "", "A folder that is searched for planners before the shipped ones.")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per row.", lower_bound=2)
-_SECONDS = flags.DEFINE_float("row_seconds", 3.0, "Timed seconds per row and batch.", lower_bound=0.1)
+_SECONDS = flags.DEFINE_float("row_seconds", 2.0, "Timed seconds per row and batch.", lower_bound=0.1)
 _BATCH = flags.DEFINE_integer("batch", 1024, "Largest batch of the throughput.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 20261125, "Seed of starts and planning; the same for all rows.", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
@@ -152,11 +156,7 @@ def _run() -> None:
 
 def _maze(size: str) -> Iterator[dict[str, Any]]:
     env = f"maze2d-{size}-v1"
-    chosen = [
-        c
-        for c in contenders(size, _CHECKPOINTS.value)
-        if (c.quick or _PRESET.value == "full") and (not _ONLY.value or c.planner.startswith(tuple(_ONLY.value)))
-    ]
+    chosen = _chosen(size)
     if not chosen:
         raise ValueError(f"No planner's name begins with any of {_ONLY.value}; leave --only out to see them all.")
     maze = registry.make(env)
@@ -178,6 +178,14 @@ def _maze(size: str) -> Iterator[dict[str, Any]]:
         if contender.trained is not None:
             row |= each.score(maze, _EPISODES.value, _SEED.value)
         yield row
+
+
+def _chosen(size: str) -> list[Contender]:
+    preset, first = _PRESET.value, size == _SIZES.value[0]
+    rows = [row for row in contenders(size, _CHECKPOINTS.value) if row.planner.startswith(tuple(_ONLY.value) or "")]
+    if preset != "all":
+        rows = [row if not row.costly else row._replace(trained=None) for row in rows]
+    return [row for row in rows if row.quick or preset == "all" or (preset == "full" and first)]
 
 
 def _line(row: dict[str, Any]) -> str:

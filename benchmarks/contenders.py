@@ -30,8 +30,8 @@ class Contender(NamedTuple):
         setting: the values of its dial.
         load: makes it, with parameters.
         trained: the shipped planner it is, or stands on; None where its time alone is measured.
-        quick: whether the quick preset has it.
-        costly: whether its score takes minutes; in the larger mazes, whose episodes are longer, it is timed alone.
+        quick: whether the quick preset has it, and the full one in every maze.
+        costly: whether its score takes minutes.
     """
 
     planner: str
@@ -54,7 +54,7 @@ def contenders(size: str, checkpoints: str = "") -> list[Contender]:
     """
     find = partial(_find, checkpoints)
     name = f"maze2d-{size}-v1"
-    rows = [
+    return [
         *_inverters(find, name),
         *_diffusers(find, name),
         *_decision_diffusers(find, name),
@@ -63,7 +63,6 @@ def contenders(size: str, checkpoints: str = "") -> list[Contender]:
         *_controllers(find, name, oracle=True),
         *_full_size(find, name, size),
     ]
-    return [row._replace(trained=None) if row.costly and size != "umaze" else row for row in rows]
 
 
 def _find(checkpoints: str, name: str) -> str:
@@ -87,7 +86,7 @@ def _diffusers(find: Callable, name: str) -> Iterator[Contender]:
     trained = f"{name}-diffuser"
     most = load_config(find(trained))[0].train_steps
     for follow, title in (("pd", "Diffuser, PD controller"), ("actions", "Diffuser, own actions")):
-        yield _shipped(find, title, trained, follow=follow, sampler="ddpm", denoise_steps=most)
+        yield _shipped(find, title, trained, follow == "pd", follow=follow, sampler="ddpm", denoise_steps=most)
         yield _shipped(find, title, trained, follow == "pd", follow=follow, sampler="ddim", denoise_steps=10)
     yield _shipped(find, "Diffuser, PD controller", trained, sampler="ddim", denoise_steps=3)
 
@@ -108,12 +107,12 @@ def _decision_diffusers(find: Callable, name: str) -> Iterator[Contender]:
         ("ddim", 20, 1),
     ):
         setting = {"sampler": sampler, "denoise_steps": steps, "candidates": count}
-        if count == 50:
-            setting["execute_steps"] = 16  # half as many plans; the best of fifty can be trusted that long
         quick = (sampler, steps, count) == ("ddim", 5, 10)
-        yield _shipped(find, "Modern recipe", trained, quick, steps * count == 1000, **setting)
+        yield _shipped(find, "Modern recipe", trained, quick, count == 50, **setting)
     for count in (1, 10, 50):
-        yield _shipped(find, "Modern recipe, one-step", f"{name}-consistency", count == 10, candidates=count)
+        yield _shipped(
+            find, "Modern recipe, one-step", f"{name}-consistency", count == 10, count == 50, candidates=count
+        )
 
 
 def _policies(find: Callable, name: str) -> Iterator[Contender]:
@@ -126,23 +125,20 @@ def _policies(find: Callable, name: str) -> Iterator[Contender]:
 def _controllers(find: Callable, name: str, oracle: bool) -> Iterator[Contender]:
     """Model-based control from nothing, each plan starting from the rest of the last."""
     where = "true simulator" if oracle else "learned model"
-    for planner, refiner, steps, candidates, costly in (
-        ("Random shooting", "adam", 0, 64, False),
-        ("Predictive sampling", "predictive_sampling", 2, 1, True),
-        ("CEM", "cem", 2, 1, True),
-        ("CEM", "cem", 5, 1, True),
-        ("MPPI", "mppi", 2, 1, False),
-        ("Gradient shooting", "adam", 10, 1, True),
-        ("Gradient shooting", "adam", 50, 1, True),
-        ("iLQR", "ilqr", 2, 1, True),
+    for planner, refiner, steps, candidates in (
+        ("Random shooting", "adam", 0, 64),
+        ("Predictive sampling", "predictive_sampling", 2, 1),
+        ("CEM", "cem", 2, 1),
+        ("CEM", "cem", 5, 1),
+        ("MPPI", "mppi", 2, 1),
+        ("Gradient shooting", "adam", 10, 1),
+        ("Gradient shooting", "adam", 50, 1),
+        ("iLQR", "ilqr", 2, 1),
     ):
-        # Through the simulator these take minutes even in the smallest maze.
-        if oracle and (planner, steps) in {("CEM", 5), ("Gradient shooting", 50)}:
-            continue
         setting = {"refine_steps": steps, "candidates": candidates}
         load = partial(_controller, find, name, refiner, steps, candidates, oracle)
         quick = not oracle and (planner, steps) == ("MPPI", 2)
-        yield Contender(f"{planner}, {where}", setting, load, name, quick, costly)
+        yield Contender(f"{planner}, {where}", setting, load, name, quick, oracle)
 
 
 def _controller(

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
 
 RESULTS = Path(__file__).resolve().parent / "results"
+_SCORE = ("score_mean", "score_sem", "success_rate", "episodes")
 _BUDGETS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
 # Planners that share a colour, by how their names begin; the first that fits.
@@ -62,13 +63,21 @@ PUBLISHED = {
 def joined(paths: list[Path]) -> dict[str, Any]:
     """The rows of several files, with their commands.
 
+    A row that an earlier file has timed alone takes its score from a later one, and keeps its times: those are only
+    comparable within a run.
+
     Raises:
         ValueError: if there is none.
     """
     if not paths:
         raise ValueError(f"There is no compute_budget*.json in {RESULTS}; run benchmarks.compute_budget first.")
     records = [json.loads(path.read_text()) for path in paths]
-    rows = [row for record in records for row in record["rows"]]
+    merged: dict[str, dict[str, Any]] = {}
+    for row in (row for record in records for row in record["rows"]):
+        same = json.dumps([row[name] for name in ("planner", "setting", "env")])
+        earlier = merged.get(same, row)
+        merged[same] = earlier | {name: row[name] for name in _SCORE if earlier["score_mean"] is None}
+    rows = list(merged.values())
     # From the smallest maze to the largest, each maze's rows in their own order.
     rows.sort(key=lambda row: ("umaze", "medium", "large").index(row["env"].split("-")[1]))
     return {
@@ -180,8 +189,8 @@ def markdown(record: dict[str, Any]) -> str:
         "",
         "Times are of single calls at batch 1, taken in turn; a step is one of the environment's, of 0.01 s. Operations are "
         "XLA's count before its optimisations: the simulator's contact solver and the eigenvalues of iLQR count too little. "
-        "A compile time near 0 was loaded, an earlier maze having had the same program. Rows that are timed only have random "
-        "weights, or scores that would take this machine too long. Made by",
+        "A compile time near 0 was loaded, an earlier maze having had the same program. Rows that are timed only "
+        "have random weights, or scores that take this machine minutes. Made by",
         "",
         "```",
         str(record["command"]),

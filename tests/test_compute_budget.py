@@ -69,7 +69,7 @@ def test_what_no_output_needs_is_not_counted():
 
 def row(planner, ms, score, **changes):
     return {
-        "planner": planner, "setting": {"refine_steps": 1}, "env": "maze2d-umaze-v1", "device": "cpu", "plan_ms_p50": ms,
+        "planner": planner, "setting": {"refine_steps": ms}, "env": "maze2d-umaze-v1", "device": "cpu", "plan_ms_p50": ms,
         "plan_ms_p95": ms, "plan_ms_p99": ms, "plans_per_s": 1e3 / ms, "batch": 1, "flops_per_plan": 1e6 * ms,
         "flops_per_step": 1e5 * ms, "ms_per_step": ms / 8, "calls": 10, "peak_bytes": 1000, "compile_s": 1.0,
         "score_mean": score, "score_sem": 1.0, "success_rate": 1.0, "episodes": 100,
@@ -92,6 +92,21 @@ def test_the_best_within_a_budget():
         found = frontier_page.at_budget(ROWS, budget)
         assert {name: best["score_mean"] for name, best in found.items()} == wanted
     assert set(frontier_page.at_budget(ROWS, 1e6)) == {r["planner"] for r in ROWS[:-1]}
+
+
+def test_a_later_file_scores_what_an_earlier_one_timed(tmp_path):
+    files = [
+        [row("Inverter", 1.0, 150.0), row("CEM", 2.0, None, episodes=0)],
+        [row("CEM", 9.0, 90.0), row("Inverter", 9.0, 1.0), row("iLQR", 9.0, 80.0)],
+    ]
+    files = [[r | {"setting": {}} for r in rows] for rows in files]
+    paths = [tmp_path / f"{i}.json" for i in range(2)]
+    for path, rows in zip(paths, files, strict=True):
+        path.write_text(json.dumps({"rows": rows, "command": path.stem, "device": "two cores"}))
+    found = {
+        r["planner"]: (r["plan_ms_p50"], r["score_mean"], r["episodes"]) for r in frontier_page.joined(paths)["rows"]
+    }
+    assert found == {"Inverter": (1.0, 150.0, 100), "CEM": (2.0, 90.0, 100), "iLQR": (9.0, 80.0, 100)}
 
 
 def test_the_page_has_every_row_and_its_pictures(tmp_path):
