@@ -1,8 +1,9 @@
 """Refiners: ways to improve an action sequence in K steps, one contract."""
 
 from invlearn_jax.refine.base import PlanCost, Refined, Refiner, refine
+from invlearn_jax.refine.gauss_newton import ResidualCost, gauss_newton
 from invlearn_jax.refine.gradient import gradient
 from invlearn_jax.refine.ilqr import ilqr
 from invlearn_jax.refine.sampling import cem, mppi, predictive_sampling
 
-__all__ = ["PlanCost", "Refined", "Refiner", "cem", "gradient", "ilqr", "mppi", "predictive_sampling", "refine"]
+__all__ = ["PlanCost", "Refined", "Refiner", "ResidualCost", "cem", "gauss_newton", "gradient", "ilqr", "mppi", "predictive_sampling", "refine"]

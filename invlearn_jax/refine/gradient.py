@@ -15,12 +15,14 @@ def gradient(optimizer: optax.GradientTransformation, limit: float = 1.0) -> Ref
     K steps cost K + 1 gradients, each of which also gives the cost of its sequence.
 
     Args:
-        optimizer: e.g. ``optax.adam(0.05)``.
+        optimizer: e.g. ``optax.adam(0.05)``, or ``optax.lbfgs()``, whose line search is given the cost.
         limit: half-width of the action box.
 
     Returns:
         The refiner.
     """
+
+    optimizer = optax.with_extra_args_support(optimizer)
 
     def evaluate(cost_fn: CostFn, candidates: Array) -> tuple[Array, Array]:
         costs, slope = jax.vmap(jax.value_and_grad(cost_fn))(candidates)
@@ -29,13 +31,17 @@ def gradient(optimizer: optax.GradientTransformation, limit: float = 1.0) -> Ref
 
     def init(cost_fn: CostFn, candidates: Array) -> tuple:
         costs, slope = evaluate(cost_fn, candidates)
-        return (candidates, slope, jax.vmap(optimizer.init)(candidates)), costs
+        return (candidates, slope, jax.vmap(optimizer.init)(candidates), costs), costs
 
     def update(key: Key, cost_fn: CostFn, state: tuple) -> tuple:
-        candidates, slope, opt_state = state
-        change, opt_state = jax.vmap(optimizer.update)(slope, opt_state, candidates)
+        candidates, slope, opt_state, costs = state
+
+        def step(slope: Array, opt_state: optax.OptState, at: Array, cost: Array) -> tuple[Array, optax.OptState]:
+            return optimizer.update(slope, opt_state, at, value=cost, grad=slope, value_fn=cost_fn)
+
+        change, opt_state = jax.vmap(step)(slope, opt_state, candidates, costs)
         moved = optax.projections.projection_box(candidates + change, -limit, limit)
         costs, slope = evaluate(cost_fn, moved)
-        return (moved, slope, opt_state), moved, costs
+        return (moved, slope, opt_state, costs), moved, costs
 
     return Refiner(init, update, needs="reverse")

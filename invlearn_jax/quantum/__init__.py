@@ -1,0 +1,1 @@
+"""Pulses for quantum gates: systems, propagators, the Pulse Inverter and its planner."""

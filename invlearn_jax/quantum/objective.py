@@ -1,0 +1,92 @@
+"""What a pulse is judged by: named, weighted terms, nominal or over errors of detuning and amplitude."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+from invlearn_jax.quantum.fidelity import infidelity, leakage
+from invlearn_jax.quantum.propagators import propagate
+from invlearn_jax.quantum.systems import PulseSystem
+
+
+class Errors(NamedTuple):
+    """Errors that a pulse should bear: E pairs.
+
+    Attributes:
+        detuning: ``[E]`` rad/us.
+        scale: ``[E]`` factors on the amplitude.
+    """
+
+    detuning: np.ndarray
+    scale: np.ndarray
+
+
+NO_ERRORS = Errors(np.zeros(1), np.ones(1))
+
+
+def error_grid(detuning: float, amplitude: float, points: Sequence[int] = (5, 3)) -> Errors:
+    """All pairs of detunings within ``+-detuning`` (rad/us) and factors within ``1 +- amplitude``.
+
+    Raises:
+        ValueError: for errors that are negative or not finite, or no points.
+    """
+    if not (np.isfinite([detuning, amplitude]).all() and detuning >= 0 and 0 <= amplitude < 1 and min(points) >= 1):
+        raise ValueError(
+            f"The errors are {detuning} rad/us and {amplitude}, at {tuple(points)} points; give finite ones of 0 or more, the "
+            "second below 1, and at least one point of each."
+        )
+    d, s = (np.linspace(-1, 1, n) if n > 1 else np.zeros(1) for n in points)
+    grid = np.meshgrid(detuning * d, 1 + amplitude * s, indexing="ij")
+    return Errors(grid[0].ravel(), grid[1].ravel())
+
+
+def infidelities(
+    system: PulseSystem, slices: Float[Array, "N C"], gate: Complex[Array, "d d"], errors: Errors
+) -> Float[Array, " E"]:
+    """``1 - F`` under each pair of errors."""
+
+    def under(detuning: Array, scale: Array) -> Array:
+        return infidelity(system, propagate(system, slices, detuning, scale), gate)
+
+    detuning, scale = (jnp.asarray(x, slices.dtype) for x in errors)
+    return jax.vmap(under)(detuning, scale)
+
+
+class PulseObjective(NamedTuple):
+    """A cost, by named terms: ``mean over errors of 1 - F``, and if asked for the worst, leakage, energy and smoothness.
+
+    Attributes:
+        errors: over which the infidelity is averaged.
+        worst: weight of the greatest infidelity over the errors.
+        leakage: weight of the probability to end outside the gate's levels.
+        energy: weight of ``mean_n |u_n / limit|^2``.
+        smoothness: weight of ``sum_n |(u_{n+1} - u_n) / limit|^2``, from and to zero at the ends.
+    """
+
+    errors: Errors = NO_ERRORS
+    worst: float = 0.0
+    leakage: float = 0.0
+    energy: float = 0.0
+    smoothness: float = 0.0
+
+    def __call__(
+        self, system: PulseSystem, slices: Float[Array, "N C"], gate: Complex[Array, "d d"]
+    ) -> dict[str, Float[Array, ""]]:
+        """The weighted terms of one pulse; their sum is the cost."""
+        found = infidelities(system, slices, gate, self.errors) if len(self.errors.scale) > 1 else None
+        nominal = propagate(system, slices) if found is None or self.leakage else None
+        terms = {"infidelity": infidelity(system, nominal, gate) if found is None else found.mean()}
+        if self.worst:
+            terms["worst"] = self.worst * (terms["infidelity"] if found is None else found.max())
+        if self.leakage:
+            terms["leakage"] = self.leakage * leakage(system, nominal)
+        relative = slices / system.limit
+        if self.energy:
+            terms["energy"] = self.energy * (relative**2).sum(-1).mean()
+        if self.smoothness:
+            terms["smoothness"] = self.smoothness * (jnp.diff(jnp.pad(relative, ((1, 1), (0, 0))), axis=0) ** 2).sum()
+        return terms

@@ -1,0 +1,50 @@
+"""Pulses as cubic B-splines: smooth, zero at both ends, limited in amplitude and bandwidth by construction.
+
+    u(t) = sum_m c_m B_3(t / h - m),   h = T / (M + 3)
+
+B-splines are not negative and sum to at most 1, so a pulse whose coefficients keep within the disc of radius ``limit`` keeps
+within it at all times; and its spectrum is that of the coefficients times ``sinc^4(f h)``.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.interpolate import BSpline
+
+from invlearn_jax.quantum.systems import PulseSystem
+
+
+def spline_basis(system: PulseSystem) -> np.ndarray:
+    """``[N, M]``: the splines at the middle of each slice."""
+    knots = np.linspace(0.0, system.gate_time, system.knots + 4)
+    middle = (np.arange(system.slices) + 0.5) * system.dt
+    return BSpline.design_matrix(middle, np.concatenate([knots[:1].repeat(3), knots, knots[-1:].repeat(3)]), 3).toarray()[
+        :, 3:-3
+    ]
+
+
+def bounded(latent: Float[Array, "M C"], limit: float) -> Float[Array, "M C"]:
+    """``limit z / sqrt(1 + |z|^2)`` for each pair (x, y): any latent becomes coefficients within the disc."""
+    pairs = latent.reshape(*latent.shape[:-1], -1, 2)
+    size = jnp.sqrt(1 + (pairs**2).sum(-1, keepdims=True))
+    return (limit * pairs / size).reshape(latent.shape)
+
+
+def occupied_bandwidth(slices: np.ndarray, dt: float, share: float = 0.999) -> float:
+    """The frequency below which ``share`` of a pulse's energy lies, MHz.
+
+    Args:
+        slices: ``[N, C]`` with pairs (x, y) as real and imaginary part.
+        dt: us per slice.
+        share: of the energy.
+
+    Returns:
+        The frequency, by a Fourier transform padded eightfold.
+    """
+    slices = np.asarray(slices, float)
+    signal = slices[:, ::2] + 1j * slices[:, 1::2]
+    power = (np.abs(np.fft.fft(signal, 8 * len(signal), axis=0)) ** 2).sum(1)
+    frequency = np.abs(np.fft.fftfreq(len(power), dt))
+    order = np.argsort(frequency)
+    within = np.cumsum(power[order]) >= share * power.sum()
+    return float(frequency[order][np.argmax(within)])

@@ -1,0 +1,88 @@
+"""Gauss-Newton refinement for costs that are a few squares: the shortest change that brings the residual to 0.
+
+    a <- a - J' (J J' + mu |J|^2 / R)^{-1} r(a),   J = dr/da [R, T A]
+
+With fewer residuals than unknowns the plain step (``mu = 0``) goes to the nearest solution of the linearised residual, and the
+error is squared by every step (Nocedal and Wright, Numerical Optimization, section 10.3).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invlearn_jax.refine.base import CostFn, Refiner
+from invlearn_jax.types import Key
+
+
+class ResidualCost(NamedTuple):
+    """A cost that is 0 where a residual is.
+
+    Attributes:
+        cost: ``actions [T, A] -> scalar``.
+        residual: ``actions [T, A] -> [R]``.
+    """
+
+    cost: CostFn
+    residual: Callable[[Float[Array, "T A"]], Float[Array, " R"]]
+
+    def __call__(self, actions: Float[Array, "T A"]) -> Float[Array, ""]:
+        """The cost."""
+        return self.cost(actions)
+
+
+def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
+    """Gauss-Newton on each candidate, without bounds.
+
+    Needs a ``ResidualCost`` and a reverse gradient: a step takes R of them.
+
+    Args:
+        damping: ``mu``, relative to the mean eigenvalue of ``J J'``.
+        longest: the step's norm is cut to this.
+
+    Returns:
+        The refiner.
+
+    Raises:
+        ValueError: for a negative damping or no length; in use, for a cost that is no ``ResidualCost``.
+    """
+    if not damping >= 0 or not longest > 0:
+        raise ValueError(f"Gauss-Newton was given damping {damping} and length {longest}; give 0 or more, and more than 0.")
+
+    def move(cost_fn: ResidualCost, actions: Array) -> Array:
+        residual, pull = jax.vjp(cost_fn.residual, actions)
+        (jacobian,) = jax.vmap(pull)(jnp.eye(residual.size, dtype=residual.dtype))
+        jacobian = jacobian.reshape(residual.size, -1)
+        gram = jacobian @ jacobian.T
+        gram = gram + (damping * jnp.trace(gram) / residual.size + 1e-30) * jnp.eye(residual.size, dtype=gram.dtype)
+        step = jacobian.T @ _solve(gram, residual)
+        step = step * jnp.minimum(1.0, longest / jnp.maximum(jnp.linalg.norm(step), 1e-30))
+        # A candidate without a finite step stays where it is.
+        return actions - jnp.where(jnp.isfinite(step).all(), step, 0.0).reshape(actions.shape)
+
+    def init(cost_fn: ResidualCost, candidates: Array) -> tuple:
+        if not isinstance(cost_fn, ResidualCost):
+            raise ValueError("Gauss-Newton needs the cost with its residual, as a ResidualCost; give one.")
+        return candidates, jax.vmap(cost_fn)(candidates)
+
+    def update(key: Key, cost_fn: ResidualCost, candidates: Array) -> tuple:
+        moved = jax.vmap(lambda a: move(cost_fn, a))(candidates)
+        return moved, moved, jax.vmap(cost_fn)(moved)
+
+    return Refiner(init, update, needs="reverse")
+
+
+def _solve(matrix: Array, vector: Array) -> Array:
+    """``matrix^{-1} vector`` for a positive matrix, unrolled: a call of LAPACK for every small system costs more than it."""
+    size, rows, right = len(vector), [matrix[i] for i in range(len(vector))], [vector[i] for i in range(len(vector))]
+    for i in range(size):
+        for j in range(i + 1, size):
+            factor = rows[j][i] / rows[i][i]
+            rows[j], right[j] = rows[j] - factor * rows[i], right[j] - factor * right[i]
+    solution = [jnp.zeros(())] * size
+    for i in reversed(range(size)):
+        later = sum(rows[i][j] * solution[j] for j in range(i + 1, size))
+        solution[i] = (right[i] - later) / rows[i][i]
+    return jnp.stack(solution)
