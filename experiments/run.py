@@ -8,13 +8,16 @@ The same command goes on with a run that was killed.
 import contextlib
 import importlib
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from absl import app, flags
 
 from experiments.configs import EXPERIMENTS, experiment
+from experiments.configs.shared import EvaluationConfig
 from experiments.flag_config import define_config, option, quiet
 from experiments.pipelines.evaluation import evaluate_planner, summary
+from experiments.pipelines.stages import PlannerOf
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
@@ -37,16 +40,10 @@ def main(config: Any) -> None:
     run.begin(config, _SEED.value)
     try:
         env, planner_of = train(config, run, _SEED.value)
-        settings, rows = config.evaluation, []
-        for refine_steps in sorted(set(settings.refine_steps)):
-            ends = refine_steps in (min(settings.refine_steps), max(settings.refine_steps))
-            for multi_goal in (False, True) if ends else (False,):
-                planner, params = planner_of(refine_steps)
-                record, _ = evaluate_planner(
-                    planner, params, env, settings.episodes, settings.seed, "mujoco", multi_goal
-                )
-                rows.append(record)
-                print(summary(record), flush=True)
+        rows = []
+        for row, line in getattr(pipeline, "evaluate", closed_loop)(config.evaluation, env, planner_of):
+            rows.append(row)
+            print(line, flush=True)
         write_json(run.path / "eval.json", rows)
         run.status("done", 1, 1, "done")
     except BaseException as error:
@@ -54,6 +51,16 @@ def main(config: Any) -> None:
         with contextlib.suppress(OSError):
             run.status("failed", 0, 1, "failed", f"{type(error).__name__}: {error}")
         raise
+
+
+def closed_loop(settings: EvaluationConfig, env: str, planner_of: PlannerOf) -> Iterator[tuple[dict[str, Any], str]]:
+    """Episodes in the environment: a record and a line for each number of refinement steps and kind of goal."""
+    for refine_steps in sorted(set(settings.refine_steps)):
+        ends = refine_steps in (min(settings.refine_steps), max(settings.refine_steps))
+        for multi_goal in (False, True) if ends else (False,):
+            planner, params = planner_of(refine_steps)
+            record, _ = evaluate_planner(planner, params, env, settings.episodes, settings.seed, "mujoco", multi_goal)
+            yield record, summary(record)
 
 
 def cli() -> None:

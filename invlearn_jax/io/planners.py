@@ -22,11 +22,12 @@ from invlearn_jax.planners.maze_diffusion import DIALS, MazeDiffusionConfig, bui
 from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.quantum.build import PulseConfig, build_pulse_planner
 from invlearn_jax.types import Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
-PlannerConfig = MazePlannerConfig | MazeStackConfig | MazePolicyConfig | MazeDiffusionConfig
+PlannerConfig = MazePlannerConfig | MazeStackConfig | MazePolicyConfig | MazeDiffusionConfig | PulseConfig
 
 
 class Kind(NamedTuple):
@@ -52,6 +53,7 @@ _KINDS = {
     "maze_stack": Kind(MazeStackConfig, build_stack),
     "maze_policy": Kind(MazePolicyConfig, build_policy_planner, ("target_return",)),
     "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner, DIALS),
+    "pulse": Kind(PulseConfig, build_pulse_planner),
 }
 
 
@@ -142,7 +144,7 @@ def load_planner(
     name: str | os.PathLike,
     refine_steps: int = 0,
     candidates: int | None = None,
-    refiner: str = "adam",
+    refiner: str | None = None,
     execute_steps: int | None = None,
     **settings: Any,
 ) -> tuple[Planner, PlannerParams]:
@@ -152,7 +154,8 @@ def load_planner(
         name: a shipped name such as ``maze2d-large-v1``, or a folder written by ``save_planner``.
         refine_steps: K steps of refinement; 0 is one forward pass.
         candidates: proposals per problem; the planner's own recommendation by default.
-        refiner: ``adam``, ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``.
+        refiner: ``adam`` (the default), ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``; for pulses
+            ``gauss_newton``, ``lbfgs`` or ``adam``.
         execute_steps: motor steps between plans; the planner's own recommendation by default.
         **settings: its own dials: ``sampler``, ``denoise_steps``, ``guidance``, ``temperature``, ``follow`` and ``horizon`` of a
             diffusion planner, ``target_return`` of a Decision Transformer.
@@ -172,7 +175,8 @@ def load_planner(
         config = _filled(config, settings)
     except TypeError as error:
         raise ValueError(f"A dial of {name} was set wrongly: {error}.") from error
-    planner = kind.build(config, refine_steps, candidates, refiner, execute_steps)
+    how = {} if refiner is None else {"refiner": refiner}
+    planner = kind.build(config, refine_steps, candidates, execute_steps=execute_steps, **how)
     return planner, load_params(planner, folder)
 
 

@@ -80,9 +80,11 @@ def apply_gradients(
     return TrainState(state.step + 1, key, optax.apply_updates(params, updates), opt_state, extra)
 
 
-def default_optimizer(learning_rate: float, steps: int, clip: float = 1.0) -> optax.GradientTransformation:
-    """Adam with 200 steps of warm-up, cosine decay to 1 % and gradients clipped to a global norm."""
+def default_optimizer(
+    learning_rate: float, steps: int, clip: float = 1.0, last: float = 0.01
+) -> optax.GradientTransformation:
+    """Adam with 200 steps of warm-up, cosine decay to the share ``last`` and gradients clipped to a global norm."""
     schedule = optax.warmup_cosine_decay_schedule(
-        0.0, learning_rate, min(200, steps // 10), max(steps, 1), 0.01 * learning_rate
+        0.0, learning_rate, min(200, steps // 10), max(steps, 1), last * learning_rate
     )
     return optax.chain(optax.clip_by_global_norm(clip), optax.adam(schedule))

@@ -27,7 +27,9 @@ def _parts(system: PulseSystem, unitary: Array, gate: Array) -> tuple[Array, Arr
     return error, unitary[..., others, :][..., levels]
 
 
-def infidelity(system: PulseSystem, unitary: Complex[Array, "*b D D"], gate: Complex[Array, "*b d d"]) -> Float[Array, "*b"]:
+def infidelity(
+    system: PulseSystem, unitary: Complex[Array, "*b D D"], gate: Complex[Array, "*b d d"]
+) -> Float[Array, "*b"]:
     """``1 - |tr(V' U)|^2 / d^2`` over the gate's levels; leakage counts (Pedersen et al., Phys. Lett. A 367, 47)."""
     error, lost = _parts(system, unitary, gate)
     s = (_square(error) + _square(lost)) / 2
@@ -37,10 +39,14 @@ def infidelity(system: PulseSystem, unitary: Complex[Array, "*b D D"], gate: Com
 
 def leakage(system: PulseSystem, unitary: Complex[Array, "*b D D"]) -> Float[Array, "*b"]:
     """The mean probability to end outside the gate's levels."""
-    return _square(_parts(system, unitary, jnp.eye(system.gate_dimension, dtype=unitary.dtype))[1]) / system.gate_dimension
+    return (
+        _square(_parts(system, unitary, jnp.eye(system.gate_dimension, dtype=unitary.dtype))[1]) / system.gate_dimension
+    )
 
 
-def gate_residual(system: PulseSystem, unitary: Complex[Array, "D D"], gate: Complex[Array, "d d"]) -> Float[Array, " R"]:
+def gate_residual(
+    system: PulseSystem, unitary: Complex[Array, "D D"], gate: Complex[Array, "d d"]
+) -> Float[Array, " R"]:
     """What a correction has to bring to 0: the d^2 - 1 directions in which M is no identity, and what leaves the levels.
 
     To first order ``1 - F`` is its square over d. R = d^2 - 1 + 2 d (D - d).

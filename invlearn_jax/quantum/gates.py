@@ -49,7 +49,9 @@ def axis_angle(axis: tuple[float, float, float], angle: float) -> np.ndarray:
     """
     n = np.asarray(axis, float)
     if n.shape != (3,) or not np.isfinite([*n, angle]).all() or not np.linalg.norm(n) > 0:
-        raise ValueError(f"axis is {tuple(axis)}, angle is {angle}; give three finite numbers, not all 0, and a finite angle.")
+        raise ValueError(
+            f"axis is {tuple(axis)}, angle is {angle}; give three finite numbers, not all 0, and a finite angle."
+        )
     spin = np.tensordot(n / np.linalg.norm(n), PAULI, 1)
     return np.cos(angle / 2) * np.eye(2) - 1j * np.sin(angle / 2) * spin
 
@@ -98,3 +100,16 @@ def bloch_vector(state: Complex[Array, "*b D"]) -> Float[Array, "*b 3"]:
     a, b = state[..., 0], state[..., 1]
     cross = 2 * jnp.conj(a) * b
     return jnp.stack([cross.real, cross.imag, jnp.abs(a) ** 2 - jnp.abs(b) ** 2], axis=-1)
+
+
+def training_gates(key: Key, num: int) -> Complex[Array, "num 2 2"]:
+    """Gates of one qubit to learn from: half from the Haar measure, half even in the angles, which reach its rare corners.
+
+    The second half is ``[[a, -b*], [b, a*]]`` with ``a = cos(t / 2) exp(-i c)`` and ``b = sin(t / 2) exp(i p)``, t even on [0, pi],
+    c on [-pi / 2, pi / 2], p on [0, 2 pi]. The key is consumed.
+    """
+    haar_key, angle_key = jax.random.split(key)
+    t, c, p = jax.random.uniform(angle_key, (3, num // 2)) * jnp.array([[jnp.pi], [jnp.pi], [2 * jnp.pi]])
+    a, b = jnp.cos(t / 2) * jnp.exp(-1j * (c - jnp.pi / 2)), jnp.sin(t / 2) * jnp.exp(1j * p)
+    even = jnp.stack([jnp.stack([a, -jnp.conj(b)], -1), jnp.stack([b, jnp.conj(a)], -1)], -2)
+    return jax.random.permutation(haar_key, jnp.concatenate([haar_gates(haar_key, num - num // 2, 2), even]))

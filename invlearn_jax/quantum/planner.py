@@ -12,7 +12,7 @@ from invlearn_jax.quantum.gates import check_gate
 from invlearn_jax.quantum.objective import PulseObjective
 from invlearn_jax.quantum.propagators import propagate, propagation
 from invlearn_jax.quantum.systems import PulseSystem
-from invlearn_jax.quantum.waveform import bounded, spline_basis
+from invlearn_jax.quantum.waveform import pulse_slices
 from invlearn_jax.refine import Refiner, ResidualCost, refine
 from invlearn_jax.types import Inverter, Key, Params, PlanOutput, Problem, Result
 
@@ -58,7 +58,6 @@ class PulsePlanner:
         self.system, self.inverter, self.objective = system, inverter, objective or PulseObjective()
         self.refiner, self.refine_steps, self.candidates = refiner, refine_steps, candidates
         self.horizon = self.execute_steps = system.slices
-        self._basis = spline_basis(system)
 
     def init(self, key: Key) -> PulseParams:
         """Fresh parameters. The key is consumed."""
@@ -74,13 +73,9 @@ class PulsePlanner:
         begin = np.eye(size) if start is None else check_gate(start, size)
         return Problem(jnp.asarray(begin, complex), jnp.asarray(check_gate(gate, size)))
 
-    def slices(self, latent: Float[Array, "M C"]) -> Float[Array, "N C"]:
-        """The pulse of a latent, rad/us."""
-        return jnp.asarray(self._basis, latent.dtype) @ bounded(latent, self.system.limit)
-
     def residual(self, latent: Float[Array, "M C"], gate: Complex[Array, "d d"]) -> Float[Array, " R"]:
         """What Gauss-Newton brings to 0; see ``fidelity.gate_residual``."""
-        return gate_residual(self.system, propagate(self.system, self.slices(latent)), gate)
+        return gate_residual(self.system, propagate(self.system, pulse_slices(self.system, latent)), gate)
 
     def plan(self, params: PulseParams, key: Key, problem: Problem) -> PlanOutput:
         """A pulse for one gate.
@@ -109,7 +104,8 @@ class PulsePlanner:
         gate = jnp.where(given, gate, jnp.eye(size))
         latents = self._proposals(params, key, gate)
         cost = ResidualCost(
-            lambda z: sum(self.objective(self.system, self.slices(z), gate).values()), lambda z: self.residual(z, gate)
+            lambda z: sum(self.objective(self.system, pulse_slices(self.system, z), gate).values()),
+            lambda z: self.residual(z, gate),
         )
         if self.candidates == 1 and self.refine_steps == 0:
             # Nothing to choose from: the cost is evidence only, and the compiler drops it where it is not used.
@@ -117,12 +113,10 @@ class PulsePlanner:
         else:
             refined = refine(self.refiner, key, cost, latents, self.refine_steps)
             latent, proposal_cost, trace = refined.actions, refined.proposal_cost, refined.trace
-        slices = self.slices(latent)
+        slices = pulse_slices(self.system, latent)
         terms = self.objective(self.system, slices, gate)
         total = sum(terms.values())
-        result = jnp.where(
-            (total < proposal_cost) | (self.refine_steps == 0), Result.OK, Result.NO_IMPROVEMENT
-        )
+        result = jnp.where((total < proposal_cost) | (self.refine_steps == 0), Result.OK, Result.NO_IMPROVEMENT)
         finite = given & jnp.isfinite(total)
         states = propagation(self.system, slices)
         return PlanOutput(

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from invlearn_jax.quantum.gates import PAULI
+from invlearn_jax.quantum.slice_table import Parts, tabulated_steps
 from invlearn_jax.quantum.systems import PulseSystem
 
 # Up to here the remainder of order 15, norm^16 / 16!, is below 2e-17.
@@ -41,17 +42,27 @@ def propagate(
     """
     if system.dimension == 2:
         return _matrix(_product(_spins(system, slices, detuning, scale)))
-    return _matmul_tree(_exponentials(system, slices, detuning, scale))
+    # Python's 0 is a detuning that is known now to be none; the table holds no detuning.
+    plain = isinstance(detuning, float) and detuning == 0.0 and system.table is not None
+    if plain:
+        steps = tabulated_steps(system.table, scale * slices / system.limit)
+    else:
+        steps = _exponentials(system, slices, detuning, scale)
+    real, imag = _product_of_parts(steps)
+    return real + 1j * imag
 
 
 def propagation(system: PulseSystem, slices: Float[Array, "N C"]) -> Complex[Array, "N1 D D"]:
     """``[N+1, D, D]``: the unitary from the beginning to the end of each slice, the first being 1. By a parallel scan."""
-    steps = jnp.moveaxis(_exponentials(system, slices, 0.0, 1.0), -1, 0)
+    real, imag = _exponentials(system, slices, 0.0, 1.0)
+    steps = jnp.moveaxis(real + 1j * imag, -1, 0)
     path = jax.lax.associative_scan(lambda earlier, later: later @ earlier, steps)
     return jnp.concatenate([jnp.eye(system.dimension, dtype=path.dtype)[None], path])
 
 
-def quaternion_of(system: PulseSystem, slices: Float[Array, "N C"], detuning: Array | float = 0.0, scale: Array | float = 1.0) -> Quaternion:
+def quaternion_of(
+    system: PulseSystem, slices: Float[Array, "N C"], detuning: Array | float = 0.0, scale: Array | float = 1.0
+) -> Quaternion:
     """``(w, x, y, z)`` of a qubit's ``U = w - i (x sigma_x + y sigma_y + z sigma_z)``."""
     return _product(_spins(system, slices, detuning, scale))
 
@@ -62,9 +73,14 @@ def _spins(system: PulseSystem, slices: Array, detuning: Array | float, scale: A
         return np.einsum("kij,ji->k", PAULI, operator).real / 2
 
     # Python's numbers leave the pulse's precision as it is.
-    drift, off, drives = along(system.drift).tolist(), along(system.detuning).tolist(), [along(c).tolist() for c in system.controls]
+    drift, off, drives = (
+        along(system.drift).tolist(),
+        along(system.detuning).tolist(),
+        [along(c).tolist() for c in system.controls],
+    )
     x, y, z = (
-        system.dt * (drift[k] + detuning * off[k] + scale * sum(d[k] * slices[:, c] for c, d in enumerate(drives) if d[k]))
+        system.dt
+        * (drift[k] + detuning * off[k] + scale * sum(d[k] * slices[:, c] for c, d in enumerate(drives) if d[k]))
         * jnp.ones_like(slices[:, 0])
         for k in range(3)
     )
@@ -90,9 +106,11 @@ def _times(p: Quaternion, q: Quaternion) -> Quaternion:
 
 def _product(steps: Quaternion) -> Quaternion:
     while (count := steps[0].shape[-1]) > 1:
-        pairs = _times(tuple(s[..., 1 : count : 2] for s in steps), tuple(s[..., 0 : count - 1 : 2] for s in steps))
+        pairs = _times(tuple(s[..., 1:count:2] for s in steps), tuple(s[..., 0 : count - 1 : 2] for s in steps))
         odd = count % 2
-        steps = tuple(jnp.concatenate([p, s[..., -odd:]], axis=-1) if odd else p for p, s in zip(pairs, steps, strict=True))
+        steps = tuple(
+            jnp.concatenate([p, s[..., -odd:]], axis=-1) if odd else p for p, s in zip(pairs, steps, strict=True)
+        )
     return tuple(s[..., 0] for s in steps)
 
 
@@ -101,37 +119,47 @@ def _matrix(q: Quaternion) -> Array:
     return jnp.stack([jnp.stack([w - 1j * z, -1j * x - y]), jnp.stack([-1j * x + y, w + 1j * z])])
 
 
-def _exponentials(system: PulseSystem, slices: Array, detuning: Array | float, scale: Array | float) -> Array:
+def _exponentials(system: PulseSystem, slices: Array, detuning: Array | float, scale: Array | float) -> Parts:
     kind = jnp.result_type(slices, jnp.complex64)
-    # A shift of all energies is a phase of U; the middle makes the norm, and so the sum, as small as it gets.
-    energies = np.linalg.eigvalsh(system.drift)
-    drift = system.drift - (energies[0] + energies[-1]) / 2 * np.eye(system.dimension)
-    reach = np.linalg.norm(drift, 2) + system.limit * sum(np.linalg.norm(c, 2) for c in system.controls[::2]) * np.sqrt(2)
+    drift = system.centred_drift
+    reach = np.linalg.norm(drift, 2) + system.limit * sum(np.linalg.norm(c, 2) for c in system.controls[::2]) * np.sqrt(
+        2
+    )
     squarings = max(0, int(np.ceil(np.log2(reach * system.dt / _NORM))))
-    drives = jnp.asarray(system.controls, kind)
-    h = jnp.asarray(drift, kind)[..., None] + scale * jnp.einsum("nc,cij->ijn", slices.astype(kind), drives)
+    h = jnp.asarray(drift, kind)[..., None] + scale * jnp.einsum(
+        "nc,cij->ijn", slices, jnp.asarray(system.controls, kind)
+    )
     h = h + jnp.asarray(detuning * jnp.asarray(system.detuning, kind))[..., None]
-    a = (-1j * system.dt / 2**squarings) * h
+    a = (system.dt / 2**squarings * h.imag, -system.dt / 2**squarings * h.real)
     # Paterson and Stockmeyer: 6 products for the Taylor sum of order 15.
     square = _matmul(a, a)
-    powers = [jnp.eye(system.dimension, dtype=kind)[..., None], a, square, _matmul(square, a)]
+    one = jnp.broadcast_to(jnp.eye(system.dimension, dtype=slices.dtype)[..., None], a[0].shape)
+    powers = [(one, jnp.zeros_like(one)), a, square, _matmul(square, a)]
     fourth = _matmul(square, square)
-    total = jnp.zeros_like(a)
+    total = None
     for block in (12, 8, 4, 0):
-        part = sum(p / math.factorial(block + i) for i, p in enumerate(powers))
-        total = part if block == 12 else part + _matmul(fourth, total)
+        weights = [1.0 / math.factorial(block + i) for i in range(4)]
+        part = tuple(sum(w * p for w, p in zip(weights, parts, strict=True)) for parts in zip(*powers, strict=True))
+        total = part if total is None else tuple(p + q for p, q in zip(part, _matmul(fourth, total), strict=True))
     for _ in range(squarings):
         total = _matmul(total, total)
     return total
 
 
-def _matmul(p: Array, q: Array) -> Array:
-    """Products of matrices ``[D, D, N]``."""
-    return sum(p[:, k, None] * q[None, k] for k in range(p.shape[1]))
+def _matmul(p: Parts, q: Parts) -> Parts:
+    """Products of matrices ``[D, D, N]``, given and returned as real and imaginary parts."""
+
+    def product(x: Array, y: Array) -> Array:
+        return sum(x[:, k, None] * y[None, k] for k in range(x.shape[1]))
+
+    (a, b), (c, d) = p, q
+    return product(a, c) - product(b, d), product(a, d) + product(b, c)
 
 
-def _matmul_tree(steps: Array) -> Array:
-    while (count := steps.shape[-1]) > 1:
-        pairs = _matmul(steps[..., 1:count:2], steps[..., 0 : count - 1 : 2])
-        steps = jnp.concatenate([pairs, steps[..., -1:]], axis=-1) if count % 2 else pairs
-    return steps[..., 0]
+def _product_of_parts(steps: Parts) -> Parts:
+    while (count := steps[0].shape[-1]) > 1:
+        pairs = _matmul(tuple(s[..., 1:count:2] for s in steps), tuple(s[..., 0 : count - 1 : 2] for s in steps))
+        steps = tuple(
+            jnp.concatenate([p, s[..., -1:]], axis=-1) if count % 2 else p for p, s in zip(pairs, steps, strict=True)
+        )
+    return tuple(s[..., 0] for s in steps)

@@ -1,24 +1,24 @@
-"""The Pulse Inverter: a gate in, its pulse out, in one forward pass.
+"""Pulse Inverters: a gate in, its pulse out, in one forward pass.
 
-One qubit's gates (of two or more levels, in the frame of the drift's own phases) have a symmetry that is used exactly. Turning
-both controls of the drive by an angle turns the gate about z by it, so up to that turn and a global phase a gate
+No continuous map can turn every gate into a pulse that makes it: followed by the pulses' propagation it would be the identity on
+the gates, yet pass through the pulses, a space without holes, while the gates of a qubit, SO(3), have one. A network whose input
+holds all gates therefore fails somewhere. These Inverters ask it only about a part without holes, and reach the rest by exact
+symmetries:
 
-    V = exp(i g) [[a, -b*], [b, a*]]  ->  (a, |b|),  Re a >= 0,
-
-is a point on a quarter of a sphere. The network maps that to a pulse, which is turned by ``arg b``. There is no cut: U and -U
-are the same point, and a quarter of a sphere can be mapped without a tear, while all gates together cannot (any continuous map
-from SO(3) to pulses leaves some gates unmade, as SO(3) has no section over the contractible space of pulses).
+- Turning a drive's controls by an angle turns the gate about z by it, whatever the drift that commutes with that.
+- A reversed pulse with y turned round makes the transposed gate.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from invlearn_jax.networks import mlp
 from invlearn_jax.quantum.systems import PulseSystem
+from invlearn_jax.quantum.weyl import decompose, interaction, local
 from invlearn_jax.types import Key, Params, Problem
 
 
@@ -26,7 +26,7 @@ class Canonical(NamedTuple):
     """A gate up to its symmetry.
 
     Attributes:
-        features: ``[3]`` Re a, Im a, |b|.
+        features: ``[3]`` Re a, Im a, |b|: a point on a quarter of a sphere.
         turn: ``[2]`` cosine and sine of the angle by which the pulse is turned.
     """
 
@@ -35,19 +35,23 @@ class Canonical(NamedTuple):
 
 
 def canonical(gate: Complex[Array, "2 2"]) -> Canonical:
-    """The canonical form of one qubit's gate."""
-    det = gate[0, 0] * gate[1, 1] - gate[0, 1] * gate[1, 0]
-    special = gate / jnp.sqrt(det)
+    """``V = exp(i g) [[a, -b*], [b, a*]]`` with ``Re a >= 0``, turned about z until b is real; U and -U are the same gate."""
+    special = gate / jnp.sqrt(gate[0, 0] * gate[1, 1] - gate[0, 1] * gate[1, 0])
     a, b = special[0, 0], special[1, 0]
     sign = jnp.where(a.real < 0, -1.0, 1.0)
     size = jnp.abs(b)
-    # Where b = 0 the gate turns about z, and any angle does.
+    # Where b = 0 the gate turns about z itself, and any angle does.
     turn = jnp.where(size > 0, sign * b / jnp.where(size > 0, size, 1.0), 1.0)
     return Canonical(jnp.stack([sign * a.real, sign * a.imag, size]), jnp.stack([turn.real, turn.imag]))
 
 
+def _turned(pulse: Float[Array, "M 2"], turn: Float[Array, "2"]) -> Float[Array, "M 2"]:
+    x, y = pulse.T
+    return jnp.stack([turn[0] * x - turn[1] * y, turn[1] * x + turn[0] * y], axis=1)
+
+
 class QubitInverter:
-    """Pulses of one drive for gates of one qubit, as latents ``[M, 2]`` of spline coefficients (see ``waveform.bounded``)."""
+    """Pulses of one drive for gates on its two lowest levels: latents ``[M, 2]`` of spline coefficients (see ``waveform``)."""
 
     def __init__(self, system: PulseSystem, hidden: Sequence[int]) -> None:
         """Describes it: the system, and the widths of the network."""
@@ -59,13 +63,94 @@ class QubitInverter:
         return self._net.init(key)
 
     def latent(self, params: Params, gate: Complex[Array, "2 2"]) -> Float[Array, "M 2"]:
-        """One pulse for one gate."""
+        """The pulse of one gate."""
         form = canonical(gate)
-        pulse = self._net.apply(params, form.features).reshape(-1, 2)
-        cos, sin = form.turn
-        x, y = pulse.T
-        return jnp.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
+        return _turned(self._net.apply(params, form.features).reshape(-1, 2), form.turn)
 
     def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M 2"]:
-        """The pulse, ``num`` times: there is one answer to a gate. The key is not used."""
+        """The pulse, ``num`` times: a gate has one answer. The key is not used."""
         return jnp.broadcast_to(self.latent(params, problem.goal), (num, self.horizon, 2))
+
+
+class TwoQubitParams(NamedTuple):
+    """Parameters of the two networks."""
+
+    local: Params
+    interaction: Params
+
+
+class TwoQubitInverter:
+    """Pulses of two drives for gates of two qubits with a fixed ZZ coupling, in three sections.
+
+    By Cartan's decomposition, all factors of ZZ commuting with the interaction,
+
+        V = [(A1 x B1) Z] [Z^-1 exp(-i (x XX + y YY + z ZZ)) Z^-1] [Z (A2 x B2)],   Z = exp(-i zeta ZZ).
+
+    One network makes the gates of the single qubits while ``zeta`` of the coupling passes, the last section, and by transposition
+    the first; the other makes the interaction. Each is asked about a part of the gates without holes.
+    """
+
+    def __init__(
+        self, system: PulseSystem, local_hidden: Sequence[int], interaction_hidden: Sequence[int], share: float
+    ) -> None:
+        """Describes it.
+
+        Args:
+            system: with three sections, the first as the last.
+            local_hidden: widths of the network for gates of single qubits.
+            interaction_hidden: widths of the network for interactions.
+            share: of the coupling that passes in a section for single qubits, which counts as interaction.
+
+        Raises:
+            ValueError: for a system without such sections or without a ZZ coupling.
+        """
+        if len(system.sections) != 3 or system.sections[0] != system.sections[2] or system.table is None:
+            raise ValueError(
+                f"The Inverter of two qubits takes a ZZ coupling and three sections, the first as the last; {system.name} has "
+                f"{system.sections}."
+            )
+        self.system, self.horizon = system, system.knots
+        self.local_system, self.interaction_system = system.section(0), system.section(1)
+        self._zeta = share * float(system.drift[0, 0].real) * self.local_system.gate_time
+        self._local = mlp(6, local_hidden, 4 * self.local_system.knots, final_scale=0.5, activation=jnp.tanh)
+        self._interaction = mlp(
+            3, interaction_hidden, 4 * self.interaction_system.knots, final_scale=0.5, activation=jnp.tanh
+        )
+
+    def init(self, key: Key) -> TwoQubitParams:
+        """Fresh parameters. The key is consumed."""
+        return TwoQubitParams(self._local.init(key), self._interaction.init(key))
+
+    def local_target(self, pair: Complex[Array, "2 2 2"]) -> Complex[Array, "4 4"]:
+        """What the last section is to make of ``A, B``."""
+        return local(pair) @ self._passed(1.0, pair.real.dtype)
+
+    def interaction_target(self, coordinates: Float[Array, "3"]) -> Complex[Array, "4 4"]:
+        """What the middle section is to make of ``x, y, z``."""
+        passed = self._passed(-1.0, coordinates.dtype)
+        return passed @ interaction(coordinates) @ passed
+
+    def local_latent(self, params: Params, pair: Complex[Array, "2 2 2"]) -> Float[Array, "m 4"]:
+        """The last section of ``A, B``."""
+        forms = [canonical(gate) for gate in pair]
+        pulses = self._local.apply(params, jnp.concatenate([f.features for f in forms])).reshape(-1, 4)
+        return jnp.concatenate([_turned(pulses[:, :2], forms[0].turn), _turned(pulses[:, 2:], forms[1].turn)], axis=1)
+
+    def interaction_latent(self, params: Params, coordinates: Float[Array, "3"]) -> Float[Array, "m 4"]:
+        """The middle section of ``x, y, z``."""
+        return self._interaction.apply(params, coordinates * (4 / np.pi)).reshape(-1, 4)
+
+    def latent(self, params: TwoQubitParams, gate: Complex[Array, "4 4"]) -> Float[Array, "M 4"]:
+        """The pulse of one gate."""
+        parts = decompose(gate)
+        transposed = self.local_latent(params.local, parts.before.swapaxes(-1, -2))
+        first = transposed[::-1] * jnp.array([1.0, -1.0, 1.0, -1.0], transposed.dtype)
+        middle = self.interaction_latent(params.interaction, parts.interaction)
+        return jnp.concatenate([first, middle, self.local_latent(params.local, parts.after)])
+
+    def propose(self, params: TwoQubitParams, key: Key, problem: Problem, num: int) -> Float[Array, "K M 4"]:
+        """The pulse, ``num`` times: a gate has one answer. The key is not used."""
+        return jnp.broadcast_to(self.latent(params, problem.goal), (num, self.horizon, 4))
+
+    def _passed(self, sign: float, kind: jnp.dtype) -> Array:
+        return interaction(jnp.array([0.0, 0.0, sign * self._zeta], kind))

@@ -12,6 +12,7 @@ import numpy as np
 
 from invlearn_jax.names import unknown_name
 from invlearn_jax.quantum.gates import PAULI
+from invlearn_jax.quantum.slice_table import SliceTable, tabulate
 
 MHZ = 2 * np.pi  # rad/us
 
@@ -27,8 +28,8 @@ class PulseSystem(NamedTuple):
         levels: the d levels that gates act on; the others are leakage.
         gate_time: T, us.
         limit: the greatest amplitude of a drive, rad/us.
-        knots: M, spline coefficients per control.
-        slices: N.
+        sections: ``(slices, spline coefficients per control)`` of each part of the pulse, which begins and ends at zero.
+        table: of a slice's propagator, where each drive has an excitation number that the drift leaves alone.
     """
 
     name: str
@@ -38,8 +39,18 @@ class PulseSystem(NamedTuple):
     levels: tuple[int, ...]
     gate_time: float
     limit: float
-    knots: int
-    slices: int
+    sections: tuple[tuple[int, int], ...]
+    table: SliceTable | None = None
+
+    @property
+    def slices(self) -> int:
+        """N."""
+        return sum(slices for slices, _ in self.sections)
+
+    @property
+    def knots(self) -> int:
+        """M, spline coefficients per control."""
+        return sum(knots for _, knots in self.sections)
 
     @property
     def dimension(self) -> int:
@@ -52,14 +63,25 @@ class PulseSystem(NamedTuple):
         return len(self.levels)
 
     @property
+    def centred_drift(self) -> np.ndarray:
+        """H0 with the middle of its energies at 0: the same but for a phase of all, and of the smallest norm."""
+        energies = np.linalg.eigvalsh(self.drift)
+        return self.drift - (energies[0] + energies[-1]) / 2 * np.eye(self.dimension)
+
+    @property
     def dt(self) -> float:
         """Duration of a slice, us."""
         return self.gate_time / self.slices
 
     @property
     def bandwidth(self) -> float:
-        """Where the spectrum of a cubic B-spline, ``sinc^4(f h)`` with h = T / (M + 3), is first zero: MHz."""
-        return (self.knots + 3) / self.gate_time
+        """Where the spectrum of the shortest cubic B-spline, ``sinc^4(f h)``, is first zero: 1 / h, MHz."""
+        return max((knots + 3) / (slices * self.dt) for slices, knots in self.sections)
+
+    def section(self, index: int) -> "PulseSystem":
+        """The same system with one part of the pulse alone."""
+        part = self.sections[index]
+        return self._replace(gate_time=part[0] * self.dt, sections=(part,))
 
 
 def _checked(system: PulseSystem, least_time: float, why: str) -> PulseSystem:
@@ -67,18 +89,26 @@ def _checked(system: PulseSystem, least_time: float, why: str) -> PulseSystem:
     if not np.isfinite(numbers).all():
         raise ValueError(f"{system.name} was given NaN or infinite parameters; give finite numbers.")
     if system.limit <= 0:
-        raise ValueError(f"The amplitude bound of {system.name} is {system.limit} rad/us; without a drive there is no gate. Give more than 0.")
-    if system.knots < 4 or system.slices < system.knots + 3:
         raise ValueError(
-            f"{system.name} was given {system.knots} knots and {system.slices} slices; give at least 4 knots and at least "
-            f"{system.knots + 3} slices."
+            f"The amplitude bound of {system.name} is {system.limit} rad/us; without a drive there is no gate. Give more than 0."
         )
+    for slices, knots in system.sections:
+        if knots < 4 or slices < knots + 3:
+            raise ValueError(
+                f"{system.name} was given {knots} spline coefficients on {slices} slices; give at least 4, and at "
+                f"least {knots + 3} slices for them."
+            )
     if system.gate_time < least_time:
         raise ValueError(
-            f"A gate time of {system.gate_time:g} us is below the speed limit of {least_time:.4g} us for all gates of {system.name}: "
-            f"{why}. Give more time, or a larger bound."
+            f"A gate time of {system.gate_time:g} us is below the speed limit of {least_time:.4g} us for all gates of "
+            f"{system.name}: {why}. Give more time, or a larger bound."
         )
     return system
+
+
+def _tabulated(system: PulseSystem, numbers: list[list[int]]) -> PulseSystem:
+    drives = system.limit * system.controls[::2]
+    return system._replace(table=tabulate(system.centred_drift, drives, np.array(numbers), system.dt))
 
 
 def _least_time(limit: float, knots: int) -> float:
@@ -109,14 +139,22 @@ def qubit(
         ValueError: for numbers that are not finite, no amplitude, or a time below the speed limit.
     """
     system = PulseSystem(
-        "qubit", detuning * PAULI[2] / 2, PAULI[:2] / 2, PAULI[2] / 2, (0, 1), gate_time, limit, knots, slices
+        "qubit", detuning * PAULI[2] / 2, PAULI[:2] / 2, PAULI[2] / 2, (0, 1), gate_time, limit, ((slices, knots),)
     )
     least = _least_time(limit, knots)
-    return _checked(system, least, f"sqrt(3) pi over the amplitude bound of {limit:g} rad/us, times the spline's {(knots + 3) / knots:.3g}")
+    return _checked(
+        system,
+        least,
+        f"sqrt(3) pi over the amplitude bound of {limit:g} rad/us, times the spline's {(knots + 3) / knots:.3g}",
+    )
 
 
 def transmon(
-    gate_time: float = 0.06, limit: float = 40 * MHZ, anharmonicity: float = -300 * MHZ, knots: int = 12, slices: int = 60
+    gate_time: float = 0.06,
+    limit: float = 40 * MHZ,
+    anharmonicity: float = -300 * MHZ,
+    knots: int = 12,
+    slices: int = 60,
 ) -> PulseSystem:
     """Three levels: ``H = (anharmonicity / 2) n (n - 1) + (u_x (a + a') + u_y i (a' - a)) / 2``.
 
@@ -138,9 +176,14 @@ def transmon(
     # The level above is +1/2: a detuning of the drive, up to a phase of all.
     controls = np.stack([up + down, 1j * (up - down)]) / 2
     drift = anharmonicity / 2 * (number @ number - number)
-    system = PulseSystem("transmon", drift, controls, -number, (0, 1), gate_time, limit, knots, slices)
+    system = PulseSystem("transmon", drift, controls, -number, (0, 1), gate_time, limit, ((slices, knots),))
     least = _least_time(limit, knots)
-    return _checked(system, least, f"sqrt(3) pi over the amplitude bound of {limit:g} rad/us, times the spline's {(knots + 3) / knots:.3g}")
+    system = _checked(
+        system,
+        least,
+        f"sqrt(3) pi over the amplitude bound of {limit:g} rad/us, times the spline's {(knots + 3) / knots:.3g}",
+    )
+    return _tabulated(system, [[0, 1, 2]])
 
 
 _COUPLINGS = ("zz", "exchange")
@@ -148,11 +191,10 @@ _COUPLINGS = ("zz", "exchange")
 
 def two_qubits(
     gate_time: float | None = None,
-    limit: float = 50 * MHZ,
+    limit: float = 100 * MHZ,
     coupling: float = 5 * MHZ,
     kind: str = "zz",
-    knots: int = 17,
-    slices: int = 80,
+    sections: tuple[tuple[int, int], ...] = ((14, 9), (62, 17), (14, 9)),
 ) -> PulseSystem:
     """Two qubits with a fixed coupling, each with its own drive.
 
@@ -164,8 +206,7 @@ def two_qubits(
         limit: greatest Rabi frequency of each drive, rad/us.
         coupling: rad/us.
         kind: ``zz`` or ``exchange``.
-        knots: M.
-        slices: N.
+        sections: of the pulse; by default two short ones, for gates of the single qubits, around a long one.
 
     Returns:
         The system.
@@ -176,15 +217,20 @@ def two_qubits(
     if kind not in _COUPLINGS:
         raise unknown_name("kind of coupling", kind, _COUPLINGS)
     if not coupling:
-        raise ValueError("The coupling is 0; without one there is no gate between two qubits. Give another number, in rad/us.")
+        raise ValueError(
+            "The coupling is 0; without one there is no gate between two qubits. Give another number, in rad/us."
+        )
     pairs = PAULI[2:] if kind == "zz" else PAULI[:2]
     drift = coupling / 2 * sum(np.kron(p, p) for p in pairs)
     one = np.eye(2)
-    controls = np.stack([np.kron(PAULI[0], one), np.kron(PAULI[1], one), np.kron(one, PAULI[0]), np.kron(one, PAULI[1])]) / 2
+    controls = (
+        np.stack([np.kron(PAULI[0], one), np.kron(PAULI[1], one), np.kron(one, PAULI[0]), np.kron(one, PAULI[1])]) / 2
+    )
     detuning = (np.kron(PAULI[2], one) + np.kron(one, PAULI[2])) / 2
     # SWAP needs interactions of pi/4 along all three axes, and a pair gives coupling / 2 per us along one (Vidal, Hammerer,
     # Cirac, PRL 88, 237902).
     least = 3 * np.pi / 4 / (abs(coupling) / 2 * len(pairs))
     time = 1.5 * least if gate_time is None else gate_time
-    system = PulseSystem("two_qubit", drift, controls, detuning, (0, 1, 2, 3), time, limit, knots, slices)
-    return _checked(system, least, f"three interactions of pi/4 at a coupling of {coupling:g} rad/us")
+    system = PulseSystem("two_qubit", drift, controls, detuning, (0, 1, 2, 3), time, limit, sections)
+    system = _checked(system, least, f"three interactions of pi/4 at a coupling of {coupling:g} rad/us")
+    return _tabulated(system, [[0, 0, 1, 1], [0, 1, 0, 1]]) if kind == "zz" else system

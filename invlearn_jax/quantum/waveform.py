@@ -1,6 +1,6 @@
 """Pulses as cubic B-splines: smooth, zero at both ends, limited in amplitude and bandwidth by construction.
 
-    u(t) = sum_m c_m B_3(t / h - m),   h = T / (M + 3)
+    u(t) = sum_m c_m B_3(t / h - m)
 
 B-splines are not negative and sum to at most 1, so a pulse whose coefficients keep within the disc of radius ``limit`` keeps
 within it at all times; and its spectrum is that of the coefficients times ``sinc^4(f h)``.
@@ -10,17 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.interpolate import BSpline
+from scipy.linalg import block_diag
 
 from invlearn_jax.quantum.systems import PulseSystem
 
 
 def spline_basis(system: PulseSystem) -> np.ndarray:
-    """``[N, M]``: the splines at the middle of each slice."""
-    knots = np.linspace(0.0, system.gate_time, system.knots + 4)
-    middle = (np.arange(system.slices) + 0.5) * system.dt
-    return BSpline.design_matrix(middle, np.concatenate([knots[:1].repeat(3), knots, knots[-1:].repeat(3)]), 3).toarray()[
-        :, 3:-3
-    ]
+    """``[N, M]``: the splines of each section at the middle of its slices, knots being h = (section's time) / (M + 3) apart."""
+    return block_diag(*(_section_basis(slices, knots) for slices, knots in system.sections))
+
+
+def _section_basis(slices: int, knots: int) -> np.ndarray:
+    middle = (np.arange(slices) + 0.5) / slices
+    edges = np.pad(np.linspace(0.0, 1.0, knots + 4), 3, mode="edge")
+    # Of the clamped basis, those that are zero at both ends.
+    return BSpline.design_matrix(middle, edges, 3).toarray()[:, 3:-3]
 
 
 def bounded(latent: Float[Array, "M C"], limit: float) -> Float[Array, "M C"]:
@@ -28,6 +32,11 @@ def bounded(latent: Float[Array, "M C"], limit: float) -> Float[Array, "M C"]:
     pairs = latent.reshape(*latent.shape[:-1], -1, 2)
     size = jnp.sqrt(1 + (pairs**2).sum(-1, keepdims=True))
     return (limit * pairs / size).reshape(latent.shape)
+
+
+def pulse_slices(system: PulseSystem, latent: Float[Array, "M C"]) -> Float[Array, "N C"]:
+    """The pulse of a latent, rad/us."""
+    return jnp.asarray(spline_basis(system), latent.dtype) @ bounded(latent, system.limit)
 
 
 def occupied_bandwidth(slices: np.ndarray, dt: float, share: float = 0.999) -> float:

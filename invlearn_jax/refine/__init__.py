@@ -6,4 +6,16 @@ from invlearn_jax.refine.gradient import gradient
 from invlearn_jax.refine.ilqr import ilqr
 from invlearn_jax.refine.sampling import cem, mppi, predictive_sampling
 
-__all__ = ["PlanCost", "Refined", "Refiner", "ResidualCost", "cem", "gauss_newton", "gradient", "ilqr", "mppi", "predictive_sampling", "refine"]
+__all__ = [
+    "PlanCost",
+    "Refined",
+    "Refiner",
+    "ResidualCost",
+    "cem",
+    "gauss_newton",
+    "gradient",
+    "ilqr",
+    "mppi",
+    "predictive_sampling",
+    "refine",
+]

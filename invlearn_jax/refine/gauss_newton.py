@@ -49,7 +49,9 @@ def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
         ValueError: for a negative damping or no length; in use, for a cost that is no ``ResidualCost``.
     """
     if not damping >= 0 or not longest > 0:
-        raise ValueError(f"Gauss-Newton was given damping {damping} and length {longest}; give 0 or more, and more than 0.")
+        raise ValueError(
+            f"Gauss-Newton was given damping {damping} and length {longest}; give 0 or more, and more than 0."
+        )
 
     def move(cost_fn: ResidualCost, actions: Array) -> Array:
         residual, pull = jax.vjp(cost_fn.residual, actions)

@@ -21,7 +21,6 @@ def gradient(optimizer: optax.GradientTransformation, limit: float = 1.0) -> Ref
     Returns:
         The refiner.
     """
-
     optimizer = optax.with_extra_args_support(optimizer)
 
     def evaluate(cost_fn: CostFn, candidates: Array) -> tuple[Array, Array]:
