@@ -105,8 +105,8 @@ def bloch_vector(state: Complex[Array, "*b D"]) -> Float[Array, "*b 3"]:
 def training_gates(key: Key, num: int) -> Complex[Array, "num 2 2"]:
     """Gates of one qubit to learn from: half from the Haar measure, half even in the angles, which reach its rare corners.
 
-    The second half is ``[[a, -b*], [b, a*]]`` with ``a = cos(t / 2) exp(-i c)`` and ``b = sin(t / 2) exp(i p)``, t even on [0, pi],
-    c on [-pi / 2, pi / 2], p on [0, 2 pi]. The key is consumed.
+    The second half is ``[[a, -b*], [b, a*]]`` with ``a = cos(t / 2) exp(-i c)`` and ``b = sin(t / 2) exp(i p)``, t even on
+    [0, pi], c on [-pi / 2, pi / 2], p on [0, 2 pi]. The key is consumed.
     """
     haar_key, angle_key = jax.random.split(key)
     t, c, p = jax.random.uniform(angle_key, (3, num // 2)) * jnp.array([[jnp.pi], [jnp.pi], [2 * jnp.pi]])

@@ -1,7 +1,8 @@
 """One slice's propagator as a power series of its amplitudes, tabulated once.
 
 Where each drive has an excitation number ``n_d`` that the drift leaves alone, turning the drive's controls by ``phi`` is
-the same as turning the frame by ``exp(i phi n_d)``. With ``z_d = (u_x + i u_y) / limit`` and ``m_d = n_d[j] - n_d[k]``, entry (j, k) is
+the same as turning the frame by ``exp(i phi n_d)``. With ``z_d = (u_x + i u_y) / limit`` and ``m_d = n_d[j] - n_d[k]``,
+entry (j, k) is
 
     E_jk = sum_t c_jkt prod_d |z_d|^(2 t_d) z_d^(m_d)        (conj(z_d)^(-m_d) for m_d < 0)
 
