@@ -118,8 +118,7 @@ def _decision_diffusers(find: Callable, name: str) -> Iterator[Contender]:
 def _policies(find: Callable, name: str) -> Iterator[Contender]:
     yield _shipped(find, "Goal-conditioned BC", f"{name}-bc", quick=True)
     yield _shipped(find, "ReBRAC", f"{name}-rebrac", quick=True)
-    if "umaze" in name:  # in the larger mazes it is below its published scores, and not shipped
-        yield _shipped(find, "Decision Transformer", f"{name}-dt")
+    yield _shipped(find, "Decision Transformer", f"{name}-dt", quick=True)
 
 
 def _controllers(find: Callable, name: str, oracle: bool) -> Iterator[Contender]:

@@ -32,7 +32,7 @@ PUBLISHED = {
     "Diffuser, PD controller": Published(
         (113.9, 121.5, 123.0),
         "Diffuser's score by Hierarchical Diffuser, table 1",
-        "every 4th, 8th or 12th step is a token, a U-Net of a quarter of the weights, 9,000 or 10,000 updates for 2 million",
+        "every 4th, 8th or 12th step is a token, a U-Net of a quarter of the weights, 9,000 to 60,000 updates for 2 million",
     ),
     "Diffuser, own actions": Published(
         (6.3, 13.5, 6.3), "Diffusion Forcing, table 1", "as above, and actions linear between tokens"

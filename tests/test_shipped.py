@@ -17,12 +17,13 @@ from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco, start_states
 from invlearn_jax.io.planners import load_config
 
 NAMES = ["maze2d-large-v1", "maze2d-medium-v1", "maze2d-umaze-v1"]
-BASELINES = ["bc", "consistency", "decision-diffuser", "diffuser", "rebrac"]
+BASELINES = ["bc", "consistency", "decision-diffuser", "diffuser", "dt", "rebrac"]
+PULSES = ["pulse-qubit", "pulse-qubit-robust", "pulse-transmon", "pulse-two-qubit"]
 
 
 def test_names():
     baselines = [f"{name}-{kind}" for name in NAMES for kind in BASELINES]
-    assert invlearn_jax.planner_names() == sorted([*NAMES, *baselines, "maze2d-umaze-v1-dt"])
+    assert invlearn_jax.planner_names() == sorted([*NAMES, *baselines, *PULSES])
 
 
 @pytest.mark.parametrize("kind", BASELINES)

@@ -59,7 +59,7 @@ class Config:
 # Diffuser's horizon in steps, as tokens and stride, and its levels of noise, for each maze.
 _DIFFUSER = {"umaze": (32, 4, 64), "medium": (32, 8, 256), "large": (32, 12, 256)}
 # Updates of the model of plans.
-_DIFFUSER_STEPS = {"umaze": 10_000, "medium": 9000, "large": 30_000}
+_DIFFUSER_STEPS = {"umaze": 10_000, "medium": 9000, "large": 60_000}
 _STEPS = {"umaze": 12_000, "medium": 16_000, "large": 20_000}
 _LONGER_THAN_EPISODES = 10_000  # Diffuser draws one plan an episode
 

@@ -137,6 +137,8 @@ def for_maze(size: str, method: str) -> Config:
     if method == "rebrac" and size != "umaze":
         # Ways of four seconds and more: the value has to come further, and round more corners.
         config.policy.discount, config.policy.slowness, config.policy.octaves = 0.995, 0.2, 4
-    if size == "large":
-        config.policy.steps = {"bc": 20_000, "rebrac": 30_000, "dt": 8000}[method]
+    if method == "dt" and size != "umaze":
+        config.policy.steps = 16_000
+    if size == "large" and method != "dt":
+        config.policy.steps = {"bc": 20_000, "rebrac": 30_000}[method]
     return config
