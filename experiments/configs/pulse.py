@@ -61,7 +61,7 @@ def robust_qubit() -> Config:
 
 def transmon() -> Config:
     """Three levels, -300 MHz of anharmonicity: 40 MHz, 60 ns."""
-    config = Config(PulseConfig("transmon", 0.06, 40.0, -300.0, (60,), (12,)))
+    config = Config(PulseConfig("transmon", 0.06, 40.0, -300.0, (60,), (24,)))
     config.training.steps, config.training.batch = 20_000, 256
     return config
 

@@ -71,9 +71,7 @@ def grape(
     return PulsePlanner(system, RandomPulses(system, scale), objective, refiner, steps, starts)
 
 
-def drag_pulse(
-    system: PulseSystem, gate: Complex[Array, "2 2"]
-) -> tuple[Float[Array, "N 2"], Float[Array, ""]]:
+def drag_pulse(system: PulseSystem, gate: Complex[Array, "2 2"]) -> tuple[Float[Array, "N 2"], Float[Array, ""]]:
     """The laboratory's way to any gate of one qubit: two quarter turns, everything about z being a change of frame.
 
         V = Rz(a) X90 Rz(b) X90 Rz(c) = Rz(a + b + c) X90[-(b + c)] X90[-c],   Rz(a) = exp(-i a sigma_z / 2)
@@ -94,7 +92,9 @@ def drag_pulse(
         ValueError: for a system of several drives, or a pulse whose quarter turns would exceed the limit.
     """
     if len(system.controls) != 2 or system.gate_dimension != 2:
-        raise ValueError(f"DRAG pulses are for one qubit with one drive; {system.name} has {len(system.controls)} controls.")
+        raise ValueError(
+            f"DRAG pulses are for one qubit with one drive; {system.name} has {len(system.controls)} controls."
+        )
     shape = _quarter_turn(system)
     size = np.abs(shape).max()
     if size > system.limit:

@@ -153,7 +153,7 @@ def transmon(
     gate_time: float = 0.06,
     limit: float = 40 * MHZ,
     anharmonicity: float = -300 * MHZ,
-    knots: int = 12,
+    knots: int = 24,
     slices: int = 60,
 ) -> PulseSystem:
     """Three levels: ``H = (anharmonicity / 2) n (n - 1) + (u_x (a + a') + u_y i (a' - a)) / 2``.

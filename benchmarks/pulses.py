@@ -1,0 +1,207 @@
+"""Pulses for gates: the Inverter and its refinement beside GRAPE, Newton's method and QuTiP, in quality and time; and under errors.
+
+    python -m benchmarks.pulses --seed=20261130 --output=benchmarks/results/pulses.json
+    python -m benchmarks.pulses --systems=qubit --preset=quick --output=quick.json
+
+Gates are drawn afresh from the Haar measure. Infidelities are in float64, from gates in complex128. Times are of compiled calls, every one
+waited for: at batch 1 of a plan's actions, those of all numbers K of refinement steps taken in turn; in batches per gate. The file is
+written after each system.
+"""
+
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from absl import flags
+
+from benchmarks.pulse_measures import (
+    checks,
+    keys_for,
+    latency,
+    load,
+    percentiles,
+    problem_of,
+    pulses_of,
+    seconds_in_turn,
+)
+from benchmarks.pulse_race import methods, race
+from benchmarks.pulse_robust import robust_record
+from benchmarks.qutip_grape import qutip_race
+from experiments.flag_config import run_program
+from invlearn_jax.files import write_json
+from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.names import unknown_name
+from invlearn_jax.quantum.gates import haar_gates
+from invlearn_jax.quantum.systems import MHZ
+
+TARGET = 1e-10
+
+
+class Race(NamedTuple):
+    """How much to measure of a system.
+
+    Attributes:
+        planner: its name.
+        refine_steps: K of the record ``refined``.
+        batch: of the batched refinement and of our optimisers; the Inverter alone always takes the largest.
+        qutip_gates: for QuTiP.
+    """
+
+    planner: str
+    refine_steps: int
+    batch: int
+    qutip_gates: int
+
+
+class Preset(NamedTuple):
+    """How much to measure of all: largest batch, calls at batch 1, gates of our optimisers at batch 1, robust gates and steps."""
+
+    batch: int
+    calls: int
+    single: int
+    robust_gates: int
+    mean_steps: int
+
+
+RACES = {
+    "qubit": Race("pulse-qubit", 3, 4096, 30),
+    "transmon": Race("pulse-transmon", 3, 512, 10),
+    "two_qubit": Race("pulse-two-qubit", 5, 128, 5),
+}
+PRESETS = {"full": Preset(4096, 1000, 100, 1000, 100), "quick": Preset(64, 50, 5, 50, 20)}
+_LARGEST_K = 5
+_CHUNKS = {"qubit": 512, "transmon": 128, "two_qubit": 32}
+_EXTRA = ("qutip", "qutip-qtrl")
+
+_SYSTEMS = flags.DEFINE_list("systems", list(RACES), "Which systems.")
+_GATES = flags.DEFINE_integer("gates", 10_000, "Gates per system for the quality.", lower_bound=2)
+_PLANNERS = flags.DEFINE_string(
+    "planners", "", "A folder of planners, or of their runs, by name; by default the shipped ones."
+)
+_ROBUST = flags.DEFINE_bool("robust", True, "Whether to compare pulses under errors too.")
+_PRESET = flags.DEFINE_enum("preset", "full", sorted(PRESETS), "How much to measure.")
+_SEED = flags.DEFINE_integer("seed", 20261130, "Seed of the gates.", lower_bound=0)
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.", required=True)
+
+
+def main(argv: list[str]) -> None:
+    """Measures the systems of the flags."""
+    for name in _SYSTEMS.value:
+        if name not in RACES:
+            raise unknown_name("system", name, RACES)
+    jax.config.update("jax_enable_x64", True)
+    preset = PRESETS[_PRESET.value]
+    record: dict[str, Any] = {"preset": _PRESET.value, "gates": _GATES.value, "systems": {}, "robust": None}
+    record |= manifest(_SEED.value)
+    record["versions"] |= _versions()
+    for name in _SYSTEMS.value:
+        record["systems"][name] = _measured(name, preset)
+        write_json(_OUTPUT.value, record)
+        print(f"{name}: {record['systems'][name]['ratios']}", flush=True)
+    if _ROBUST.value:
+        record["robust"] = robust_record(_PLANNERS.value, _SEED.value + 1, preset.robust_gates, preset.mean_steps)
+        write_json(_OUTPUT.value, record)
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _EXTRA}
+
+
+def _measured(name: str, preset: Preset) -> dict[str, Any]:
+    """All that is measured of a system."""
+    plan = RACES[name]
+    gates = haar_gates(jax.random.key(_SEED.value), max(_GATES.value, preset.batch), 4 if name == "two_qubit" else 2)
+    asked = gates[: _GATES.value]
+    planners = {k: load(_PLANNERS.value, plan.planner, k)[0] for k in range(_LARGEST_K + 1)}
+    params = load(_PLANNERS.value, plan.planner)[1]
+    system = planners[0].system
+    # The trace of the longest refinement holds all shorter ones.
+    costs = pulses_of(planners[_LARGEST_K], params, asked, _CHUNKS[name])[1]
+    batch = min(plan.batch, preset.batch)
+    steps = [{"refine_steps": k, "infidelity": percentiles(costs[:, k])} for k in planners]
+    _add_times(steps, planners, params, gates, preset, batch)
+    record: dict[str, Any] = {
+        "planner": plan.planner,
+        "gate_time_us": system.gate_time,
+        "slices": system.slices,
+        "knots": system.knots,
+        "limit_mhz": system.limit / MHZ,
+        "steps": steps,
+    }
+    for key, k in (("inverter", 0), ("refined", plan.refine_steps)):
+        pulses = pulses_of(planners[k], params, asked, _CHUNKS[name])[0]
+        record[key] = steps[k] | {"checks": checks(system, pulses, np.asarray(asked))}
+    record["refined_to_1e-10"] = {
+        within: next((row for row in steps if row["infidelity"][within] <= TARGET), None) for within in ("max", "p999")
+    }
+    # Nobody optimises for less than the Inverter reaches, nor can rounding be optimised away.
+    targets = {"1e-10": TARGET, "inverter_median": max(steps[0]["infidelity"]["median"], 1e-14)}
+    for method_name, method in methods(system).items():
+        record[method_name] = race(system, method, gates, targets, preset.single, batch)
+    count = plan.qutip_gates if _PRESET.value == "full" else 2
+    record["qutip_grape"] = {
+        goal: qutip_race(system, np.asarray(gates[:count]), target, _SEED.value) for goal, target in targets.items()
+    }
+    record["ratios"] = _ratios(record)
+    return record
+
+
+def _add_times(
+    steps: list[dict[str, Any]], planners: dict[int, Any], params: Any, gates: jax.Array, preset: Preset, batch: int
+) -> None:
+    """Adds the times of all K to their rows, taken in turn."""
+    keys = keys_for(gates)
+
+    def call(k: int, count: int, kind: str) -> Any:
+        def plan(key: jax.Array, gate: jax.Array) -> jax.Array:
+            return planners[k].plan(params, key, problem_of(gate)).actions
+
+        if count == 1:
+            one = jax.jit(plan)
+            return lambda: one(keys[0], asked[kind][0])
+        many = jax.jit(jax.vmap(plan))
+        given = keys[:count], asked[kind][:count]
+        return lambda: many(*given)
+
+    asked = {kind: gates.astype(kind) for kind in ("complex64", "complex128")}
+    singles = {(k, kind): call(k, 1, kind) for k in planners for kind in asked}
+    counts = {k: batch if k else preset.batch for k in planners}
+    batched = {k: call(k, counts[k], "complex128") for k in planners}
+    alone = seconds_in_turn(singles, preset.calls, 20.0)
+    together = seconds_in_turn(batched, 30, 20.0)
+    for row in steps:
+        k = row["refine_steps"]
+        for kind in asked:
+            times = latency(alone[k, kind])
+            row |= {f"ms_per_gate_batch1_{p}_{kind}": times[p] for p in ("p50", "p95", "p99")} | {
+                "calls": times["calls"]
+            }
+        row["batch"] = counts[k]
+        row["us_per_gate_batched"] = 1e6 * float(np.median(together[k])) / counts[k]
+
+
+def _ratios(record: dict[str, Any]) -> dict[str, float | None]:
+    """How many times faster ours is, to the same infidelity: the Inverter to its median, refined to 1e-10 in 99.9 % of gates."""
+    ours = {
+        "inverter": ("inverter_median", record["inverter"]),
+        "refined": ("1e-10", record["refined_to_1e-10"]["p999"]),
+    }
+    found: dict[str, float | None] = {}
+    for name, (goal, row) in ours.items():
+        if row is None:
+            continue
+        alone, together = row["ms_per_gate_batch1_p50_complex128"], row["us_per_gate_batched"]
+        qutip = record["qutip_grape"][goal]["ms_per_gate"]
+        found[f"{name}_vs_qutip_batch1"] = qutip and qutip["p50"] / alone
+        found[f"{name}_vs_qutip_batched"] = qutip and 1e3 * qutip["p50"] / together
+        for method in ("grape", "newton"):
+            other = record[method][goal]
+            single, batched = other.get("ms_per_gate_batch1"), other.get("us_per_gate_batched")
+            found[f"{name}_vs_{method}_batch1"] = single and single["p50"] / alone
+            found[f"{name}_vs_{method}_batched"] = batched and batched / together
+    return found
+
+
+if __name__ == "__main__":
+    run_program(main)
