@@ -15,7 +15,9 @@ from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.planners.maze import build_cost_to_go
 
-_PLANNERS = flags.DEFINE_list("planners", [n for n in planner_names() if n.endswith("-v1")], "Shipped names or folders.")
+_PLANNERS = flags.DEFINE_list(
+    "planners", [n for n in planner_names() if n.endswith("-v1")], "Shipped names or folders."
+)
 _GOALS = flags.DEFINE_integer("goals", 200, "Random goals per maze.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 7000, "Seed of the goals.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)

@@ -86,21 +86,19 @@ def tabulated_steps(table: SliceTable, amplitudes: Float[Array, "N C"]) -> Parts
             rising.append(rising[-1] * square)
         monomials = monomials * jnp.stack(rising)[wanted]
     steps = tuple(jnp.asarray(c, kind) @ monomials for c in (table.real, table.imag))
-    turned = [
-        _times(_phase(z, table.shifts[:, j, k]), (steps[0][j, k], steps[1][j, k]))
-        for j, k in np.ndindex(steps[0].shape[:2])
-    ]
-    return tuple(jnp.stack(part).reshape(steps[0].shape) for part in zip(*turned, strict=True))
+    for drive, shifts in zip(z, table.shifts, strict=True):
+        steps = _times(_powers(drive, shifts), steps)
+    return steps
 
 
 def _times(a: Parts, b: Parts) -> Parts:
     return a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0]
 
 
-def _phase(z: list[Parts], shift: np.ndarray) -> Parts:
-    """``prod_d z_d^(m_d)``."""
-    total = (jnp.ones_like(z[0][0]), jnp.zeros_like(z[0][0]))
-    for (x, y), m in zip(z, shift, strict=True):
-        for _ in range(abs(m)):
-            total = _times(total, (x, y if m > 0 else -y))
-    return total
+def _powers(z: Parts, shifts: np.ndarray) -> Parts:
+    """``z^m``, for negative m of the conjugate: ``[D, D, N]`` for shifts m ``[D, D]``."""
+    rising = [(jnp.ones_like(z[0]), jnp.zeros_like(z[0]))]
+    for _ in range(int(np.abs(shifts).max())):
+        rising.append(_times(rising[-1], z))
+    real, imag = (jnp.stack(part)[np.abs(shifts)] for part in zip(*rising, strict=True))
+    return real, imag * np.sign(shifts)[..., None].astype(z[0].dtype)
