@@ -1,4 +1,4 @@
-"""Pulses under errors: the robust Inverter beside pulses optimised for no error, for the mean over errors, and the laboratory's."""
+"""Pulses under errors: the robust Inverter beside pulses made for no error, for the mean over errors, and DRAG."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ from invlearn_jax.quantum.propagators import propagate
 from invlearn_jax.quantum.systems import MHZ, PulseSystem
 
 NAME = "pulse-qubit-robust"
-_POINTS = (11, 7)  # of detuning and amplitude; training has fewer
+_GRID = (11, 7)  # of detuning and amplitude; training has fewer
 _DRAWN = 300  # gates whose own values are kept for the picture
 _CHUNK = 128
 
@@ -34,17 +34,17 @@ def robust_record(folder: str, seed: int, count: int, mean_steps: int) -> dict[s
         mean_steps: L-BFGS steps of GRAPE on the mean over errors.
 
     Returns:
-        ``methods``: for each the nominal, the mean and the worst infidelity over the errors (median, mean, maximum over gates) and the
-        first gates' own values; ``beats``: on which share of the gates the robust Inverter's worst case is smaller.
+        ``methods``: for each the nominal, the mean and the worst infidelity over the errors (median, mean, maximum over gates)
+        and the first gates' own values; ``beats``: on which share of the gates the robust Inverter's worst case is smaller.
     """
     config, _ = load_config(place(folder, NAME))
     planner, params = load(folder, NAME)
     system = planner.system
     gates = haar_gates(jax.random.key(seed), count, 2)
-    errors = error_grid(config.detuning_error * MHZ, config.amplitude_error, _POINTS)
+    errors = error_grid(config.detuning_error * MHZ, config.amplitude_error, _GRID)
     refined = load(folder, NAME, refine_steps=10)[0]
     newton = methods(system)["newton"]
-    # The best of three starts, at infidelity 1e-20: what an optimiser without errors in mind gives.
+    # The best of three starts to rounding: what an optimiser without errors in mind gives.
     nominal = PulsePlanner(system, newton.inverter, None, newton.refiner, newton.steps, 3)
     mean = grape(system, 1, mean_steps, 0.5, build_objective(config))
     ways = {
@@ -63,7 +63,7 @@ def robust_record(folder: str, seed: int, count: int, mean_steps: int) -> dict[s
         "seed": seed,
         "detuning_mhz": config.detuning_error,
         "amplitude": config.amplitude_error,
-        "points": list(_POINTS),
+        "grid": list(_GRID),
         "gate_time_us": system.gate_time,
         "limit_mhz": system.limit / MHZ,
         "refine_steps": 10,

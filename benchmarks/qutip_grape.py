@@ -1,8 +1,8 @@
-"""QuTiP's GRAPE (qutip-qtrl) on our systems: the same Hamiltonian, slices, target and infidelity, made as fast as a few tries could.
+"""QuTiP's GRAPE (qutip-qtrl) on our systems: the same Hamiltonian, slices and infidelity, as fast as a few tries could make it.
 
-Its amplitudes are free in every slice within a box of +-limit per control, which is easier than a spline within a disc. A target of
-``V + 0`` on the levels beyond the gate makes its ``1 - |tr(V' U)| / d`` the same function of leakage and of the third level's free
-phase as ours; since ``F = |tr|^2 / d^2``, a target of ``1 - F`` is ``1 - sqrt(F)`` there.
+Its amplitudes are free in every slice within a box of +-limit per control, which is easier than a spline within a disc. A target
+of ``V + 0`` on the levels beyond the gate makes its ``1 - |tr(V' U)| / d`` the same function of leakage and of the third level's
+free phase as ours; since ``F = |tr|^2 / d^2``, a target of ``1 - F`` is ``1 - sqrt(F)`` there.
 """
 
 import time
@@ -16,10 +16,10 @@ from invlearn_jax.quantum.fidelity import infidelity
 from invlearn_jax.quantum.propagators import propagate
 from invlearn_jax.quantum.systems import PulseSystem
 
-# Kind and scale (of the limit) of the first pulse. Medians of a few gates to 1e-10, in milliseconds: for the qubit RND of 1.0 took 33,
-# of 0.5 or 0.2 37 to 39, RNDFOURIER of 0.3 38; for the transmon RNDFOURIER of 0.2 249, RND of 0.3 285, of 1.0 362; for two qubits
-# RNDFOURIER of 0.1 480, RND of 0.3 512, of 1.0 1080. BFGS took four times as long as L-BFGS-B; a memory of 20 for 10 and the type of its
-# matrices changed nothing.
+# Kind and scale (of the limit) of the first pulse. Medians of a few gates to 1e-10, in ms: for the qubit RND of 1.0 took
+# 33, of 0.5 or 0.2 37 to 39, RNDFOURIER of 0.3 38; for the transmon RNDFOURIER of 0.2 249, RND of 0.3 285, of 1.0 362; for two
+# qubits RNDFOURIER of 0.1 480, RND of 0.3 512, of 1.0 1080. BFGS took four times as long as L-BFGS-B; a memory of 20 for 10 and
+# the type of its matrices changed nothing.
 FIRST_PULSE = {"qubit": ("RND", 1.0), "transmon": ("RNDFOURIER", 0.2), "two_qubit": ("RNDFOURIER", 0.1)}
 # Its default of 1e7 ends one run in ten before 1e-10.
 _ACCURACY = {"accuracy_factor": 10}

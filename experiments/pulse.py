@@ -18,6 +18,7 @@ from absl import flags
 from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
 from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
+from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_planner
 from invlearn_jax.io.pulses import control_names, save_pulse
 from invlearn_jax.quantum.fidelity import leakage
@@ -41,6 +42,7 @@ _BY_SIZE = {2: "pulse-qubit", 4: "pulse-two-qubit"}
 
 def main(argv: list[str]) -> None:
     """Plans, prints, draws, writes."""
+    use_compile_cache()
     jax.config.update("jax_enable_x64", True)
     gate = _asked()
     name = _PLANNER.value or _BY_SIZE[len(gate)]

@@ -603,7 +603,10 @@ def test_matrices_that_are_no_gates_are_refused():
         (lambda: systems.two_qubits(kind="exchanges"), "Unknown kind of coupling 'exchanges'. Nearest known: exchange"),
         (lambda: systems.qubit(0.03), "0.03 us is below the speed limit of 0.05954 us for all gates of qubit"),
         (lambda: systems.qubit(-0.1), "-0.1 us is below the speed limit"),
-        (lambda: systems.transmon(0.02), "0.02 us is below the speed limit of 0.02706 us for all gates of transmon"),
+        (
+            lambda: systems.transmon(0.02, knots=12),
+            "0.02 us is below the speed limit of 0.02706 us for all gates of transmon",
+        ),
         (lambda: systems.two_qubits(0.14), "0.14 us is below the speed limit of 0.15 us for all gates of two_qubit"),
         (
             lambda: systems.two_qubits(0.07, kind="exchange"),

@@ -21,9 +21,8 @@ from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 from invlearn_jax.planners.maze_diffusion import DIALS, MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
-from invlearn_jax.planners.planner import PlannerParams
 from invlearn_jax.quantum.build import PulseConfig, build_pulse_planner
-from invlearn_jax.types import Planner
+from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
@@ -65,7 +64,7 @@ def planner_names() -> list[str]:
 def save_planner(
     folder: str | os.PathLike,
     config: PlannerConfig,
-    params: PlannerParams,
+    params: Params,
     shares: str | None = None,
     half: bool = False,
 ) -> None:
@@ -147,7 +146,7 @@ def load_planner(
     refiner: str | None = None,
     execute_steps: int | None = None,
     **settings: Any,
-) -> tuple[Planner, PlannerParams]:
+) -> tuple[Planner, Params]:
     """Loads a planner, shipped or your own.
 
     Args:
@@ -180,7 +179,7 @@ def load_planner(
     return planner, load_params(planner, folder)
 
 
-def load_params(planner: Planner, folder: str | os.PathLike) -> PlannerParams:
+def load_params(planner: Planner, folder: str | os.PathLike) -> Params:
     """Reads ``params.npz`` for a planner, and what it shares from the planner that holds it.
 
     Raises:

@@ -59,6 +59,12 @@ def build_system(config: PulseConfig) -> PulseSystem:
     """
     if config.system not in SYSTEMS:
         raise unknown_name("system", config.system, SYSTEMS)
+    count = 3 if config.system == "two_qubit" else 1
+    if not len(config.slices) == len(config.knots) == count:
+        raise ValueError(
+            f"slices are {tuple(config.slices)}, knots are {tuple(config.knots)}; pulses of {config.system} have {count} "
+            "sections, give one number for each."
+        )
     sections = tuple(zip(config.slices, config.knots, strict=True))
     limit, drift = config.limit * MHZ, config.drift * MHZ
     if config.system == "two_qubit":
@@ -128,4 +134,6 @@ def build_pulse_planner(
             f"execute_steps is {execute_steps}; a pulse is played whole, {inverter.system.slices} slices. Leave it out."
         )
     name = refiner or ("gauss_newton" if objective.errors is NO_ERRORS else "lbfgs")
-    return PulsePlanner(inverter.system, inverter, objective, build_refiner(name), refine_steps, candidates or 1)
+    return PulsePlanner(
+        inverter.system, inverter, objective, build_refiner(name), refine_steps, 1 if candidates is None else candidates
+    )

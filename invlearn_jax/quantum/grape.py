@@ -1,7 +1,7 @@
 """Pulses without learning: GRAPE from random pulses, and DRAG pulses with virtual z rotations.
 
 Gradient ascent pulse engineering (Khaneja et al., J. Magn. Reson. 172, 296) with exact gradients of the slices' propagators and
-L-BFGS (de Fouquieres et al., J. Magn. Reson. 212, 412), on the splines that the Inverters use: a planner whose proposals are random.
+L-BFGS (de Fouquieres et al., J. Magn. Reson. 212, 412), on the splines that the Inverters use: a planner with random proposals.
 """
 
 import jax
@@ -76,9 +76,9 @@ def drag_pulse(system: PulseSystem, gate: Complex[Array, "2 2"]) -> tuple[Float[
 
         V = Rz(a) X90 Rz(b) X90 Rz(c) = Rz(a + b + c) X90[-(b + c)] X90[-c],   Rz(a) = exp(-i a sigma_z / 2)
 
-    where ``X90[p]`` is a quarter turn about ``cos(p) x + sin(p) y`` (McKay et al., PRA 96, 022330, eq. 4). Each is a raised cosine
-    of half the gate time, ``W(t) = (pi / T) (1 - cos(4 pi t / T))``. A third level asks for ``W + i Wy``, ``Wy = -(dW/dt) / anharmonicity``
-    (DRAG; Motzoi et al., PRL 103, 110501), which keeps it empty; two levels need none.
+    where ``X90[p]`` is a quarter turn about ``cos(p) x + sin(p) y`` (McKay et al., PRA 96, 022330, eq. 4). Each is a raised
+    cosine of half the gate time, ``W(t) = (pi / T) (1 - cos(4 pi t / T))``. A third level asks for ``W + i Wy`` with
+    ``Wy = -(dW/dt) / anharmonicity`` (DRAG; Motzoi et al., PRL 103, 110501), which keeps it empty; two levels need none.
 
     Args:
         system: a qubit or a transmon.

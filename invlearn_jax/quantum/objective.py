@@ -77,7 +77,7 @@ class PulseObjective(NamedTuple):
         self, system: PulseSystem, slices: Float[Array, "N C"], gate: Complex[Array, "d d"]
     ) -> dict[str, Float[Array, ""]]:
         """The weighted terms of one pulse; their sum is the cost."""
-        found = infidelities(system, slices, gate, self.errors) if len(self.errors.scale) > 1 else None
+        found = None if self.errors is NO_ERRORS else infidelities(system, slices, gate, self.errors)
         nominal = propagate(system, slices) if found is None or self.leakage else None
         terms = {"infidelity": infidelity(system, nominal, gate) if found is None else found.mean()}
         if self.worst:

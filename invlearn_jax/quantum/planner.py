@@ -106,6 +106,7 @@ class PulsePlanner:
         cost = ResidualCost(
             lambda z: sum(self.objective(self.system, pulse_slices(self.system, z), gate).values()),
             lambda z: self.residual(z, gate),
+            lambda z: self.residual(z.astype(jnp.float32), gate.astype(jnp.complex64)),
         )
         if self.candidates == 1 and self.refine_steps == 0:
             # Nothing to choose from: the cost is evidence only, and the compiler drops it where it is not used.

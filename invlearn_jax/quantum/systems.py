@@ -117,7 +117,7 @@ def _least_time(limit: float, knots: int) -> float:
     Rotations about z by pi need ``limit * T >= sqrt(3) pi`` (sub-Riemannian geodesics of SU(2); Boozer, PRA 85, 012317), and the
     spline's area is the share M / (M + 3) of the limit's.
     """
-    return np.sqrt(3) * np.pi / limit * (knots + 3) / knots if limit > 0 else 0.0
+    return np.sqrt(3) * np.pi / limit * (knots + 3) / knots if limit > 0 and knots > 0 else 0.0
 
 
 def qubit(
@@ -145,7 +145,7 @@ def qubit(
     return _checked(
         system,
         least,
-        f"sqrt(3) pi over the amplitude bound of {limit:g} rad/us, times the spline's {(knots + 3) / knots:.3g}",
+        f"sqrt(3) pi over the amplitude bound of {limit:g} rad/us, times the spline's {1 + 3 / max(knots, 1):.3g}",
     )
 
 
@@ -181,7 +181,7 @@ def transmon(
     system = _checked(
         system,
         least,
-        f"sqrt(3) pi over the amplitude bound of {limit:g} rad/us, times the spline's {(knots + 3) / knots:.3g}",
+        f"sqrt(3) pi over the amplitude bound of {limit:g} rad/us, times the spline's {1 + 3 / max(knots, 1):.3g}",
     )
     return _tabulated(system, [[0, 1, 2]])
 

@@ -18,6 +18,7 @@ from invlearn_jax.types import Key
 
 # Columns are Bell states: local gates become real, and XX, YY, ZZ diagonal.
 _MAGIC = np.array([[1, 0, 0, 1j], [0, 1j, 1, 0], [0, 1j, -1, 0], [1, 0, 0, -1j]]) / np.sqrt(2)
+_MIXTURES = np.stack([np.cos(np.pi / 7 * np.arange(7)), np.sin(np.pi / 7 * np.arange(7))])[:, :, None, None]
 _PAIRS = np.stack([np.kron(p, p) for p in PAULI])
 # [3, 4]: the eigenvalues of XX, YY, ZZ on the Bell states.
 _SIGNS = np.stack([np.diag(_MAGIC.conj().T @ pair @ _MAGIC).real for pair in _PAIRS])
@@ -59,10 +60,15 @@ def decompose(gate: Complex[Array, "4 4"]) -> Decomposition:
     real, magic = gate.real.dtype, jnp.asarray(_MAGIC, gate.dtype)
     gate = gate / jnp.exp(1j * jnp.angle(jnp.linalg.det(gate)) / 4)
     bell = jnp.conj(magic.T) @ gate @ magic
-    # Real and imaginary part commute; a mixture of both has their common eigenvectors.
     square = bell.T @ bell
-    mixed = 0.6180339887 * square.real + square.imag
-    _, vectors = jnp.linalg.eigh((mixed + mixed.T) / 2)
+    # Real and imaginary part commute, and a mixture of both has their common eigenvectors, unless two of its eigenvalues meet
+    # though theirs differ. Four eigenvalues make six pairs, so one of seven mixtures is always clear of that.
+    mixed = jnp.asarray(_MIXTURES[0], real) * square.real + jnp.asarray(_MIXTURES[1], real) * square.imag
+    _, tried = jnp.linalg.eigh((mixed + mixed.swapaxes(1, 2)) / 2)
+    left_over = jnp.einsum("mij,ik,mkl->mjl", tried, square, tried) * (1 - jnp.eye(4, dtype=real))
+    size = jnp.sqrt((jnp.abs(left_over) ** 2).sum((1, 2)))
+    # The first that is good enough, so that rounding does not choose.
+    vectors = tried[jnp.argmax(size <= jnp.maximum(2 * size.min(), 32 * jnp.finfo(real).eps))]
     vectors = vectors.at[:, 0].multiply(jnp.sign(jnp.linalg.det(vectors)))
     angles = jnp.angle(jnp.einsum("ik,ij,jk->k", vectors, square, vectors)) / 2
     left = ((bell @ vectors) * jnp.exp(-1j * angles)).real

@@ -1,0 +1,209 @@
+"""What learns nothing: GRAPE, DRAG; and the race of the Inverter against them."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import read_record, run_python
+
+from benchmarks.pulse_measures import exact_infidelity, percentiles
+from invlearn_jax.quantum.fidelity import infidelity, leakage
+from invlearn_jax.quantum.gates import GATES, haar_gates
+from invlearn_jax.quantum.grape import RandomPulses, drag_pulse, grape
+from invlearn_jax.quantum.propagators import propagate
+from invlearn_jax.quantum.systems import MHZ, qubit, transmon, two_qubits
+
+ONE_QUBIT = [name for name, gate in GATES.items() if len(gate) == 2]
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def test_grape_arrives_from_several_starts(x64):
+    system = qubit()
+    planner = grape(system, steps=40)
+    gate, keys = GATES["hadamard"], jax.random.split(jax.random.key(0), 4)
+    plan = jax.jit(jax.vmap(lambda key: planner.plan(planner.init(key), key, planner.problem(gate))))
+    out = plan(keys)
+    assert out.actions.dtype == np.float64
+    assert out.cost.max() <= 1e-10
+    assert max(exact_infidelity(system, np.asarray(pulse), gate) for pulse in out.actions) <= 1.1e-10
+    assert np.abs(out.actions[0] - out.actions[1]).max() > 0.1 * system.limit
+
+
+def test_more_starts_are_never_worse():
+    system, key = qubit(), jax.random.key(1)
+    problem = grape(system).problem(GATES["t"])
+    many, one = (grape(system, starts, 3) for starts in (4, 1))
+    proposals = RandomPulses(system).propose((), key, problem, 4)
+    assert proposals.shape == (4, system.knots, 2)
+    assert many.plan(many.init(key), key, problem).cost <= one.plan(one.init(key), key, problem).cost + 1e-6
+
+
+def test_random_pulses_of_no_scale_are_refused():
+    with pytest.raises(ValueError, match="scale of random pulses is 0"):
+        RandomPulses(qubit(), 0.0)
+
+
+def framed(system, gate):
+    """A DRAG pulse's slices, and what is left of the gate before its last rotation about z."""
+    slices, angle = drag_pulse(system, jnp.asarray(gate))
+    return slices, np.exp(0.5j * float(angle) * np.array([1, -1]))[:, None] * gate
+
+
+@pytest.mark.parametrize("name", ONE_QUBIT)
+def test_drag_makes_the_named_gates(name):
+    system = qubit()
+    slices, wanted = framed(system, GATES[name])
+    assert slices.shape == (system.slices, 2)
+    assert np.linalg.norm(slices, axis=1).max() <= system.limit
+    assert exact_infidelity(system, np.asarray(slices), wanted) < 1e-6
+
+
+@pytest.mark.parametrize("slices", [21, 22])
+def test_drag_makes_any_gate_also_in_odd_slices(slices):
+    system = qubit(slices=slices)
+    for gate in np.asarray(haar_gates(jax.random.key(2), 5, 2)):
+        pulse, wanted = framed(system, gate)
+        assert exact_infidelity(system, np.asarray(pulse), wanted) < 1e-5
+
+
+def test_drag_keeps_a_third_level_empty(x64):
+    system = transmon()
+    pulse, wanted = framed(system, GATES["hadamard"])
+    unitary = propagate(system, pulse)
+    assert infidelity(system, unitary, jnp.asarray(wanted)) < 2e-3
+    # A real envelope turned by each half's phase is what DRAG corrects.
+    half = system.slices // 2
+    envelope = 1 - np.cos(2 * np.pi * (np.arange(half) + 0.5) / half)
+    shape = np.tile(envelope * np.pi / 2 / (system.dt * envelope.sum()), 2)
+    plain = propagate(system, jnp.stack([shape, 0 * shape], axis=1))
+    assert leakage(system, unitary) < 0.01 * leakage(system, plain)
+
+
+def test_drag_says_what_it_cannot_make():
+    with pytest.raises(ValueError, match="one qubit with one drive"):
+        drag_pulse(two_qubits(), jnp.eye(4))
+    with pytest.raises(ValueError, match="Give more time"):
+        drag_pulse(qubit(0.1, 14 * MHZ, knots=8)._replace(limit=5 * MHZ), jnp.eye(2))
+
+
+def test_the_exact_check_is_independent_of_the_library():
+    system, rng = transmon(), np.random.default_rng(0)
+    slices = system.limit * rng.uniform(-0.5, 0.5, (system.slices, 2))
+    own = float(
+        infidelity(system, propagate(system, jnp.asarray(slices, jnp.float32)), jnp.asarray(GATES["x"], jnp.complex64))
+    )
+    assert own == pytest.approx(exact_infidelity(system, slices, GATES["x"]), abs=1e-4)
+    assert percentiles(np.arange(1001.0)) == {"median": 500.0, "p999": 999.0, "max": 1000.0}
+
+
+@pytest.mark.slow
+def test_a_small_race_has_the_promised_fields(tmp_path):
+    pytest.importorskip("qutip_qtrl")
+    output = tmp_path / "race.json"
+    arguments = ("--systems=qubit", "--preset=quick", "--gates=20", f"--output={output}")
+    record = read_record(run_python("-m", "benchmarks.pulses", *arguments), output)
+    assert {"qutip", "qutip-qtrl"} <= set(record["versions"])
+    system = record["systems"]["qubit"]
+    for row in (system["inverter"], system["refined"]):
+        assert set(row["infidelity"]) == {"median", "p999", "max"}
+        assert row["us_per_gate_batched"] > 0
+        for kind in ("complex64", "complex128"):
+            assert 0 < row[f"ms_per_gate_batch1_p50_{kind}"] <= row[f"ms_per_gate_batch1_p99_{kind}"]
+        assert row["checks"]["scipy_largest_difference"] < 1e-12
+        assert row["checks"]["amplitude_over_limit"] <= 1
+    assert [row["refine_steps"] for row in system["steps"]] == [0, 1, 2, 3]
+    assert system["grape"]["1e-10"]["stuck_fraction"] < 0.2
+    assert system["newton"]["1e-10"]["ms_per_gate_batch1"]["p50"] > 0
+    assert system["qutip_grape"]["1e-10"]["infidelity_max"] <= 1.01e-10
+    assert system["ratios"]["inverter_vs_qutip_batch1"] > 0
+    robust = record["robust"]
+    assert set(robust["methods"]) == {"inverter", "refined", "grape_nominal", "grape_mean", "drag"}
+    assert robust["methods"]["grape_nominal"]["nominal"]["median"] < 1e-10
+    assert robust["methods"]["grape_mean"]["worst"]["median"] < robust["methods"]["grape_nominal"]["worst"]["median"]
+
+
+def hand_made():
+    """A record of invented numbers, with a method that never arrived."""
+    steps = [
+        {
+            "refine_steps": k,
+            "infidelity": {"median": 10.0 ** (-5 - 4 * k), "p999": 10.0 ** (-3 - 3 * k), "max": 10.0 ** (-2 - 3 * k)},
+            "ms_per_gate_batch1_p50_complex128": 0.1 * (k + 1),
+            "ms_per_gate_batch1_p99_complex128": 0.2 * (k + 1),
+            "us_per_gate_batched": 3.0 * (10 * k + 1),
+            "batch": 4096,
+        }
+        for k in range(4)
+    ]
+    checks = {
+        "amplitude_over_limit": 0.98765,
+        "occupied_bandwidth_mhz": 60.0,
+        "bandwidth_mhz": 110.0,
+        "scipy_largest_difference": 2e-15,
+    }
+    arrived = {
+        "target": 1e-10,
+        "stuck_fraction": 0.025,
+        "ms_per_gate_batch1": {"p50": 4.0},
+        "us_per_gate_batched": 900.0,
+    }
+    ours = {"batch": 4096, "inverter_median": arrived | {"target": 1e-5}, "1e-10": arrived}
+    qutip = {"target": 1e-10, "stuck_fraction": 0.0, "ms_per_gate": {"p50": 33.0}}
+    system = {
+        "gate_time_us": 0.1,
+        "slices": 22,
+        "limit_mhz": 20.0,
+        "steps": steps,
+        "inverter": {"checks": checks},
+        "refined": {"checks": checks},
+        "grape": ours | {"1e-10": {"target": 1e-10, "stuck_fraction": 1.0}},
+        "newton": ours,
+        "qutip_grape": {"inverter_median": qutip | {"target": 1e-5}, "1e-10": qutip},
+        "ratios": {"inverter_vs_qutip_batch1": 330.0, "inverter_vs_grape_batch1": None},
+    }
+    spread = {"median": 1e-4, "mean": 2e-4, "max": 3e-4}
+    way = {"nominal": spread, "mean_over_errors": spread, "worst": spread, "points": [[1e-30, 1e-3], [1e-5, 2e-3]]}
+    names = ("inverter", "refined", "grape_nominal", "grape_mean", "drag")
+    robust = {
+        "gates": 2,
+        "grid": [11, 7],
+        "detuning_mhz": 5.0,
+        "amplitude": 0.05,
+        "gate_time_us": 0.1,
+        "limit_mhz": 50.0,
+        "refine_steps": 10,
+        "grape_mean_steps": 100,
+        "methods": dict.fromkeys(names, way),
+        "beats": dict.fromkeys(names[1:], 0.5),
+    }
+    return {
+        "gates": 10_000,
+        "device": "a device",
+        "command": "made by hand",
+        "systems": {"qubit": system},
+        "robust": robust,
+    }
+
+
+@pytest.mark.parametrize("with_errors", [True, False])
+def test_the_page_of_a_record(tmp_path, with_errors):
+    record = hand_made() | ({} if with_errors else {"robust": None})
+    (tmp_path / "pulses.json").write_text(json.dumps(record))
+    done = run_python("-m", "benchmarks.pulses_page", f"--input={tmp_path / 'pulses.json'}", f"--output={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "pulses.md").read_text()
+    assert "made by hand" in page
+    assert "none arrived" in page
+    assert "0.988 of the limit" in page
+    assert "| 2 | 1.0e-13 | 1.0e-09 | 1.0e-08 |" in page
+    assert "| Inverter, to its own median, batch 1 | 330 | - | - |" in page
+    pictures = {path.name for path in tmp_path.glob("*.png")}
+    assert pictures == {"pulses-race.png"} | ({"pulses-robust.png"} if with_errors else set())
+    assert ("Pulses under errors" in page) == with_errors
