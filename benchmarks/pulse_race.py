@@ -117,7 +117,7 @@ def race(
         row: dict[str, Any] = {"target": target, "stuck_fraction": stuck}
         if stuck < 1:
             row["steps_median"] = float(np.median(arrived[arrived <= method.steps]))
-            cap = _best_cap(arrived, method.steps)
+            cap = _best_cap(arrived, method.steps, method.steps_before)
             row |= {"restart_after": cap, "ms_per_gate_batch1": alone(target, cap)}
             best = None
             for steps in _candidates(arrived, method.steps):
@@ -139,10 +139,10 @@ def _traces(system: PulseSystem, method: Method, gates: jax.Array, chunk: int) -
     return over_gates(one, gates, chunk)
 
 
-def _best_cap(arrived: np.ndarray, steps: int) -> int:
-    """After how many steps to start anew, for the least steps per arrival."""
+def _best_cap(arrived: np.ndarray, steps: int, before: int) -> int:
+    """After how many steps to start anew, for the least steps per arrival; each start costs ``before`` too."""
     options = np.arange(1, steps + 1)
-    means = [np.minimum(arrived, n).mean() / max((arrived <= n).mean(), 1e-9) for n in options]
+    means = [(before + np.minimum(arrived, n).mean()) / max((arrived <= n).mean(), 1e-9) for n in options]
     return int(options[int(np.argmin(means))])
 
 
