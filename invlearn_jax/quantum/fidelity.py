@@ -23,7 +23,7 @@ def _parts(system: PulseSystem, unitary: Array, gate: Array) -> tuple[Array, Arr
     trace = jnp.trace(m, axis1=-2, axis2=-1)
     size = jnp.abs(trace)
     phase = jnp.where(size > 0, jnp.conj(trace) / jnp.where(size > 0, size, 1.0), 1.0)
-    error = m * phase[..., None, None] - jnp.eye(system.gate_dimension)
+    error = m * phase[..., None, None] - jnp.eye(system.gate_dimension, dtype=m.dtype)
     return error, unitary[..., others, :][..., levels]
 
 

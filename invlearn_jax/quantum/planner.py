@@ -101,7 +101,7 @@ class PulsePlanner:
         start = jnp.asarray(problem.state, problem.goal.dtype)
         gate = problem.goal @ jnp.conj(start.T)
         given = jnp.isfinite(gate).all()
-        gate = jnp.where(given, gate, jnp.eye(size))
+        gate = jnp.where(given, gate, jnp.eye(size, dtype=gate.dtype))
         latents = self._proposals(params, key, gate)
         cost = ResidualCost(
             lambda z: sum(self.objective(self.system, pulse_slices(self.system, z), gate).values()),
