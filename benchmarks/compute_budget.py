@@ -4,7 +4,7 @@
     python -m benchmarks.compute_budget --preset=quick --sizes=umaze --output=quick.json
     python -m benchmarks.compute_budget --preset=all --sizes=umaze --only=MPPI --output=mppi.json
 
-Two cores take half an hour for the full preset: every setting in the first of the mazes, one or two for each planner in the
+The full preset has every setting in the first of the mazes, one or two for each planner in the
 others, times alone for what takes minutes to score. ``all`` leaves nothing out.
 
 All rows of a maze are compiled first and then timed in turn at batch 1, a few calls of each per round, so that a busy moment

@@ -43,16 +43,18 @@ def train_inverter(config: Config, run: RunFolder, seed: int) -> tuple[str, Plan
         The system's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
     """
     inverter, objective = build_pulse_inverter(config.planner), build_objective(config.planner)
-    init_key, key = jax.random.split(jax.random.key(seed))
+    init_key, *keys = jax.random.split(jax.random.key(seed), 4)
     params, system = inverter.init(init_key), inverter.system
 
     def whole(params: Params, gate: Array) -> Array:
         return sum(objective(system, pulse_slices(system, inverter.latent(params, gate)), gate).values())
 
-    def stage(name: str, settings: TrainingConfig, loss: Callable, draw: Callable, params: Params) -> Params:
+    def stage(
+        name: str, key: Array, settings: TrainingConfig, loss: Callable, draw: Callable, params: Params
+    ) -> Params:
         optimizer = default_optimizer(settings.learning_rate, settings.steps, last=1e-3)
         update = pulse_update(loss, draw, optimizer, settings.batch)
-        state = pulse_state(optimizer, params, jax.random.fold_in(key, sum(map(ord, name))))
+        state = pulse_state(optimizer, params, key)
         return run_stage(
             run, name, update, state, settings.steps, config.block, config.checkpoint_every, "infidelity"
         ).params
@@ -63,12 +65,12 @@ def train_inverter(config: Config, run: RunFolder, seed: int) -> tuple[str, Plan
             _section_infidelity, inverter.interaction_system, inverter.interaction_latent, inverter.interaction_target
         )
         params = TwoQubitParams(
-            stage("local", config.training, local, _pairs, params.local),
-            stage("interaction", config.interaction, middle, training_interactions, params.interaction),
+            stage("local", keys[0], config.training, local, _pairs, params.local),
+            stage("interaction", keys[1], config.interaction, middle, training_interactions, params.interaction),
         )
-        params = stage("whole", config.whole, whole, partial(haar_gates, dimension=4), params)
+        params = stage("whole", keys[2], config.whole, whole, partial(haar_gates, dimension=4), params)
     else:
-        params = stage("inverter", config.training, whole, training_gates, params)
+        params = stage("inverter", keys[0], config.training, whole, training_gates, params)
     save_planner(run.path / "planner", config.planner, PulseParams(params))
     return system.name, lambda refine_steps: (build_pulse_planner(config.planner, refine_steps), PulseParams(params))
 

@@ -108,8 +108,8 @@ def training_gates(key: Key, num: int) -> Complex[Array, "num 2 2"]:
     The second half is ``[[a, -b*], [b, a*]]`` with ``a = cos(t / 2) exp(-i c)`` and ``b = sin(t / 2) exp(i p)``, t even on
     [0, pi], c on [-pi / 2, pi / 2], p on [0, 2 pi]. The key is consumed.
     """
-    haar_key, angle_key = jax.random.split(key)
+    haar_key, angle_key, order_key = jax.random.split(key, 3)
     t, c, p = jax.random.uniform(angle_key, (3, num // 2)) * jnp.array([[jnp.pi], [jnp.pi], [2 * jnp.pi]])
     a, b = jnp.cos(t / 2) * jnp.exp(-1j * (c - jnp.pi / 2)), jnp.sin(t / 2) * jnp.exp(1j * p)
     even = jnp.stack([jnp.stack([a, -jnp.conj(b)], -1), jnp.stack([b, jnp.conj(a)], -1)], -2)
-    return jax.random.permutation(haar_key, jnp.concatenate([haar_gates(haar_key, num - num // 2, 2), even]))
+    return jax.random.permutation(order_key, jnp.concatenate([haar_gates(haar_key, num - num // 2, 2), even]))
