@@ -88,9 +88,9 @@ def test_drag_keeps_a_third_level_empty(x64):
 
 def test_drag_says_what_it_cannot_make():
     with pytest.raises(ValueError, match="one qubit with one drive"):
-        drag_pulse(two_qubits(), jnp.eye(4))
+        drag_pulse(two_qubits(), jnp.eye(2, dtype=complex))
     with pytest.raises(ValueError, match="Give more time"):
-        drag_pulse(qubit(0.1, 14 * MHZ, knots=8)._replace(limit=5 * MHZ), jnp.eye(2))
+        drag_pulse(qubit(0.1, 14 * MHZ, knots=8)._replace(limit=5 * MHZ), jnp.eye(2, dtype=complex))
 
 
 def test_the_exact_check_is_independent_of_the_library():
