@@ -14,8 +14,9 @@ import numpy as np
 import optax
 
 from benchmarks.pulse_measures import keys_for, over_gates, problem_of
-from invlearn_jax.quantum.fidelity import gate_residual, infidelity
+from invlearn_jax.quantum.fidelity import infidelity
 from invlearn_jax.quantum.grape import RandomPulses
+from invlearn_jax.quantum.jacobian import latent_jacobian, latent_residual
 from invlearn_jax.quantum.planner import PulsePlanner
 from invlearn_jax.quantum.propagators import propagate
 from invlearn_jax.quantum.systems import PulseSystem
@@ -61,7 +62,7 @@ class WarmPulses:
 
     def propose(self, params: Params, key: Key, problem: Problem, num: int) -> jax.Array:
         """One pulse, ``num`` times. The key is consumed."""
-        start = self._random.propose(params, key, problem, 1)
+        start = self._random.propose(params, key, problem, 1).astype(problem.goal.real.dtype)
         cost = _cost(self._system, problem.goal)
         return jnp.broadcast_to(refine(self._refiner, key, cost, start, self._steps).actions, (num, *start.shape[1:]))
 
@@ -76,18 +77,16 @@ def methods(system: PulseSystem) -> dict[str, Method]:
 
 
 def _cost(system: PulseSystem, gate: jax.Array) -> ResidualCost:
-    def unitary(latent: jax.Array) -> jax.Array:
-        return propagate(system, pulse_slices(system, latent))
-
-    def residual(latent: jax.Array, gate: jax.Array) -> jax.Array:
-        return gate_residual(system, unitary(latent), gate)
-
-    # As in the planner, Jacobians are single precision.
     return ResidualCost(
-        lambda z: infidelity(system, unitary(z), gate),
-        lambda z: residual(z, gate),
-        lambda z: residual(z.astype(jnp.float32), gate.astype(jnp.complex64)),
+        lambda z: infidelity(system, propagate(system, pulse_slices(system, z)), gate),
+        lambda z: latent_residual(system, z, gate),
+        lambda z: latent_jacobian(system, z, gate),
     )
+
+
+def _start(method: Method, key: jax.Array, gate: jax.Array) -> jax.Array:
+    """A pulse to begin with, in the gate's precision."""
+    return method.inverter.propose((), key, problem_of(gate), 1).astype(gate.real.dtype)
 
 
 def race(
@@ -158,7 +157,7 @@ def _together(system: PulseSystem, method: Method, gates: jax.Array) -> Callable
 
     def solve(gates: jax.Array, steps: int) -> jax.Array:
         def begin(key: jax.Array, gate: jax.Array) -> tuple:
-            return method.refiner.init(_cost(system, gate), method.inverter.propose((), key, problem_of(gate), 1))[0]
+            return method.refiner.init(_cost(system, gate), _start(method, key, gate))[0]
 
         def advance(_: int, carry: tuple) -> tuple:
             def one(key: jax.Array, gate: jax.Array, state: Any) -> tuple:
@@ -167,7 +166,7 @@ def _together(system: PulseSystem, method: Method, gates: jax.Array) -> Callable
             return jax.vmap(one)(keys, gates, carry[0])
 
         state = jax.vmap(begin)(keys, gates)
-        start = jnp.zeros((len(gates), 1, system.knots, len(system.controls)))
+        start = jnp.zeros((len(gates), 1, system.knots, len(system.controls)), gates.real.dtype)
         _, latents = jax.lax.fori_loop(0, steps, advance, (state, start))
         return jax.vmap(lambda z: pulse_slices(system, z[0]))(latents)
 
@@ -195,7 +194,7 @@ def _alone(system: PulseSystem, method: Method, gates: jax.Array) -> Callable[[f
         def attempt(carry: tuple) -> tuple:
             key, _, _, starts = carry
             key, own = jax.random.split(key)
-            latents = method.inverter.propose((), own, problem_of(gate), 1)
+            latents = _start(method, own, gate)
             state, costs = method.refiner.init(cost, latents)
 
             def advance(inner: tuple) -> tuple:
@@ -205,9 +204,11 @@ def _alone(system: PulseSystem, method: Method, gates: jax.Array) -> Callable[[f
             _, latents, costs, _ = jax.lax.while_loop(lambda c: (c[2][0] > target) & (c[3] < cap), advance, going)
             return key, latents[0], costs[0], starts + 1
 
-        empty = jnp.zeros((system.knots, len(system.controls)))
+        empty = jnp.zeros((system.knots, len(system.controls)), gate.real.dtype)
         # A gate that nothing reaches ends it all the same.
-        done = jax.lax.while_loop(lambda c: ~(c[2] <= target) & (c[3] < 50), attempt, (key, empty, jnp.inf, 0))
+        done = jax.lax.while_loop(
+            lambda c: ~(c[2] <= target) & (c[3] < 50), attempt, (key, empty, jnp.asarray(jnp.inf, gate.real.dtype), 0)
+        )
         return pulse_slices(system, done[1])
 
     compiled = jax.jit(solve)

@@ -97,9 +97,9 @@ def test_refinement_is_never_worse_than_the_proposal(seed, scale):
     gate = gates.haar_gates(jax.random.key(seed), 8, 2)[0]
     out = plan(params, jax.random.key(0), problem(gate))
     # The plan's own cost is computed once more, which rounds.
-    assert out.cost <= out.proposal_cost * (1 + 1e-5)
+    assert out.cost <= out.proposal_cost * (1 + 1e-5) + 1e-12
     assert (np.diff([out.proposal_cost, *out.refine_trace]) <= 0).all()
-    np.testing.assert_allclose(out.cost, out.refine_trace[-1], rtol=1e-4, atol=1e-12)
+    np.testing.assert_allclose(out.cost, out.refine_trace[-1], rtol=2e-3, atol=1e-12)
     assert Result(int(out.result)) in (Result.OK, Result.NO_IMPROVEMENT)
 
 

@@ -14,6 +14,7 @@ from scipy.linalg import expm
 
 from invlearn_jax.quantum import gates, propagators, systems, weyl
 from invlearn_jax.quantum.fidelity import gate_residual, infidelity, leakage
+from invlearn_jax.quantum.jacobian import latent_jacobian, latent_residual
 from invlearn_jax.quantum.propagators import propagate, propagation
 from invlearn_jax.quantum.pulse_inverter import canonical
 from invlearn_jax.quantum.slice_table import tabulated_steps
@@ -276,6 +277,16 @@ def test_infidelity_does_not_cancel_and_is_the_square_of_the_residual(name, size
             assert found == pytest.approx(size**2, rel=0.03)
             assert residual.shape == (d**2 - 1 + 2 * d * (levels - d),)
             assert (residual**2).sum() / d == pytest.approx(found, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["qubit", "detuned"])
+@pytest.mark.parametrize("size", [0.0, 0.5, 2.0])
+def test_a_qubits_jacobian_in_closed_form_is_that_of_reverse_passes(name, size):
+    system = SYSTEMS[name]
+    latent = size * jax.random.normal(jax.random.key(1), (system.knots, 2))
+    for gate in gates.haar_gates(jax.random.key(2), 3, 2):
+        passes = jax.jacrev(lambda z, gate=gate: latent_residual(system, z, gate))(latent)
+        np.testing.assert_allclose(latent_jacobian(system, latent, gate), passes, atol=1e-4)
 
 
 def test_leakage_counts():

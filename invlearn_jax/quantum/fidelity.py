@@ -11,6 +11,7 @@ a sum of squares of small numbers. A global phase does not count; leakage does.
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
+from invlearn_jax.quantum.gates import small_product
 from invlearn_jax.quantum.systems import PulseSystem
 
 
@@ -19,7 +20,7 @@ def _parts(system: PulseSystem, unitary: Array, gate: Array) -> tuple[Array, Arr
     levels = list(system.levels)
     others = [i for i in range(system.dimension) if i not in levels]
     inside = unitary[..., levels, :][..., levels] if others else unitary
-    m = jnp.conj(jnp.swapaxes(gate, -1, -2)) @ inside
+    m = small_product(jnp.conj(jnp.swapaxes(gate, -1, -2)), inside)
     trace = jnp.trace(m, axis1=-2, axis2=-1)
     size = jnp.abs(trace)
     phase = jnp.where(size > 0, jnp.conj(trace) / jnp.where(size > 0, size, 1.0), 1.0)

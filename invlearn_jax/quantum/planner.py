@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array
 
-from invlearn_jax.quantum.fidelity import gate_residual
-from invlearn_jax.quantum.gates import check_gate
+from invlearn_jax.quantum.gates import check_gate, small_product
+from invlearn_jax.quantum.jacobian import latent_jacobian, latent_residual
 from invlearn_jax.quantum.objective import PulseObjective
-from invlearn_jax.quantum.propagators import propagate, propagation
+from invlearn_jax.quantum.propagators import propagation
 from invlearn_jax.quantum.systems import PulseSystem
 from invlearn_jax.quantum.waveform import pulse_slices
 from invlearn_jax.refine import Refiner, ResidualCost, refine
@@ -73,10 +73,6 @@ class PulsePlanner:
         begin = np.eye(size) if start is None else check_gate(start, size)
         return Problem(jnp.asarray(begin, complex), jnp.asarray(check_gate(gate, size)))
 
-    def residual(self, latent: Float[Array, "M C"], gate: Complex[Array, "d d"]) -> Float[Array, " R"]:
-        """What Gauss-Newton brings to 0; see ``fidelity.gate_residual``."""
-        return gate_residual(self.system, propagate(self.system, pulse_slices(self.system, latent)), gate)
-
     def plan(self, params: PulseParams, key: Key, problem: Problem) -> PlanOutput:
         """A pulse for one gate.
 
@@ -99,14 +95,14 @@ class PulsePlanner:
                 "for a batch."
             )
         start = jnp.asarray(problem.state, problem.goal.dtype)
-        gate = problem.goal @ jnp.conj(start.T)
+        gate = small_product(problem.goal, jnp.conj(start.T))
         given = jnp.isfinite(gate).all()
         gate = jnp.where(given, gate, jnp.eye(size, dtype=gate.dtype))
         latents = self._proposals(params, key, gate)
         cost = ResidualCost(
             lambda z: sum(self.objective(self.system, pulse_slices(self.system, z), gate).values()),
-            lambda z: self.residual(z, gate),
-            lambda z: self.residual(z.astype(jnp.float32), gate.astype(jnp.complex64)),
+            lambda z: latent_residual(self.system, z, gate),
+            lambda z: latent_jacobian(self.system, z, gate),
         )
         if self.candidates == 1 and self.refine_steps == 0:
             # Nothing to choose from: the cost is evidence only, and the compiler drops it where it is not used.
@@ -118,7 +114,8 @@ class PulsePlanner:
         terms = self.objective(self.system, slices, gate)
         total = sum(terms.values())
         result = jnp.where((total < proposal_cost) | (self.refine_steps == 0), Result.OK, Result.NO_IMPROVEMENT)
-        finite = given & jnp.isfinite(total)
+        # What is finite has a finite cost; to ask that instead would propagate pulses of which only the actions are wanted.
+        finite = given & jnp.isfinite(slices).all()
         states = propagation(self.system, slices)
         return PlanOutput(
             jnp.where(finite, slices, 0.0),

@@ -7,6 +7,7 @@ products over slices are a tree, so that depth grows with log N. Arrays keep the
 """
 
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ def propagate(
         U.
     """
     if system.dimension == 2:
-        return _matrix(_product(_spins(system, slices, detuning, scale)))
+        return _matrix(_product(_spin(_turns(system, slices, detuning, scale))))
     # Python's 0 is a detuning that is known now to be none; the table holds no detuning.
     plain = isinstance(detuning, float) and detuning == 0.0 and system.table is not None
     if plain:
@@ -64,32 +65,71 @@ def quaternion_of(
     system: PulseSystem, slices: Float[Array, "N C"], detuning: Array | float = 0.0, scale: Array | float = 1.0
 ) -> Quaternion:
     """``(w, x, y, z)`` of a qubit's ``U = w - i (x sigma_x + y sigma_y + z sigma_z)``."""
-    return _product(_spins(system, slices, detuning, scale))
+    return _product(_spin(_turns(system, slices, detuning, scale)))
 
 
-def _spins(system: PulseSystem, slices: Array, detuning: Array | float, scale: Array | float) -> Quaternion:
-    # H = v.sigma, by the traces of H with each sigma; constants are folded now.
-    def along(operator: np.ndarray) -> np.ndarray:
-        return np.einsum("kij,ji->k", PAULI, operator).real / 2
+def qubit_generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[Array, Float[Array, "3 C N"]]:
+    """How each amplitude turns a qubit; see ``quantum.jacobian`` for the equations.
 
-    # Python's numbers leave the pulse's precision as it is.
-    drift, off, drives = (
-        along(system.drift).tolist(),
-        along(system.detuning).tolist(),
-        [along(c).tolist() for c in system.controls],
-    )
-    x, y, z = (
+    Args:
+        system: of two levels.
+        slices: ``[N, C]`` amplitudes, rad/us.
+
+    Returns:
+        ``U [2, 2]``, and ``g [3, C, N]``: amplitude c of slice n changes U by ``-i U g[:, c, n].sigma`` for each rad/us.
+    """
+    v = _turns(system, slices, 0.0, 1.0)
+    steps = cosine, *sine = _spin(v)
+    # Prefix products; the first slice finds the identity before it.
+    path = jax.lax.associative_scan(lambda earlier, later: _times(later, earlier), steps, axis=-1)
+    first = (1.0, 0.0, 0.0, 0.0)
+    w, *p = (jnp.concatenate([jnp.full_like(q[:1], q0), q[:-1]]) for q, q0 in zip(path, first, strict=True))
+    square = sum(x * x for x in v)
+    small = square < 1e-12
+    safe = jnp.where(small, 1.0, square)
+    s = jnp.where(small, 1.0, sum(x * y for x, y in zip(v, sine, strict=True)) / safe)
+    rest = jnp.where(small, 2.0 / 3.0, (1.0 - s * cosine) / safe)
+    kept = w * w - sum(x * x for x in p)
+    generators = []
+    for operator in system.controls:
+        dv = [system.dt * x for x in _along(operator)]
+        inner = rest * sum(x * y for x, y in zip(v, dv, strict=True))
+        turn = _cross(v, dv)
+        g = [s * cosine * d + inner * x - s * s * t for d, x, t in zip(dv, v, turn, strict=True)]
+        inner = sum(x * y for x, y in zip(p, g, strict=True))
+        turn = _cross(p, g)
+        generators.append(jnp.stack([kept * x + 2 * (inner * y - w * t) for x, y, t in zip(g, p, turn, strict=True)]))
+    return _matrix(tuple(q[-1] for q in path)), jnp.stack(generators, axis=1)
+
+
+def _cross(a: Sequence[Array | float], b: Sequence[Array | float]) -> list[Array]:
+    return [a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)]
+
+
+def _along(operator: np.ndarray) -> list[float]:
+    """The vector v of ``v.sigma``, by the traces with each sigma; Python's numbers leave the pulse's precision as it is."""
+    return (np.einsum("kij,ji->k", PAULI, operator).real / 2).tolist()
+
+
+def _turns(system: PulseSystem, slices: Array, detuning: Array | float, scale: Array | float) -> list[Array]:
+    """``dt H`` of each slice as a vector ``[3, N]``; constants are folded now."""
+    drift, off, drives = _along(system.drift), _along(system.detuning), [_along(c) for c in system.controls]
+    return [
         system.dt
         * (drift[k] + detuning * off[k] + scale * sum(d[k] * slices[:, c] for c, d in enumerate(drives) if d[k]))
         * jnp.ones_like(slices[:, 0])
         for k in range(3)
-    )
-    square = x * x + y * y + z * z
+    ]
+
+
+def _spin(v: list[Array]) -> Quaternion:
+    """``exp(-i v.sigma)``."""
+    square = sum(x * x for x in v)
     # sin(r) / r has a smooth value at 0, its formula has not.
     safe = jnp.where(square > 1e-30, square, 1.0)
     r = jnp.sqrt(safe)
     ratio = jnp.where(square > 1e-30, jnp.sin(r) / r, 1.0)
-    return jnp.where(square > 1e-30, jnp.cos(r), 1.0), ratio * x, ratio * y, ratio * z
+    return jnp.where(square > 1e-30, jnp.cos(r), 1.0), *(ratio * x for x in v)
 
 
 def _times(p: Quaternion, q: Quaternion) -> Quaternion:

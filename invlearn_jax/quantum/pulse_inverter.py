@@ -36,13 +36,15 @@ class Canonical(NamedTuple):
 
 def canonical(gate: Complex[Array, "2 2"]) -> Canonical:
     """``V = exp(i g) [[a, -b*], [b, a*]]`` with ``Re a >= 0``, turned about z until b is real; U and -U are the same gate."""
-    special = gate / jnp.sqrt(gate[0, 0] * gate[1, 1] - gate[0, 1] * gate[1, 0])
-    a, b = special[0, 0], special[1, 0]
-    sign = jnp.where(a.real < 0, -1.0, 1.0)
-    size = jnp.abs(b)
+    det = gate[0, 0] * gate[1, 1] - gate[0, 1] * gate[1, 0]
+    # Half the phase of the determinant, up to the sign that does not count; the square root of complex numbers is slow.
+    half = jnp.where(det.real >= 0, 1.0 + det, 1j * (1.0 - det))
+    a, b = gate[0, 0] * jnp.conj(half), gate[1, 0] * jnp.conj(half)
+    x, y = jnp.where(a.real < 0, -1.0, 1.0) * jnp.stack([a, b]) / jnp.sqrt(half.real**2 + half.imag**2)
+    size = jnp.sqrt(y.real**2 + y.imag**2)
     # Where b = 0 the gate turns about z itself, and any angle does.
-    turn = jnp.where(size > 0, sign * b / jnp.where(size > 0, size, 1.0), 1.0)
-    return Canonical(jnp.stack([sign * a.real, sign * a.imag, size]), jnp.stack([turn.real, turn.imag]))
+    turn = jnp.where(size > 0, y / jnp.where(size > 0, size, 1.0), 1.0)
+    return Canonical(jnp.stack([x.real, x.imag, size]), jnp.stack([turn.real, turn.imag]))
 
 
 def _turned(pulse: Float[Array, "M 2"], turn: Float[Array, "2"]) -> Float[Array, "M 2"]:

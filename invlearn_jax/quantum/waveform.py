@@ -36,7 +36,8 @@ def bounded(latent: Float[Array, "M C"], limit: float) -> Float[Array, "M C"]:
 
 def pulse_slices(system: PulseSystem, latent: Float[Array, "M C"]) -> Float[Array, "N C"]:
     """The pulse of a latent, rad/us."""
-    return jnp.asarray(spline_basis(system), latent.dtype) @ bounded(latent, system.limit)
+    # Of many pulses this is one product of matrices.
+    return (bounded(latent, system.limit).T @ jnp.asarray(spline_basis(system).T, latent.dtype)).T
 
 
 def occupied_bandwidth(slices: np.ndarray, dt: float, share: float = 0.999) -> float:

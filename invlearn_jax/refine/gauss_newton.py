@@ -23,13 +23,13 @@ class ResidualCost(NamedTuple):
     Attributes:
         cost: ``actions [T, A] -> scalar``.
         residual: ``actions [T, A] -> [R]``.
-        quick: the residual in less precision, where its Jacobian is to be taken; a step that is a little wrong still brings a
-            residual near 0 nearer by as many digits as the Jacobian has.
+        jacobian: ``actions [T, A] -> [R, T, A]`` of the residual, where there is a quicker way than R reverse passes; it may be
+            of less precision.
     """
 
     cost: CostFn
     residual: Callable[[Float[Array, "T A"]], Float[Array, " R"]]
-    quick: Callable[[Float[Array, "T A"]], Float[Array, " R"]] | None = None
+    jacobian: Callable[[Float[Array, "T A"]], Float[Array, "R T A"]] | None = None
 
     def __call__(self, actions: Float[Array, "T A"]) -> Float[Array, ""]:
         """The cost."""
@@ -39,7 +39,7 @@ class ResidualCost(NamedTuple):
 def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
     """Gauss-Newton on each candidate, without bounds.
 
-    Needs a ``ResidualCost`` and a reverse gradient: a step takes R of them.
+    Needs a ``ResidualCost``, and a reverse gradient where it brings no Jacobian: a step takes R of them.
 
     Args:
         damping: ``mu``, relative to the mean eigenvalue of ``J J'``.
@@ -58,9 +58,7 @@ def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
 
     def move(cost_fn: ResidualCost, actions: Array) -> Array:
         residual = cost_fn.residual(actions)
-        near, pull = jax.vjp(cost_fn.quick or cost_fn.residual, actions)
-        (jacobian,) = jax.vmap(pull)(jnp.eye(near.size, dtype=near.dtype))
-        jacobian = jacobian.reshape(residual.size, -1)
+        jacobian = (cost_fn.jacobian or jax.jacrev(cost_fn.residual))(actions).reshape(residual.size, -1)
         gram = jacobian @ jacobian.T
         gram = gram + (damping * jnp.trace(gram) / residual.size + 1e-30) * jnp.eye(residual.size, dtype=gram.dtype)
         step = jacobian.T @ _solve(gram, residual)

@@ -1,0 +1,52 @@
+"""The residual of a gate, by pulse, and its Jacobian: what Gauss-Newton needs.
+
+For two levels the Jacobian is exact and costs about as much as the pulse itself. With ``Q_n = exp(-i v_n.sigma)``,
+``P_n = Q_{n-1} .. Q_1`` and ``U = P_{N+1}``,
+
+    U' dU = -i g.sigma,    g = sum_n R(P_n)^T J(v_n) dv_n
+    J(v) dv = s c dv + (1 - s c) v (v.dv) / r^2 - s^2 v x dv,    r = |v|, s = sin(r) / r, c = cos(r)
+
+(R the rotation of a unitary, J the right Jacobian of SU(2) with ``s c`` for ``sin(2 r) / 2 r``). More levels take R reverse
+passes. Either is in single precision: a step that is a little wrong brings a residual near 0 nearer by as many digits as the
+Jacobian has.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Complex, Float
+
+from invlearn_jax.quantum.fidelity import gate_residual
+from invlearn_jax.quantum.propagators import propagate, qubit_generators
+from invlearn_jax.quantum.systems import PulseSystem
+from invlearn_jax.quantum.waveform import pulse_slices, spline_basis
+
+
+def latent_residual(
+    system: PulseSystem, latent: Float[Array, "M C"], gate: Complex[Array, "d d"]
+) -> Float[Array, " R"]:
+    """What the pulse of a latent leaves to do; see ``fidelity.gate_residual``."""
+    return gate_residual(system, propagate(system, pulse_slices(system, latent)), gate)
+
+
+def latent_jacobian(
+    system: PulseSystem, latent: Float[Array, "M C"], gate: Complex[Array, "d d"]
+) -> Float[Array, "R M C"]:
+    """The Jacobian of ``latent_residual``, in float32."""
+    latent, gate = latent.astype(jnp.float32), gate.astype(jnp.complex64)
+    if system.dimension != 2:
+        return jax.jacrev(lambda z: latent_residual(system, z, gate))(latent)
+    unitary, generators = qubit_generators(system, pulse_slices(system, latent))
+    turns = _by_latent(latent, generators @ jnp.asarray(spline_basis(system), jnp.float32), system.limit)
+    # The residual is -sqrt(2) (m_z, m_y, m_x) of the quaternion m of what is left, whose w is positive.
+    m = -gate_residual(system, unitary, gate)[::-1] / 2**0.5
+    w = jnp.sqrt(jnp.maximum(1 - (m**2).sum(), 0.0))
+    change = [w * turns[k] + m[k - 2] * turns[k - 1] - m[k - 1] * turns[k - 2] for k in (2, 1, 0)]
+    return -(2**0.5) * jnp.stack(change).swapaxes(-1, -2)
+
+
+def _by_latent(latent: Array, change: Float[Array, "3 C M"], limit: float) -> Float[Array, "3 C M"]:
+    """From the coefficients to the latents; see ``waveform.bounded``."""
+    x, y = latent[:, 0], latent[:, 1]
+    factor = 1 / jnp.sqrt(1 + x * x + y * y)
+    inner = factor**2 * (x * change[:, 0] + y * change[:, 1])
+    return limit * factor * jnp.stack([change[:, 0] - x * inner, change[:, 1] - y * inner], axis=1)
