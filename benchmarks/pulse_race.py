@@ -33,12 +33,15 @@ class Method(NamedTuple):
         refiner: how it goes on.
         steps: after which a start that has not arrived counts as stuck.
         steps_before: of L-BFGS, within the Inverter.
+        precision: of the gates, and so of all it computes: the faster one. L-BFGS's line searches go on to no avail where single
+            precision rounds.
     """
 
     inverter: Inverter
     refiner: Refiner
     steps: int
     steps_before: int = 0
+    precision: str = "complex64"
 
 
 # Scale of the random latents, steps of L-BFGS and of Gauss-Newton, steps of L-BFGS before those. Scales of 0.5 and 1 did equally
@@ -73,7 +76,10 @@ def methods(system: PulseSystem) -> dict[str, Method]:
     lbfgs = gradient(optax.lbfgs(memory_size=10), limit=float("inf"))
     start = RandomPulses(system, scale)
     first = WarmPulses(system, scale, lbfgs, warm) if warm else start
-    return {"grape": Method(start, lbfgs, steps), "newton": Method(first, gauss_newton(), newton_steps, warm)}
+    return {
+        "grape": Method(start, lbfgs, steps, precision="complex128"),
+        "newton": Method(first, gauss_newton(), newton_steps, warm),
+    }
 
 
 def _cost(system: PulseSystem, gate: jax.Array) -> ResidualCost:
@@ -106,8 +112,14 @@ def race(
         For each target ``ms_per_gate_batch1`` with all starts, ``us_per_gate_batched``, its ``batched_steps``, and
         ``stuck_fraction`` of first starts.
     """
+    gates = gates.astype(method.precision)
     traces = _traces(system, method, gates[:batch], min(batch, 256))
-    record: dict[str, Any] = {"batch": batch, "steps": method.steps, "steps_before": method.steps_before}
+    record: dict[str, Any] = {
+        "batch": batch,
+        "steps": method.steps,
+        "steps_before": method.steps_before,
+        "precision": method.precision,
+    }
     timed: dict[int, float] = {}
     alone, together = _alone(system, method, gates[:single]), _together(system, method, gates[:batch])
     for name, target in targets.items():

@@ -9,6 +9,7 @@ from helpers import double_integrator
 
 from invlearn_jax.data import Dataset, fit_normalizer
 from invlearn_jax.learn.behaviour_cloning import (
+    cloning_loss,
     cloning_state,
     cloning_update,
     data_box,
@@ -82,7 +83,7 @@ def test_cloning_learns_to_reach_any_goal():
     data = Dataset(*flat, np.tile(np.arange(length) == length - 1, 300))
     inverter, optimizer = MlpInverter(4, 2, 1, hidden=(64, 64), octaves=0), optax.adam(3e-3)
     params = inverter.init(KEY)._replace(**data_box(data, 2))
-    update = cloning_update(inverter.logits, optimizer, hindsight_store(data, 1), 128, 1, 2)
+    update = cloning_update(cloning_loss(inverter.logits, hindsight_store(data, 1), 128, 1, 2), optimizer)
     params = train(update, cloning_state(optimizer, params, KEY), 1500).params
 
     def closed_loop(state, goal):

@@ -238,6 +238,7 @@ def broken_record(**changes):
         ("config.json", [], "not a dict"),
         ("config.json", {"config": {}, "seed": 0}, "no 'planner'"),
         ("config.json", {"config": {"planner": {"env": "maze2d-umaze"}}, "seed": 0}, "maze2d-umaze-v1"),
+        ("config.json", {"config": {"planner": {"system": "qubit"}}, "seed": 0}, "benchmarks.pulses"),
         ("manifest.json", "nonsense", "not valid JSON"),
         ("status.json", "", "not valid JSON"),
         ("metrics.csv", "a,b\n1,2\n", "stage, step, name, value"),

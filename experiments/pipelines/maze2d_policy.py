@@ -12,7 +12,7 @@ from invlearn_jax.data import Dataset, fit_normalizer
 from invlearn_jax.envs import registry
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.learn.behaviour_cloning import cloning_state, cloning_update, data_box, hindsight_store
+from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, data_box, hindsight_store
 from invlearn_jax.learn.decision_transformer import (
     return_store,
     transformer_optimizer,
@@ -90,7 +90,8 @@ def _cloning(config: BcConfig, data: Dataset, key: jax.Array) -> _Learner:
     params = inverter.init(init_key)._replace(**data_box(data, POSITION_SIZE))
     optimizer = default_optimizer(settings.learning_rate, settings.steps)
     store = hindsight_store(data, settings.horizon)
-    update = cloning_update(inverter.logits, optimizer, store, settings.batch, settings.horizon, POSITION_SIZE)
+    loss = cloning_loss(inverter.logits, store, settings.batch, settings.horizon, POSITION_SIZE)
+    update = cloning_update(loss, optimizer)
     return cloning_state(optimizer, params, key), update, "cloning_loss"
 
 

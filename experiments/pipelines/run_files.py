@@ -91,6 +91,12 @@ def read_run(folder: Path) -> RunFiles:
     if not file.is_file():
         raise ValueError(f"{file} is missing, so {folder} is no run's folder. Give the --workdir of a run.")
     saved = _json(file, dict)
+    config = saved.get("config")
+    if isinstance(config, dict) and isinstance(config.get("planner"), dict) and "system" in config["planner"]:
+        raise ValueError(
+            f"{file} is of a run of pulses, which has no episodes to report on. For its tables and pictures: "
+            f"python -m benchmarks.pulses --planners={folder.parent} --output=pulses.json, and benchmarks.pulses_page."
+        )
     evaluations = _evaluations(folder / "eval.json")
     try:
         config, seed = saved["config"], saved["seed"]

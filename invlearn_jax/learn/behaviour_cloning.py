@@ -55,12 +55,16 @@ def hindsight_store(dataset: Dataset, horizon: int) -> HindsightStore:
 
 
 def sample_hindsight(
-    store: HindsightStore, key: Key, batch: int, horizon: int, position_size: int
+    store: HindsightStore, key: Key, batch: int, horizon: int, position_size: int, within: int | None = None
 ) -> tuple[Problem, Float[Array, "B T A"]]:
-    """Draws problems, their goals from later rows of the same episode, and what the data did. The key is consumed."""
+    """Draws problems, their goals from later rows of the same episode, and what the data did. The key is consumed.
+
+    ``within`` bounds how many rows later: where ways are not straight, only a near row tells where the data were heading.
+    """
     row_key, goal_key = jax.random.split(key)
     chosen = jax.random.randint(row_key, (batch,), 0, store.starts.shape[0])
     start, last = store.starts[chosen], store.last[chosen]
+    last = last if within is None else jnp.minimum(last, start + within)
     later = jax.random.randint(goal_key, (batch,), start + 1, last + 1)
     actions = store.actions[start[:, None] + jnp.arange(horizon)]
     return Problem(store.states[start], store.states[later, :position_size]), actions
@@ -95,38 +99,45 @@ def cloning_state(optimizer: optax.GradientTransformation, params: Params, key: 
     return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
 
 
-def cloning_update(
+def cloning_loss(
     logits: Callable[[Params, Problem], Float[Array, "T A"]],
-    optimizer: optax.GradientTransformation,
     store: HindsightStore,
     batch: int,
     horizon: int,
     position_size: int,
-) -> Update:
-    """One gradient step of the module's objective.
+    within: int | None = None,
+) -> Callable[[Params, Key], Array]:
+    """The module's objective over rows drawn from a store.
 
     Args:
         logits: ``(params, problem) -> [T, A]``; actions are their tanh (``MlpInverter.logits``).
-        optimizer: for ``params.net``.
         store: made for the horizon.
-        batch: rows per update.
+        batch: rows per draw.
         horizon: T.
         position_size: P.
+        within: how many rows later a goal may lie; see ``sample_hindsight``.
 
     Returns:
-        The update for ``train``.
+        ``(params, key) -> loss``; the key is consumed.
     """
+
+    def loss(params: Params, key: Key) -> Array:
+        problems, actions = sample_hindsight(store, key, batch, horizon, position_size, within)
+        found = jax.vmap(logits, in_axes=(None, 0))(params, problems)
+        return ((jnp.tanh(found) - actions) ** 2).mean()
+
+    return loss
+
+
+def cloning_update(loss: Callable[[Params, Key], Array], optimizer: optax.GradientTransformation) -> Update:
+    """One gradient step on ``cloning_loss`` for ``params.net``, for ``train``."""
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, draw_key = jax.random.split(state.key)
-        problems, actions = sample_hindsight(store, draw_key, batch, horizon, position_size)
-
-        def loss_of(net: Params) -> Array:
-            found = jax.vmap(logits, in_axes=(None, 0))(state.params._replace(net=net), problems)
-            return ((jnp.tanh(found) - actions) ** 2).mean()
-
-        loss, gradient = jax.value_and_grad(loss_of)(state.params.net)
+        value, gradient = jax.value_and_grad(lambda net: loss(state.params._replace(net=net), draw_key))(
+            state.params.net
+        )
         following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
-        return following._replace(params=state.params._replace(net=following.params)), {"cloning_loss": loss}
+        return following._replace(params=state.params._replace(net=following.params)), {"cloning_loss": value}
 
     return update

@@ -1,5 +1,6 @@
 """Learning a forward model from windows of data, by its multi-step error."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -21,12 +22,26 @@ class Source(NamedTuple):
     share: float
 
 
-def change_scale(dataset: Dataset, steps: int, most: int = 100_000) -> np.ndarray:
-    """``[S]`` root mean square of ``states[t + steps] - states[t]`` within episodes, over at most about ``most`` rows."""
+def change_scale(
+    dataset: Dataset,
+    steps: int,
+    seen: Callable[[Array, Array], Array] = lambda state, reference: state,
+    most: int = 100_000,
+) -> np.ndarray:
+    """``[S]`` root mean square of ``states[t + steps] - states[t]`` within episodes.
+
+    Args:
+        dataset: the rows.
+        steps: between the two states.
+        seen: ``(state, reference) -> state`` in the reference's frame; see ``SequenceModel.seen``.
+        most: about how many rows to look at.
+    """
     rows = np.arange(len(dataset.states))
     starts = rows[last_rows(dataset) - rows >= steps]
     starts = starts[:: max(1, len(starts) // most)]
-    return np.sqrt(((dataset.states[starts + steps] - dataset.states[starts]).astype(np.float64) ** 2).mean(0))
+    first, later = jnp.asarray(dataset.states[starts]), jnp.asarray(dataset.states[starts + steps])
+    change = np.asarray(seen(later, first)) - np.asarray(seen(first, first))
+    return np.sqrt((change.astype(np.float64) ** 2).mean(0))
 
 
 def share_batch(sources: list[Source], batch: int) -> list[int]:
@@ -50,7 +65,7 @@ def fit_scales(
     Returns:
         The parameters.
     """
-    delta = np.stack([change_scale(dataset, j) for j in range(1, model.chunk + 1)])
+    delta = np.stack([change_scale(dataset, j, model.seen) for j in range(1, model.chunk + 1)])
     return params._replace(
         mean=normalizer.mean, std=normalizer.std, delta=jnp.asarray(np.maximum(delta, 1e-6), jnp.float32)
     )
@@ -64,7 +79,9 @@ def model_loss(
     Collisions make outcomes two-valued; the loss's linear tail keeps predictions at one of them instead of between.
     """
     predicted = jax.vmap(model.unroll, in_axes=(None, 0, 0))(params, states[:, 0], actions)
-    return optax.huber_loss((predicted - states)[:, 1:] / params.delta[-1], delta=0.1).mean() * 10
+    begin = jnp.broadcast_to(states[:, :1], states.shape)
+    error = model.seen(predicted, begin) - model.seen(states, begin)
+    return optax.huber_loss(error[:, 1:] / params.delta[-1], delta=0.1).mean() * 10
 
 
 def forward_model_update(

@@ -102,6 +102,7 @@ def inverter_update(
     draw: DrawProblem,
     settings: InverterTraining,
     state_scale: Array,
+    prior: Callable[[Params, Key], Array] | None = None,
 ) -> Update:
     """One gradient step of the module's objective, then one advance of the imagined batch.
 
@@ -115,6 +116,7 @@ def inverter_update(
         draw: draws a fresh problem.
         settings: see ``InverterTraining``.
         state_scale: ``[S]``.
+        prior: ``(params, key) -> loss`` to add, which keeps the Inverter near what the data did, say; the key is consumed.
 
     Returns:
         The update for ``train``.
@@ -124,23 +126,25 @@ def inverter_update(
     """
     check_advance(settings.advance, inverter.horizon)
 
-    def loss_of(net: Params, params: Params, problems: Problem) -> tuple[Array, tuple]:
+    def loss_of(net: Params, params: Params, problems: Problem, key: Key) -> tuple[Array, tuple]:
         logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)
         scored = jax.vmap(lambda p, a: score(model, objective, model_params, objective_params, p, a))(
             problems, jnp.tanh(logits)
         )
         penalty = (jnp.maximum(jnp.abs(logits) - settings.logit_limit, 0.0) ** 2).mean()
-        return scored.cost.mean() + settings.logit_weight * penalty, (scored, penalty)
+        kept = prior(params._replace(net=net), key) if prior else jnp.zeros(())
+        return scored.cost.mean() + settings.logit_weight * penalty + kept, (scored, penalty, kept)
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, advance_key = jax.random.split(state.key)
-        (_, (scored, penalty)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params.net, state.params, state.extra
+        (_, (scored, penalty, kept)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params.net, state.params, state.extra, jax.random.fold_in(advance_key, 1)
         )
         problems = advance_problems(advance_key, state.extra, scored.states, draw, settings, state_scale)
         following = apply_gradients(state, optimizer, gradient, state.params.net, key, problems)
         metrics = {"cost": scored.cost.mean(), "logit_penalty": penalty, "gradient_norm": optax.tree.norm(gradient)}
         metrics |= {name: value.mean() for name, value in scored.terms.items()}
+        metrics |= {"prior": kept} if prior else {}
         return following._replace(params=state.params._replace(net=following.params)), metrics
 
     return update

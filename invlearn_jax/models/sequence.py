@@ -74,6 +74,10 @@ class SequenceModel:
         ones = jnp.ones(self.state_size)
         return SequenceParams(self._net.init(key), 0 * ones, ones, jnp.ones((self.chunk, self.state_size)))
 
+    def seen(self, state: Float[Array, "*b S"], reference: Float[Array, "*b S"]) -> Float[Array, "*b S"]:
+        """The state in the frame of the reference, in which scales are fitted and errors measured: here the world's own."""
+        return state
+
     def predict(
         self, params: SequenceParams, state: Float[Array, " S"], actions: Float[Array, "c A"]
     ) -> Float[Array, "c S"]:

@@ -108,10 +108,24 @@ class MlpInverter:
 
     def propose(self, params: InverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
         """``num`` sequences: the network's own first, then noisy copies. The key is consumed."""
-        logits = self.logits(params, problem)
-        if num == 1:
-            return jnp.tanh(logits)[None]
-        knots = jax.random.normal(key, (num - 1, min(8, self.horizon), self.action_size))
-        held = jnp.repeat(knots, -(-self.horizon // knots.shape[1]), axis=1)[:, : self.horizon]
-        actions = jnp.tanh(logits)
-        return jnp.concatenate([actions[None], jnp.clip(actions + self._spread * held, -1.0, 1.0)])
+        return with_copies(key, jnp.tanh(self.logits(params, problem)), num, self._spread)
+
+
+def with_copies(key: Key, actions: Float[Array, "T A"], num: int, spread: float) -> Float[Array, "K T A"]:
+    """A sequence and ``num - 1`` noisy copies.
+
+    Args:
+        key: consumed.
+        actions: the sequence.
+        num: K.
+        spread: standard deviation of the noise, held for T/8 steps.
+
+    Returns:
+        The sequences, within [-1, 1].
+    """
+    if num == 1:
+        return actions[None]
+    horizon, size = actions.shape
+    knots = jax.random.normal(key, (num - 1, min(8, horizon), size))
+    held = jnp.repeat(knots, -(-horizon // knots.shape[1]), axis=1)[:, :horizon]
+    return jnp.concatenate([actions[None], jnp.clip(actions + spread * held, -1.0, 1.0)])
