@@ -6,9 +6,9 @@ For two levels the Jacobian is exact and costs about as much as the pulse itself
     U' dU = -i g.sigma,    g = sum_n R(P_n)^T J(v_n) dv_n
     J(v) dv = s c dv + (1 - s c) v (v.dv) / r^2 - s^2 v x dv,    r = |v|, s = sin(r) / r, c = cos(r)
 
-(R the rotation of a unitary, J the right Jacobian of SU(2) with ``s c`` for ``sin(2 r) / 2 r``). More levels take R reverse
-passes. Either is in single precision: a step that is a little wrong brings a residual near 0 nearer by as many digits as the
-Jacobian has.
+(R the rotation of a unitary, J the right Jacobian of SU(2) with ``s c`` for ``sin(2 r) / 2 r``). More levels do the same with
+matrices (``propagators.generators``), or without a table of their slices by R reverse passes. All is in single precision: a
+step that is a little wrong brings a residual near 0 nearer by as many digits as the Jacobian has.
 """
 
 import jax
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from invlearn_jax.quantum.fidelity import gate_residual
-from invlearn_jax.quantum.propagators import propagate, qubit_generators
+from invlearn_jax.quantum.propagators import generators, propagate, qubit_generators
 from invlearn_jax.quantum.systems import PulseSystem
 from invlearn_jax.quantum.waveform import pulse_slices, spline_basis
 
@@ -33,10 +33,20 @@ def latent_jacobian(
 ) -> Float[Array, "R M C"]:
     """The Jacobian of ``latent_residual``, in float32."""
     latent, gate = latent.astype(jnp.float32), gate.astype(jnp.complex64)
-    if system.dimension != 2:
+    slices, basis = pulse_slices(system, latent), jnp.asarray(spline_basis(system), jnp.float32)
+    if system.dimension != 2 and system.table is None:
         return jax.jacrev(lambda z: latent_residual(system, z, gate))(latent)
-    unitary, generators = qubit_generators(system, pulse_slices(system, latent))
-    turns = _by_latent(latent, generators @ jnp.asarray(spline_basis(system), jnp.float32), system.limit)
+    if system.dimension != 2:
+        unitary, parts = generators(system, slices)
+        residual, pull = jax.vjp(lambda u: gate_residual(system, u, gate), unitary)
+        # dr = Re sum w dU for the cotangents w of a real r, and dU = U g.
+        by_entry = jnp.einsum("ik,rij->rkj", unitary, jax.vmap(pull)(jnp.eye(residual.size, dtype=jnp.float32))[0])
+        turns = jnp.stack([parts[0], -parts[1]]) @ basis
+        weights = jnp.stack([by_entry.real, by_entry.imag], axis=1).reshape(residual.size, -1)
+        change = weights @ turns.reshape(weights.shape[1], -1)
+        return _by_latent(latent, change.reshape(residual.size, *turns.shape[-2:]), system.limit).swapaxes(-1, -2)
+    unitary, turns = qubit_generators(system, slices)
+    turns = _by_latent(latent, turns @ basis, system.limit)
     # The residual is -sqrt(2) (m_z, m_y, m_x) of the quaternion m of what is left, whose w is positive.
     m = -gate_residual(system, unitary, gate)[::-1] / 2**0.5
     w = jnp.sqrt(jnp.maximum(1 - (m**2).sum(), 0.0))
@@ -44,9 +54,12 @@ def latent_jacobian(
     return -(2**0.5) * jnp.stack(change).swapaxes(-1, -2)
 
 
-def _by_latent(latent: Array, change: Float[Array, "3 C M"], limit: float) -> Float[Array, "3 C M"]:
+def _by_latent(latent: Array, change: Float[Array, "R C M"], limit: float) -> Float[Array, "R C M"]:
     """From the coefficients to the latents; see ``waveform.bounded``."""
-    x, y = latent[:, 0], latent[:, 1]
-    factor = 1 / jnp.sqrt(1 + x * x + y * y)
-    inner = factor**2 * (x * change[:, 0] + y * change[:, 1])
-    return limit * factor * jnp.stack([change[:, 0] - x * inner, change[:, 1] - y * inner], axis=1)
+    parts = []
+    for c in range(0, latent.shape[1], 2):
+        x, y, by_x, by_y = latent[:, c], latent[:, c + 1], change[:, c], change[:, c + 1]
+        factor = limit / jnp.sqrt(1 + x * x + y * y)
+        inner = (x * by_x + y * by_y) / (1 + x * x + y * y)
+        parts += [factor * (by_x - x * inner), factor * (by_y - y * inner)]
+    return jnp.stack(parts, axis=1)

@@ -102,6 +102,36 @@ def qubit_generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[
     return _matrix(tuple(q[-1] for q in path)), jnp.stack(generators, axis=1)
 
 
+def generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[Array, Parts]:
+    """The same for any number of levels: amplitude c of slice n changes U by ``U g[:, :, c, n]`` for each rad/us.
+
+    With ``E_n`` a slice's own propagator and ``P_n = E_{n-1} .. E_1``, ``g = P_n' E_n' dE_n P_n``.
+
+    Args:
+        system: with a table of its slices.
+        slices: ``[N, C]`` amplitudes, rad/us.
+
+    Returns:
+        ``U [D, D]``, and real and imaginary part of ``g [D, D, C, N]``.
+    """
+    amplitudes = slices / system.limit
+    steps = tabulated_steps(system.table, amplitudes)
+    path = jax.lax.associative_scan(lambda earlier, later: _matmul(later, earlier), steps, axis=-1)
+    one = np.eye(system.dimension)[..., None]
+    first = jnp.asarray(one, slices.dtype), jnp.zeros_like(one, slices.dtype)
+    before = tuple(jnp.concatenate([start, p[..., :-1]], axis=-1) for start, p in zip(first, path, strict=True))
+    found = []
+    for c in range(len(system.controls)):
+        along = jnp.zeros_like(slices).at[:, c].set(1 / system.limit)
+        change = jax.jvp(lambda u: tabulated_steps(system.table, u), (amplitudes,), (along,))[1]
+        found.append(_matmul(_matmul(_dagger(before), _matmul(_dagger(steps), change)), before))
+    return path[0][..., -1] + 1j * path[1][..., -1], tuple(jnp.stack(part, axis=2) for part in zip(*found, strict=True))
+
+
+def _dagger(p: Parts) -> Parts:
+    return p[0].swapaxes(0, 1), -p[1].swapaxes(0, 1)
+
+
 def _cross(a: Sequence[Array | float], b: Sequence[Array | float]) -> list[Array]:
     return [a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)]
 

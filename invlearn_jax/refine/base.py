@@ -86,7 +86,7 @@ def refine(
     if candidates.shape[0] < 1:
         raise ValueError("There are no candidates to refine; give at least 1.")
     if steps == 0:
-        actions, cost = _best(candidates, jax.vmap(cost_fn)(candidates))
+        actions, cost = _best(candidates, over_candidates(cost_fn)(candidates))
         return Refined(actions, cost, cost, jnp.zeros((0,)))
     state, costs = refiner.init(cost_fn, candidates)
     first = _best(candidates, costs)
@@ -101,6 +101,21 @@ def refine(
 
     (_, actions, cost), trace = jax.lax.scan(step, (state, *first), jax.random.split(key, steps))
     return Refined(actions, cost, first[1], trace)
+
+
+def over_candidates(function: Callable) -> Callable:
+    """``jax.vmap``, but that a lone candidate is taken by itself.
+
+    Under the caller's own ``vmap`` over problems an axis of size 1 makes the compiler's loops up to ten times slower.
+    """
+
+    def mapped(*arguments: Any) -> Any:
+        if len(jax.tree.leaves(arguments)[0]) > 1:
+            return jax.vmap(function)(*arguments)
+        alone = function(*jax.tree.map(lambda x: x[0], arguments))
+        return jax.tree.map(lambda x: x[None], alone)
+
+    return mapped
 
 
 def _best(candidates: Array, costs: Array) -> tuple[Array, Array]:

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Array, Float
 
-from invlearn_jax.refine.base import CostFn, Refiner
+from invlearn_jax.refine.base import CostFn, Refiner, over_candidates
 from invlearn_jax.types import Key
 
 
@@ -61,7 +62,7 @@ def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
         jacobian = (cost_fn.jacobian or jax.jacrev(cost_fn.residual))(actions).reshape(residual.size, -1)
         gram = jacobian @ jacobian.T
         gram = gram + (damping * jnp.trace(gram) / residual.size + 1e-30) * jnp.eye(residual.size, dtype=gram.dtype)
-        step = jacobian.T @ _solve(gram, residual)
+        step = jacobian.T @ cho_solve(cho_factor(gram), residual)
         step = step * jnp.minimum(1.0, longest / jnp.maximum(jnp.linalg.norm(step), 1e-30))
         # A candidate without a finite step stays where it is.
         return actions - jnp.where(jnp.isfinite(step).all(), step, 0.0).reshape(actions.shape)
@@ -69,24 +70,11 @@ def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
     def init(cost_fn: CostFn, candidates: Array) -> tuple:
         if not isinstance(cost_fn, ResidualCost):
             raise ValueError("Gauss-Newton needs the cost with its residual, as a ResidualCost; give one.")
-        return candidates, jax.vmap(cost_fn)(candidates)
+        return candidates, over_candidates(cost_fn)(candidates)
 
     def update(key: Key, cost_fn: ResidualCost, candidates: Array) -> tuple:
-        moved = jax.vmap(lambda a: move(cost_fn, a))(candidates)
-        return moved, moved, jax.vmap(cost_fn)(moved)
+        moved = over_candidates(lambda a: move(cost_fn, a))(candidates)
+        return moved, moved, over_candidates(cost_fn)(moved)
 
     return Refiner(init, update, needs="reverse")
 
-
-def _solve(matrix: Array, vector: Array) -> Array:
-    """``matrix^{-1} vector`` for a positive matrix, unrolled: a call of LAPACK for every small system costs more than it."""
-    size, rows, right = len(vector), [matrix[i] for i in range(len(vector))], [vector[i] for i in range(len(vector))]
-    for i in range(size):
-        for j in range(i + 1, size):
-            factor = rows[j][i] / rows[i][i]
-            rows[j], right[j] = rows[j] - factor * rows[i], right[j] - factor * right[i]
-    solution = [jnp.zeros(())] * size
-    for i in reversed(range(size)):
-        later = sum(rows[i][j] * solution[j] for j in range(i + 1, size))
-        solution[i] = (right[i] - later) / rows[i][i]
-    return jnp.stack(solution)

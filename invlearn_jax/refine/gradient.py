@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from invlearn_jax.refine.base import CostFn, Refiner
+from invlearn_jax.refine.base import CostFn, Refiner, over_candidates
 from invlearn_jax.types import Key
 
 
@@ -24,13 +24,13 @@ def gradient(optimizer: optax.GradientTransformation, limit: float = 1.0) -> Ref
     optimizer = optax.with_extra_args_support(optimizer)
 
     def evaluate(cost_fn: CostFn, candidates: Array) -> tuple[Array, Array]:
-        costs, slope = jax.vmap(jax.value_and_grad(cost_fn))(candidates)
+        costs, slope = over_candidates(jax.value_and_grad(cost_fn))(candidates)
         # A candidate whose gradient is not finite stays where it is.
         return costs, jnp.where(jnp.isfinite(slope), slope, 0.0)
 
     def init(cost_fn: CostFn, candidates: Array) -> tuple:
         costs, slope = evaluate(cost_fn, candidates)
-        return (candidates, slope, jax.vmap(optimizer.init)(candidates), costs), costs
+        return (candidates, slope, over_candidates(optimizer.init)(candidates), costs), costs
 
     def update(key: Key, cost_fn: CostFn, state: tuple) -> tuple:
         candidates, slope, opt_state, costs = state
@@ -38,7 +38,7 @@ def gradient(optimizer: optax.GradientTransformation, limit: float = 1.0) -> Ref
         def step(slope: Array, opt_state: optax.OptState, at: Array, cost: Array) -> tuple[Array, optax.OptState]:
             return optimizer.update(slope, opt_state, at, value=cost, grad=slope, value_fn=cost_fn)
 
-        change, opt_state = jax.vmap(step)(slope, opt_state, candidates, costs)
+        change, opt_state = over_candidates(step)(slope, opt_state, candidates, costs)
         moved = optax.projections.projection_box(candidates + change, -limit, limit)
         costs, slope = evaluate(cost_fn, moved)
         return (moved, slope, opt_state, costs), moved, costs
