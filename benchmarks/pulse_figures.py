@@ -136,9 +136,9 @@ def markdown(record: dict[str, Any]) -> str:
         f"One pass of the Pulse Inverter, its Gauss-Newton refinement, and optimisers from random pulses, on {record['gates']:,} "
         f"fresh gates of the Haar measure per system, on one device ({record['device']}). Infidelities are measured in float64: "
         "`1 - F`, `F = |tr(V' U)|^2 / d^2`, leakage counting as loss. All but QuTiP's make the same limited, smooth pulses; "
-        "QuTiP's is free in every slice. QuTiP and our L-BFGS (which is faster in it) work in double precision, the rest in single "
-        "where nothing else is said. Times are medians of compiled calls, each waited for; our optimisers stop once they arrive "
-        "and start anew where they do not, and in batches run the number of steps that is best per arrival. Made by",
+        "QuTiP's is free in every slice. QuTiP and our L-BFGS (which is faster in it) work in double precision, the rest in "
+        "single where nothing else is said. Times are medians of compiled calls, each waited for; our optimisers stop once they "
+        "arrive and start anew where they do not, and in batches run the number of steps that is best per arrival. Made by",
         "",
         "```",
         record["command"],
