@@ -21,6 +21,11 @@ _WAYS = {
 _FLOOR = 1e-15  # below is rounding
 
 
+def systems_of(record: dict[str, Any]) -> dict[str, Any]:
+    """The systems that were measured."""
+    return {name: record[name] for name in TITLES if name in record}
+
+
 def draw_race(systems: dict[str, Any]) -> bytes:
     """Infidelity against time per gate: filled at batch 1, open in batches. As PNG."""
     with style():
@@ -90,10 +95,8 @@ def _draw_inverter(axis: Any, steps: list[dict[str, Any]]) -> None:
 def _point(record: dict[str, Any], method: str, goal: str, alone: bool) -> tuple[float, float] | None:
     """``(ms, infidelity)``, or nothing where no start arrived or, for QuTiP, there is no batch."""
     row = record[method][goal]
-    if method == "qutip_grape":
-        time = row["ms_per_gate"] and row["ms_per_gate"]["p50"] if alone else None
-    elif alone:
-        time = row["ms_per_gate_batch1"]["p50"] if "ms_per_gate_batch1" in row else None
+    if alone:
+        time = (row.get("ms_per_gate_batch1") or {}).get("p50")
     else:
         time = row["us_per_gate_batched"] / 1e3 if "us_per_gate_batched" in row else None
     return (time, row["target"]) if time else None
@@ -148,10 +151,10 @@ def markdown(record: dict[str, Any]) -> str:
         "![Infidelity against time per gate](pulses-race.png)",
         "",
     ]
-    for name, system in record["systems"].items():
+    for name, system in systems_of(record).items():
         lines += [f"## {TITLES[name]}", "", _described(system), "", *_quality(system), "", *_optimisers(system), ""]
         lines += [*_ratios(system["ratios"]), ""]
-    if record["robust"]:
+    if "robust" in record:
         lines += ["## Pulses under errors", "", *_robust(record["robust"]), ""]
     return "\n".join(lines)
 

@@ -133,3 +133,10 @@ def latency(spent: np.ndarray) -> dict[str, float]:
     """Percentiles of calls, in milliseconds."""
     p50, p95, p99 = (1e3 * float(np.percentile(spent, q)) for q in (50, 95, 99))
     return {"p50": p50, "p95": p95, "p99": p99, "calls": len(spent)}
+
+
+def summary(row: dict[str, Any]) -> dict[str, float]:
+    """The main numbers of an optimiser's way to a target, under the names that the Inverter's have."""
+    alone = row.get("ms_per_gate_batch1") or {}
+    named = {"ms_per_gate_batch1_p50": alone.get("p50"), "us_per_gate_batched": row.get("us_per_gate_batched")}
+    return {"stuck_fraction": row["stuck_fraction"]} | row["infidelity"] | named

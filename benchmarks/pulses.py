@@ -25,6 +25,7 @@ from benchmarks.pulse_measures import (
     problem_of,
     pulses_of,
     seconds_in_turn,
+    summary,
 )
 from benchmarks.pulse_race import methods, race
 from benchmarks.pulse_robust import robust_record
@@ -92,13 +93,13 @@ def main(argv: list[str]) -> None:
             raise unknown_name("system", name, RACES)
     jax.config.update("jax_enable_x64", True)
     preset = PRESETS[_PRESET.value]
-    record: dict[str, Any] = {"preset": _PRESET.value, "gates": _GATES.value, "systems": {}, "robust": None}
+    record: dict[str, Any] = {"preset": _PRESET.value, "gates": _GATES.value}
     record |= manifest(_SEED.value)
     record["versions"] |= _versions()
     for name in _SYSTEMS.value:
-        record["systems"][name] = _measured(name, preset)
+        record[name] = _measured(name, preset)
         write_json(_OUTPUT.value, record)
-        print(f"{name}: {record['systems'][name]['ratios']}", flush=True)
+        print(f"{name}: {record[name]['ratios']}", flush=True)
     if _ROBUST.value:
         record["robust"] = robust_record(_PLANNERS.value, _SEED.value + 1, preset.robust_gates, preset.mean_steps)
         write_json(_OUTPUT.value, record)
@@ -137,7 +138,7 @@ def _measured(name: str, preset: Preset) -> dict[str, Any]:
         "steps": steps,
     }
     for key, row, pulses in (("inverter", steps[0], proposed), ("refined", steps[-1], refined)):
-        record[key] = row | {"checks": checks(system, pulses, np.asarray(asked))}
+        record[key] = row | row["infidelity"] | {"checks": checks(system, pulses, np.asarray(asked))}
     record["refined_to_1e-10"] = {
         within: next((row for row in steps if row["infidelity_single"][within] <= TARGET), None)
         for within in ("max", "p999")
@@ -150,6 +151,8 @@ def _measured(name: str, preset: Preset) -> dict[str, Any]:
     record["qutip_grape"] = {
         goal: qutip_race(system, np.asarray(gates[:count]), target, _SEED.value) for goal, target in targets.items()
     }
+    for method_name in ("grape", "newton", "qutip_grape"):
+        record[method_name] |= summary(record[method_name]["1e-10"])
     record["ratios"] = _ratios(record)
     return record
 
@@ -195,7 +198,7 @@ def _ratios(record: dict[str, Any]) -> dict[str, float | None]:
         if row is None:
             continue
         alone, together = row["ms_per_gate_batch1_p50"], row["us_per_gate_batched"]
-        qutip = record["qutip_grape"][goal]["ms_per_gate"]
+        qutip = record["qutip_grape"][goal]["ms_per_gate_batch1"]
         found[f"{name}_vs_qutip_batch1"] = qutip and qutip["p50"] / alone
         found[f"{name}_vs_qutip_batched"] = qutip and 1e3 * qutip["p50"] / together
         for method in ("grape", "newton"):

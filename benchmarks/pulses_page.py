@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from benchmarks.pulse_figures import draw_race, draw_robust, markdown
+from benchmarks.pulse_figures import draw_race, draw_robust, markdown, systems_of
 from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
 
@@ -22,8 +22,8 @@ _OUTPUT = flags.DEFINE_string("output", str(_ROOT / "docs"), "The folder to writ
 def main(argv: list[str]) -> None:
     """Writes the page."""
     record, folder = json.loads(Path(_INPUT.value).read_text()), Path(_OUTPUT.value)
-    files = {folder / "pulses.md": markdown(record).encode(), folder / "pulses-race.png": draw_race(record["systems"])}
-    if record["robust"]:
+    files = {folder / "pulses.md": markdown(record).encode(), folder / "pulses-race.png": draw_race(systems_of(record))}
+    if "robust" in record:
         files[folder / "pulses-robust.png"] = draw_robust(record["robust"])
     replace_files(files)
 

@@ -77,4 +77,3 @@ def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
         return moved, moved, over_candidates(cost_fn)(moved)
 
     return Refiner(init, update, needs="reverse")
-
