@@ -93,7 +93,14 @@ def draw(system: PulseSystem, plan: PlanOutput, title: str) -> bytes:
         figure, axes = canvas(1, 2, 9.5, 4.0)
         left = axes[0, 0]
         for values, name, color in zip(slices.T, control_names(system), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
-            left.stairs(values / MHZ, times, color=color, linewidth=1.5, baseline=None, label=name.replace("_", " "))
+            left.stairs(
+                values / MHZ,
+                times,
+                color=color,
+                linewidth=1.5,
+                baseline=None,
+                label=name.replace("drive", "drive ").replace("_", " "),
+            )
         left.axhline(system.limit / MHZ, color=GREY, linewidth=0.8, linestyle="--")
         left.axhline(-system.limit / MHZ, color=GREY, linewidth=0.8, linestyle="--", label="limit")
         left.set(xlabel="time, ns", ylabel="Rabi frequency, MHz", title=f"{title}: 1 - F = {float(plan.cost):.1e}")
@@ -102,7 +109,9 @@ def draw(system: PulseSystem, plan: PlanOutput, title: str) -> bytes:
             axes[0, 1].remove()
             _draw_bloch(figure.add_subplot(1, 2, 2, projection="3d"), unitaries)
         else:
-            _draw_populations(axes[0, 1], np.linspace(0.0, times[-1], len(unitaries)), unitaries)
+            right = axes[0, 1]
+            _draw_populations(right, np.linspace(0.0, times[-1], len(unitaries)), unitaries)
+            figure.legend(*right.get_legend_handles_labels(), loc="outside lower right", ncols=4)
         return encode(figure)[0]
 
 
@@ -128,7 +137,6 @@ def _draw_populations(axes: Any, times: np.ndarray, unitaries: np.ndarray) -> No
     for level, (name, color) in enumerate(zip(("00", "01", "10", "11"), (BLUE, ORANGE, GREEN, PURPLE), strict=True)):
         axes.plot(times, np.abs(unitaries[:, level, 2]) ** 2, color=color, label=f"|{name}>")
     axes.set(xlabel="time, ns", ylabel="population", title="Populations, from |10>", ylim=(-0.03, 1.03))
-    axes.legend(loc="upper right", ncols=2)
 
 
 if __name__ == "__main__":
