@@ -47,7 +47,7 @@ class Method(NamedTuple):
 # Scale of the random latents, steps of L-BFGS and of Gauss-Newton, steps of L-BFGS before those. Scales of 0.5 and 1 did equally
 # well for the qubit and the transmon, 0.3 better for two qubits. A transmon's leakage hardly depends on its pulse, so L-BFGS
 # needs more steps there.
-_SETTINGS = {"qubit": (0.5, 100, 30, 0), "transmon": (0.5, 800, 30, 0), "two_qubit": (0.3, 200, 20, 20)}
+_SETTINGS = {"qubit": (0.5, 100, 30, 0), "transmon": (0.5, 400, 30, 0), "two_qubit": (0.3, 200, 20, 20)}
 _SECONDS = 30.0  # for what is timed more than once
 
 

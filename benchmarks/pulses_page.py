@@ -1,4 +1,4 @@
-"""Writes the pulses page and its pictures from the record of ``benchmarks.pulses``.
+"""Writes the pulses page and its pictures from the files of ``benchmarks.pulses``, which hold a system or several each.
 
     python -m benchmarks.pulses_page
 
@@ -15,14 +15,19 @@ from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
 
 _ROOT = Path(__file__).resolve().parent.parent
-_INPUT = flags.DEFINE_string("input", str(_ROOT / "benchmarks/results/pulses.json"), "The file of benchmarks.pulses.")
+_INPUT = flags.DEFINE_list("input", [], "Files of benchmarks.pulses; by default benchmarks/results/pulses*.json.")
 _OUTPUT = flags.DEFINE_string("output", str(_ROOT / "docs"), "The folder to write to.")
 
 
 def main(argv: list[str]) -> None:
     """Writes the page."""
-    record, folder = json.loads(Path(_INPUT.value).read_text()), Path(_OUTPUT.value)
-    files = {folder / "pulses.md": markdown(record).encode(), folder / "pulses-race.png": draw_race(systems_of(record))}
+    paths = [Path(path) for path in _INPUT.value] or sorted((_ROOT / "benchmarks/results").glob("pulses*.json"))
+    records = [json.loads(path.read_text()) for path in paths]
+    record = {name: value for part in records for name, value in part.items()}
+    record["command"], folder = "\n".join(part["command"] for part in records), Path(_OUTPUT.value)
+    files = {folder / "pulses.md": markdown(record).encode()}
+    if systems := systems_of(record):
+        files[folder / "pulses-race.png"] = draw_race(systems)
     if "robust" in record:
         files[folder / "pulses-robust.png"] = draw_robust(record["robust"])
     replace_files(files)
