@@ -10,6 +10,7 @@ turn; in batches per gate. Of no and of all steps there are times in double prec
 The file is written after each system.
 """
 
+import os
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -83,6 +84,9 @@ _PLANNERS = flags.DEFINE_string(
     "planners", "", "A folder of planners, or of their runs, by name; by default the shipped ones."
 )
 _PRESET = flags.DEFINE_enum("preset", "full", sorted(PRESETS), "How much to measure.")
+_CORES = flags.DEFINE_integer(
+    "cores", 0, "How many cores to run on, by default all; no thread is woken on one.", lower_bound=0
+)
 _SEED = flags.DEFINE_integer("seed", 20261130, "Seed of the gates.", lower_bound=0)
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.", required=True)
 
@@ -92,9 +96,12 @@ def main(argv: list[str]) -> None:
     for name in _SYSTEMS.value:
         if name not in _ALL:
             raise unknown_name("system", name, _ALL)
+    if _CORES.value:
+        # JAX makes as many threads as it finds cores, once it is first used.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: _CORES.value])
     jax.config.update("jax_enable_x64", True)
     preset = PRESETS[_PRESET.value]
-    record: dict[str, Any] = {"preset": _PRESET.value, "gates": _GATES.value}
+    record: dict[str, Any] = {"preset": _PRESET.value, "gates": _GATES.value, "cores": len(os.sched_getaffinity(0))}
     record |= manifest(_SEED.value)
     record["versions"] |= _versions()
     for name in _SYSTEMS.value:
