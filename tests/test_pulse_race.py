@@ -107,7 +107,7 @@ def test_the_exact_check_is_independent_of_the_library():
 def test_a_small_race_has_the_promised_fields(tmp_path):
     pytest.importorskip("qutip_qtrl")
     output = tmp_path / "race.json"
-    arguments = ("--systems=qubit", "--preset=quick", "--gates=20", f"--output={output}")
+    arguments = ("--systems=qubit,robust", "--preset=quick", "--gates=20", f"--output={output}")
     record = read_record(run_python("-m", "benchmarks.pulses", *arguments), output)
     assert {"qutip", "qutip-qtrl"} <= set(record["versions"])
     system = record["qubit"]
