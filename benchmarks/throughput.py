@@ -183,7 +183,7 @@ def main(argv: list[str]) -> None:
         jax.config.update("jax_num_cpu_devices", _DEVICES.value)
     chosen = PRESETS[_PRESET.value]
     batches, calls = sorted(_BATCHES.value or chosen.batches), _CALLS.value or chosen.calls
-    envs = [registry.make(name) for name in _ENVS.value or chosen.envs]
+    envs = [registry.make(name, "maze2d") for name in _ENVS.value or chosen.envs]
     if _PLANNER.value:
         load_config(_PLANNER.value)
     print_head(_COLUMNS)

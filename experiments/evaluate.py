@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     """Evaluates the planner of the flags."""
     use_compile_cache()
     env = _ENV.value or load_config(_PLANNER.value)[0].env
-    registry.spec(env)
+    registry.spec(env, "maze2d")
     dials = dict(_dial(text) for text in _DIALS.value)
     planner, params = load_planner(
         _PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value, **dials

@@ -19,6 +19,7 @@ NAMED = {
         46,
         (7, 9),
     ),
+    "ANT_UMAZE": ("##### #OOO# ###O# #GOO# #####", 7, (3, 1)),
     "EVAL_UMAZE": ("##### #OOG# #O### #OOO# #####", 7, (1, 3)),
     "EVAL_MEDIUM": ("######## #OOOOOG# #O#O##O# #OOOO#O# ###OO### #OOOOOO# #OO##OO# ########", 26, (1, 6)),
     "EVAL_LARGE": (

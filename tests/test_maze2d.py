@@ -422,7 +422,7 @@ def test_balls_of_a_batch_do_not_touch_each_other(umaze_batch, umaze_rows):
 
 
 def test_the_registry_holds_d4rls_ids():
-    assert registry.environment_names() == sorted(D4RL_TABLE)
+    assert [name for name in registry.environment_names() if name.startswith("maze2d")] == sorted(D4RL_TABLE)
 
 
 @pytest.mark.parametrize("name", D4RL_TABLE)

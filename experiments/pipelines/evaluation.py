@@ -55,13 +55,13 @@ def evaluate_planner(
         The record, fit for JSON, and the episodes.
 
     Raises:
-        ValueError: for an unknown environment or backend, or fewer than 2 episodes.
+        ValueError: for an unknown environment or backend, an environment that is no maze2d, or fewer than 2 episodes.
     """
     if backend not in BACKENDS:
         raise unknown_name("backend", backend, BACKENDS)
     if episodes < 2:
         raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
-    env = registry.make(env_name)
+    env = registry.make(env_name, "maze2d")
     start_key, run_key, controller_key = jax.random.split(jax.random.key(seed), 3)
     hacking_key = jax.random.fold_in(jax.random.key(seed), 4)
     starts, goals = start_states(env, start_key, episodes, multi_goal)

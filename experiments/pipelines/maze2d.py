@@ -37,7 +37,7 @@ def check(config: Config) -> None:
     Raises:
         ValueError: for an unknown environment, or settings that do not fit together.
     """
-    registry.spec(config.planner.env)
+    registry.spec(config.planner.env, "maze2d")
     build_planner(config.planner)
     check_advance(config.inverter.advance, config.planner.horizon)
 

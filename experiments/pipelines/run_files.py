@@ -101,7 +101,7 @@ def read_run(folder: Path) -> RunFiles:
     try:
         config, seed = saved["config"], saved["seed"]
         env = _environment(config, evaluations)
-        registry.spec(env)
+        registry.spec(env, "maze2d")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{file} describes no maze2d run ({_reason(error)}). Restore it, or run again.") from error
     planner = folder / "planner"

@@ -1,5 +1,6 @@
 """Offline data: readers and writers of D4RL, Minari and OGBench, generators, windows, normalisers."""
 
+from invlearn_jax.data.antmaze_generator import antmaze_data, random_ant_data
 from invlearn_jax.data.d4rl import read_d4rl, write_d4rl
 from invlearn_jax.data.dataset import (
     Dataset,
@@ -12,28 +13,35 @@ from invlearn_jax.data.dataset import (
     split,
     window_store,
 )
+from invlearn_jax.data.goal_policy import GoalPolicy, read_goal_policy, write_goal_policy
 from invlearn_jax.data.maze2d_generator import controller_data, random_data
 from invlearn_jax.data.minari import read_minari, write_minari
 from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
-from invlearn_jax.data.readers import read
+from invlearn_jax.data.readers import read, read_ant
 
 __all__ = [
     "Dataset",
+    "GoalPolicy",
     "Normalizer",
     "WindowStore",
+    "antmaze_data",
     "concatenate",
     "controller_data",
     "fit_normalizer",
     "longest_episode",
+    "random_ant_data",
     "random_data",
     "read",
+    "read_ant",
     "read_d4rl",
+    "read_goal_policy",
     "read_minari",
     "read_ogbench",
     "sample_windows",
     "split",
     "window_store",
     "write_d4rl",
+    "write_goal_policy",
     "write_minari",
     "write_ogbench",
 ]

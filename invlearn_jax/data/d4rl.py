@@ -2,9 +2,11 @@
 
 key                                   shape    what
 observations, actions                 [N, D]   float32
-rewards                               [N]      float32, of the row's own observation (optional when reading)
+rewards                               [N]      float32 (optional when reading), in maze2d of the row's own observation, in
+                                               antmaze of the next
 terminals, timeouts                   [N]      bool, true in the last row of an episode (timeouts optional)
-infos/goal, infos/qpos, infos/qvel    [N, D]   float32, the goal and the simulator's true state (optional)
+infos/goal, infos/qpos, infos/qvel    [N, D]   float32, the goal and the simulator's true state (optional), in antmaze that
+                                               after the step
 """
 
 import contextlib
@@ -141,15 +143,16 @@ def read_d4rl(path: PathLike, env_state: str = "infos") -> Dataset:
 
     An episode ends where ``terminals`` or ``timeouts`` says so, and in the last row. D4RL's maze2d repeats an
     observation after each new goal; ``infos/qpos`` and ``infos/qvel`` hold the truth, so they are the states unless
-    asked otherwise.
+    asked otherwise. D4RL's antmaze records them after the step, one row late, which is told by the first rows; its states are
+    the observations.
 
     Args:
         path: the file.
-        env_state: ``"infos"`` takes ``[infos/qpos, infos/qvel]`` as the states where the file has both, else the
-            observations; ``"observations"`` always takes the observations.
+        env_state: ``"infos"`` takes ``[infos/qpos, infos/qvel]`` as the states where the file has both and they are not
+            late, else the observations; ``"observations"`` always takes the observations.
 
     Returns:
-        The rows, in the units of the file (maze2d: metres and metres per second); rewards are None if it has none.
+        The rows, in the units of the file (metres, radians, seconds); rewards are None if it has none.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -157,7 +160,7 @@ def read_d4rl(path: PathLike, env_state: str = "infos") -> Dataset:
             rows; names key and row.
         ImportError: if h5py is not installed.
 
-    Source: D4RL:d4rl/pointmaze and scripts/generation/generate_maze2d_datasets.py.
+    Source: D4RL:d4rl/pointmaze and scripts/generation/generate_maze2d_datasets.py, generate_ant_maze_datasets.py.
     """
     if env_state not in _ENV_STATES:
         raise unknown_name("env_state", env_state, _ENV_STATES)
@@ -168,10 +171,20 @@ def read_d4rl(path: PathLike, env_state: str = "infos") -> Dataset:
         raw = {key: read_array(file, key, source) for key in (*_NEEDED, *optional, *(_STATE if from_infos else ()))}
     rows = len(check_rows(raw["observations"], "observations", source, 2))
     arrays = {key: check_rows(raw[key], key, source, _NDIM[key], rows) for key in raw}
-    states = np.concatenate([arrays[key] for key in _STATE], axis=1) if from_infos else arrays["observations"]
+    states = arrays["observations"]
+    if from_infos:
+        truth = np.concatenate([arrays[key] for key in _STATE], axis=1)
+        states = states if _late(truth, states) else truth
     ends = arrays["terminals"].astype(bool) | arrays.get("timeouts", np.zeros(rows)).astype(bool)
     ends[-1] = True
     return Dataset(states, arrays["actions"], ends, arrays.get("rewards"))
+
+
+def _late(truth: np.ndarray, observations: np.ndarray) -> bool:
+    """Whether row 0 of the simulator's states is the observation of row 1, and not its own."""
+    if len(truth) < 2 or truth.shape != observations.shape:
+        return False
+    return np.array_equal(truth[0], observations[1]) and not np.array_equal(truth[0], observations[0])
 
 
 def write_d4rl(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
@@ -179,9 +192,9 @@ def write_d4rl(path: PathLike, arrays: Mapping[str, np.ndarray]) -> None:
 
     Args:
         path: the file to write or replace.
-        arrays: D4RL's keys, as ``controller_data`` and ``random_data`` give them: ``observations``, ``actions`` and
-            ``terminals``, and any of ``rewards, timeouts, infos/goal, infos/qpos, infos/qvel``. Stored as float32,
-            ``terminals`` and ``timeouts`` as bool.
+        arrays: D4RL's keys, as the generators (``controller_data``, ``antmaze_data``, ..) give them: ``observations``,
+            ``actions`` and ``terminals``, and any of ``rewards, timeouts, infos/goal, infos/qpos, infos/qvel``. Stored as
+            float32, ``terminals`` and ``timeouts`` as bool.
 
     Raises:
         ValueError: for an unknown or missing key, wrong shapes, NaN or infinity, no rows; names key and row.

@@ -1,1 +1,1 @@
-"""Environments: maze2d on MJX and C MuJoCo, layouts and the registry."""
+"""Environments: maze2d and antmaze on MJX and C MuJoCo, layouts and the registry."""

@@ -1,12 +1,13 @@
-"""maze2d as a gymnasium environment, for programs that expect one."""
+"""A maze as a gymnasium environment, for programs that expect one."""
 
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.maze2d import Maze2d
-from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
+from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.envs.registry import make
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ def as_gymnasium(name: str) -> "gymnasium.Env":
         name: an id of ``environment_names()``.
 
     Returns:
-        A ``gymnasium.Env``: observation ``[x, y, vx, vy]``, action in [-1, 1]^2, truncated at the time limit, never
-        terminated; ``info["goal"]`` is the goal.
+        A ``gymnasium.Env``: observations of the environment, actions in [-1, 1], truncated at the time limit, terminated at
+        the goal in antmaze and never in maze2d; ``info["goal"]`` is the goal.
 
     Raises:
         ImportError: without gymnasium; names the extra to install.
@@ -32,13 +33,13 @@ def as_gymnasium(name: str) -> "gymnasium.Env":
     except ImportError as error:
         raise ImportError("The gymnasium bridge needs gymnasium: pip install 'invlearn_jax[robotics]'.") from error
 
-    class Maze2dEnv(gymnasium.Env):
+    class MazeEnv(gymnasium.Env):
         """See ``as_gymnasium``."""
 
-        def __init__(self, env: Maze2d) -> None:
-            self._env, self._simulator = env, MujocoMaze2d(env.spec, threads=1)
-            self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (4,), np.float64)
-            self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        def __init__(self, env: Maze2d | Antmaze) -> None:
+            self._env, self._simulator = env, mujoco_simulator(env.spec, threads=1)
+            self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (env.observation_size,), np.float64)
+            self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (env.action_size,), np.float32)
             self._reset, self._reward = jax.jit(env.reset), jax.jit(env.reward)
 
         def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict[str, Any]]:
@@ -51,9 +52,10 @@ def as_gymnasium(name: str) -> "gymnasium.Env":
             self._obs = self._simulator.step(self._obs[None], np.asarray(action)[None])[0]
             self._steps += 1
             reward = float(self._reward(self._obs[:2], self._goal))
-            return self._obs, reward, False, self._steps >= self._env.episode_length, {"goal": self._goal.copy()}
+            terminated = self._env.spec.ends_at_goal and reward > 0
+            return self._obs, reward, terminated, self._steps >= self._env.episode_length, {"goal": self._goal.copy()}
 
         def close(self) -> None:
             self._simulator.close()
 
-    return Maze2dEnv(make(name))
+    return MazeEnv(make(name))

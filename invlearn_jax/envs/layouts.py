@@ -1,7 +1,8 @@
 """Maze layouts: rows of ``#`` (wall), ``O`` (free) and ``G`` (free, and the goal).
 
-A layout is written top row first. Row index is the world ``x`` axis and column index the world ``y`` axis, as in D4RL
-(``d4rl/pointmaze/maze_model.py``, where the strings of the named layouts come from).
+A layout is written top row first. In maze2d row index is the world ``x`` axis and column index the world ``y`` axis, as in
+D4RL (``d4rl/pointmaze/maze_model.py``, where the strings of the named layouts come from); in antmaze it is the other way
+round (``d4rl/locomotion/maze_env.py``).
 """
 
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ EVAL_LARGE = (
     "#OOOO#OOOOO#",
     "############",
 )
+# antmaze's medium and large are maze2d's; its umaze has the goal at the other end.
+ANT_UMAZE = ("#####", "#OOO#", "###O#", "#GOO#", "#####")
 
 
 class Layout(NamedTuple):

@@ -6,11 +6,34 @@ import mujoco
 import mujoco.rollout
 import numpy as np
 
+from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import maze2d_model as ball
+from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.envs.maze2d import Maze2dSpec
 
 
-class MujocoMaze2d:
+class _Simulator:
+    """N copies of one model in float64, stepped together by a pool of threads."""
+
+    def __init__(self, xml: str, threads: int | None) -> None:
+        """Compiles the model; ``threads`` workers, by default one per core."""
+        self.model = mujoco.MjModel.from_xml_string(xml)
+        threads = threads or os.cpu_count() or 1
+        self._data = [mujoco.MjData(self.model) for _ in range(threads)]
+        self._pool = mujoco.rollout.Rollout(nthread=threads)
+
+    def _advance(self, state: np.ndarray, control: np.ndarray, steps: int) -> np.ndarray:
+        """States ``[N, S]`` (qpos, qvel) after ``steps`` under controls ``[N, U]`` held."""
+        begin = np.concatenate([np.zeros((len(state), 1)), state], axis=1)
+        out, _ = self._pool.rollout(self.model, self._data, begin, np.repeat(control[:, None], steps, axis=1))
+        return out[:, -1, 1:]
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.close()
+
+
+class MujocoMaze2d(_Simulator):
     """maze2d on C MuJoCo in float64: N balls stepped together by a pool of threads."""
 
     def __init__(self, spec: Maze2dSpec, threads: int | None = None) -> None:
@@ -21,10 +44,7 @@ class MujocoMaze2d:
             threads: worker threads, by default one per core.
         """
         self.spec = spec
-        self.model = mujoco.MjModel.from_xml_string(ball.maze2d_xml(spec.layout))
-        threads = threads or os.cpu_count() or 1
-        self._data = [mujoco.MjData(self.model) for _ in range(threads)]
-        self._pool = mujoco.rollout.Rollout(nthread=threads)
+        super().__init__(ball.maze2d_xml(spec.layout), threads)
 
     def step(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """Steps N balls by 0.01 s.
@@ -37,14 +57,43 @@ class MujocoMaze2d:
             ``[N, 4]`` the next observations, float64.
         """
         obs = np.asarray(obs, np.float64)
-        count = len(obs)
-        state = np.concatenate(
-            [np.zeros((count, 1)), obs[:, :2], np.clip(obs[:, 2:], -ball.MAX_SPEED, ball.MAX_SPEED)], axis=1
-        )
-        control = np.clip(np.asarray(actions, np.float64), -1.0, 1.0)[:, None]
-        out, _ = self._pool.rollout(self.model, self._data, state, control)
-        return out[:, 0, 1:5]
+        state = np.concatenate([obs[:, :2], np.clip(obs[:, 2:], -ball.MAX_SPEED, ball.MAX_SPEED)], axis=1)
+        return self._advance(state, np.clip(np.asarray(actions, np.float64), -1.0, 1.0), 1)
 
-    def close(self) -> None:
-        """Ends the threads."""
-        self._pool.close()
+
+class MujocoAntmaze(_Simulator):
+    """antmaze on C MuJoCo in float64: N ants, each alone in the maze, stepped together by a pool of threads."""
+
+    def __init__(self, spec: AntmazeSpec | None = None, threads: int | None = None) -> None:
+        """Compiles the model.
+
+        Args:
+            spec: the environment, or None for a floor without walls; the model is the one MJX runs.
+            threads: worker threads, by default one per core.
+        """
+        self.spec = spec
+        super().__init__(ant.ant_xml(spec.layout if spec else None), threads)
+
+    def step(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """Steps N ants by 0.1 s.
+
+        The observation is the whole state. MuJoCo's solver begins each call anew instead of at its last solution, which
+        moves a state by less than 1e-14.
+
+        Args:
+            obs: ``[N, 29]``; see ``ant_model``.
+            actions: ``[N, 8]``, clipped to +-1.
+
+        Returns:
+            ``[N, 29]`` the next observations, float64.
+
+        Raises:
+            ValueError: for states that are not an ant's; MuJoCo would silently put such an ant back at its start.
+        """
+        control = ant.TORQUE * np.clip(np.asarray(actions, np.float64), -1.0, 1.0)
+        return self._advance(ant.check_ant_states(obs), control, ant.FRAME_SKIP)
+
+
+def mujoco_simulator(spec: Maze2dSpec | AntmazeSpec, threads: int | None = None) -> MujocoMaze2d | MujocoAntmaze:
+    """The simulator of an environment; see ``MujocoMaze2d`` and ``MujocoAntmaze``."""
+    return (MujocoAntmaze if isinstance(spec, AntmazeSpec) else MujocoMaze2d)(spec, threads)

@@ -1,4 +1,7 @@
-"""Closed-loop evaluation: plan, execute ``execute_steps`` of the plan, plan again."""
+"""Closed-loop evaluation: plan, execute ``execute_steps`` of the plan, plan again.
+
+Every episode goes on to the time limit, also where its environment would have ended it at the goal.
+"""
 
 import functools
 from collections.abc import Callable
@@ -9,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.maze2d import Maze2d
-from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
+from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 
@@ -19,9 +23,9 @@ class Episodes(NamedTuple):
 
     Attributes:
         goals: ``[N, 2]``.
-        states: ``[N, L+1, 4]`` realised.
-        actions: ``[N, L, 2]``.
-        plan_states: ``[N, plans, T+1, 4]`` predicted.
+        states: ``[N, L+1, S]`` realised.
+        actions: ``[N, L, A]``.
+        plan_states: ``[N, plans, T+1, S]`` predicted.
         results: ``[N, plans]`` result codes.
     """
 
@@ -32,8 +36,8 @@ class Episodes(NamedTuple):
     results: np.ndarray
 
 
-def start_states(env: Maze2d, key: Key, episodes: int, multi_goal: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Starts ``[N, 4]`` and goals ``[N, 2]`` of D4RL's protocol; with ``multi_goal`` a random goal each. Consumes the key."""
+def start_states(env: Maze2d | Antmaze, key: Key, episodes: int, multi_goal: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Starts ``[N, S]`` and goals ``[N, 2]`` of D4RL's protocol; with ``multi_goal`` a random goal each. Consumes the key."""
     reset_key, goal_key = jax.random.split(key)
     # Reset draws cell, offset and speed and returns them as the observation, with the maze's own goal.
     state = jax.jit(jax.vmap(env.reset))(jax.random.split(reset_key, episodes))
@@ -66,7 +70,7 @@ def next_guess(planner: Planner, actions: Float[Array, "*b T A"]) -> Array | Non
 def run_mujoco(
     planner: Planner,
     params: Params,
-    env: Maze2d,
+    env: Maze2d | Antmaze,
     key: Key,
     starts: np.ndarray,
     goals: np.ndarray,
@@ -80,7 +84,7 @@ def run_mujoco(
         params: its parameters.
         env: whose physics are stepped.
         key: consumed.
-        starts: ``[N, 4]``.
+        starts: ``[N, S]``.
         goals: ``[N, 2]``.
         steps: episode length; the environment's by default.
         plan: ``(params, keys, problems) -> plans`` for the whole batch, where it was compiled already.
@@ -89,7 +93,7 @@ def run_mujoco(
         The episodes.
     """
     steps = steps or env.episode_length
-    simulator = MujocoMaze2d(env.spec)
+    simulator = mujoco_simulator(env.spec)
     plan = plan or jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
     act = jax.jit(jax.vmap(planner.act, in_axes=(0, None, 0))) if follows(planner) else None
     state, states, actions, plans = np.asarray(starts, np.float64), [np.asarray(starts)], [], []
@@ -114,7 +118,7 @@ def run_mujoco(
 def run_mjx(
     planner: Planner,
     params: Params,
-    env: Maze2d,
+    env: Maze2d | Antmaze,
     key: Key,
     starts: np.ndarray,
     goals: np.ndarray,
@@ -133,7 +137,7 @@ def run_mjx(
     return Episodes(np.asarray(goals), states, actions[:, :steps], predicted, results)
 
 
-def _mjx_episode(planner: Planner, env: Maze2d, rounds: int, steps: int) -> Callable:
+def _mjx_episode(planner: Planner, env: Maze2d | Antmaze, rounds: int, steps: int) -> Callable:
     def episode(params: Params, key: Key, start: jax.Array, goal: jax.Array) -> tuple:
         def physics(out: PlanOutput, state: tuple, step: jax.Array) -> tuple:
             action = planner.act(out, step, state.obs) if follows(planner) else out.actions[step]

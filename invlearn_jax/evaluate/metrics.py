@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from invlearn_jax.data.maze2d_generator import WaypointController
+from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d, Maze2dSpec
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
 from invlearn_jax.types import Key
@@ -22,7 +23,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def normalized_score(spec: Maze2dSpec, returns: np.ndarray | float) -> np.ndarray | float:
+def normalized_score(spec: Maze2dSpec | AntmazeSpec, returns: np.ndarray | float) -> np.ndarray | float:
     """D4RL's score ``100 (return - ref_min) / (ref_max - ref_min)``.
 
     Args:
@@ -30,7 +31,7 @@ def normalized_score(spec: Maze2dSpec, returns: np.ndarray | float) -> np.ndarra
         returns: of any shape.
 
     Returns:
-        The scores; above 100 is better than D4RL's controller as it was measured.
+        The scores; in maze2d above 100 is better than D4RL's controller as it was measured, in antmaze 100 is success.
 
     Raises:
         ValueError: if the environment has no reference returns.
@@ -46,12 +47,14 @@ def _distance(states: np.ndarray, goals: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.asarray(states, float)[..., :2] - np.asarray(goals, float)[:, None], axis=-1)
 
 
-def returns_of(spec: Maze2dSpec, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    """``sum_{t=1..L} r(s_t)``: the first state, which no action led to, pays nothing.
+def returns_of(spec: Maze2dSpec | AntmazeSpec, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+    """``sum_{t=1..L} r(s_t)``, or up to the goal where that ends the episode.
+
+    The first state, which no action led to, pays nothing.
 
     Args:
         spec: whose reward, sparse (1 within 0.5 m) or dense (``exp(-distance)``), is summed.
-        states: ``[N, L+1, 4]``.
+        states: ``[N, L+1, S]``.
         goals: ``[N, 2]`` metres.
 
     Returns:
@@ -59,7 +62,7 @@ def returns_of(spec: Maze2dSpec, states: np.ndarray, goals: np.ndarray) -> np.nd
     """
     distance = _distance(states, goals)[:, 1:]
     reward = distance <= GOAL_RADIUS if spec.reward == "sparse" else np.exp(-distance)
-    return reward.sum(-1).astype(float)
+    return (reward.any(-1) if spec.ends_at_goal else reward.sum(-1)).astype(float)
 
 
 def steps_to_goal(states: np.ndarray, goals: np.ndarray, radius: float = GOAL_RADIUS) -> np.ndarray:

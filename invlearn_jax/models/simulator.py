@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.types import Key, Params
 
@@ -13,7 +14,7 @@ from invlearn_jax.types import Key, Params
 class SimulatorModel:
     """An environment's physics as a ``ForwardModel`` without parameters; the gradient is what the simulator supports."""
 
-    def __init__(self, env: Maze2d) -> None:
+    def __init__(self, env: Maze2d | Antmaze) -> None:
         """Wraps the environment."""
         self._env, self.dt = env, env.dt
         self.gradient: Literal["reverse", "forward", "none"] = env.gradient

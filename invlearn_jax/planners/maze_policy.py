@@ -75,9 +75,9 @@ def reward_of(env: str) -> Callable[[Array, Array], Array]:
     """The reward ``(position [..., P], goal [P]) -> [...]`` of arriving at a position, of a named environment.
 
     Raises:
-        ValueError: for an unknown environment.
+        ValueError: for an environment that is unknown or no maze2d.
     """
-    return {"sparse": sparse_reward, "dense": dense_reward}[registry.spec(env).reward]
+    return {"sparse": sparse_reward, "dense": dense_reward}[registry.spec(env, "maze2d").reward]
 
 
 def build_cloner(config: MazePolicyConfig) -> MlpInverter:
