@@ -84,9 +84,11 @@ def _draw_inverter(axis: Any, steps: list[dict[str, Any]]) -> None:
             capsize=2,
             label="Inverter, refined K times" if filled else None,
         )
+    named = float("inf")
     for row, x, y in zip(steps, alone, middle, strict=True):
-        # Steps that all reach rounding lie on one spot or nearly so: one name is enough.
-        if y > _FLOOR or row is steps[-1]:
+        # Steps that reach rounding lie on one spot or nearly so: one name is enough.
+        if y < named / 10:
+            named = y
             axis.annotate(
                 f"K={row['refine_steps']}", (x, y), xytext=(7, -3), textcoords="offset points", fontsize=8, color=BLUE
             )
