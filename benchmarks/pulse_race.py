@@ -227,7 +227,7 @@ def _alone(system: PulseSystem, method: Method, gates: jax.Array) -> Callable[[f
     def times(target: float, cap: int) -> dict[str, float]:
         jax.block_until_ready(compiled(keys[0], gates[0], target, cap))
         spent = []
-        for key, gate in [*zip(keys, gates, strict=True)]:
+        for key, gate in zip(keys, gates, strict=True):
             begin = time.perf_counter()
             jax.block_until_ready(compiled(key, gate, target, cap))
             spent.append(1e3 * (time.perf_counter() - begin))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
-from benchmarks.pulse_figures import draw_race, draw_robust, markdown, systems_of
+from benchmarks.pulse_figures import TITLES, draw_race, draw_robust, markdown, systems_of
 from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
 
@@ -23,6 +23,10 @@ def main(argv: list[str]) -> None:
     """Writes the page."""
     paths = [Path(path) for path in _INPUT.value] or sorted((_ROOT / "benchmarks/results").glob("pulses*.json"))
     records = [json.loads(path.read_text()) for path in paths]
+    for name in (*TITLES, "robust"):
+        holding = [str(path) for path, part in zip(paths, records, strict=True) if name in part]
+        if len(holding) > 1:
+            raise ValueError(f"{name} is in {' and '.join(holding)}; say which files to take by --input.")
     record = {name: value for part in records for name, value in part.items()}
     record["command"], folder = "\n".join(part["command"] for part in records), Path(_OUTPUT.value)
     files = {folder / "pulses.md": markdown(record).encode()}

@@ -138,3 +138,20 @@ def counting_rows(lengths: list[int]) -> Dataset:
     ends = np.zeros(len(rows), bool)
     ends[np.cumsum(lengths) - 1] = True
     return Dataset(states, np.stack([rows, rows], axis=1), ends)
+
+
+def apart(found: np.ndarray, wanted: np.ndarray) -> float:
+    """The greatest difference of matrices ``[*b, D, D]`` but for a phase of each."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    overlap = np.einsum("...ij,...ij->...", wanted.conj(), found)
+    phase = overlap / np.abs(overlap)
+    return np.abs(found - wanted * phase[..., None, None]).max()
+
+
+def haar(seed: int, num: int, dimension: int) -> np.ndarray:
+    """Unitaries of NumPy, in double precision."""
+    rng = np.random.default_rng(seed)
+    parts = rng.normal(size=(2, num, dimension, dimension))
+    q, r = np.linalg.qr(parts[0] + 1j * parts[1])
+    diagonal = np.diagonal(r, axis1=1, axis2=2)
+    return q * (diagonal / np.abs(diagonal))[:, None, :]

@@ -265,17 +265,17 @@ def test_the_controller_pulls_towards_the_next_state_of_the_plan():
     planner = build_diffusion_planner(DIFFUSER)
     plan = jax.jit(planner.plan)(planner.init(jax.random.key(0)), jax.random.key(1), PROBLEM)
     state = plan.states[6] - jnp.array([0.1, 0.0, 0.0, 0.2])
-    np.testing.assert_allclose(planner.act(plan, 5, state), np.clip(np.array([0.1, 0.2]), -1, 1), atol=1e-5)
+    np.testing.assert_allclose(planner.act(None, plan, 5, state), np.clip(np.array([0.1, 0.2]), -1, 1), atol=1e-5)
     # Beyond the plan's end: its last position, at rest.
     end = plan.states[-1].at[2:].set(jnp.array([0.3, -0.1]))
-    np.testing.assert_allclose(planner.act(plan, 500, end), [-0.3, 0.1], atol=1e-5)
+    np.testing.assert_allclose(planner.act(None, plan, 500, end), [-0.3, 0.1], atol=1e-5)
 
 
 def test_own_actions_end_with_the_plan():
     planner = build_diffusion_planner(dataclasses.replace(DIFFUSER, follow="actions"))
     plan = jax.jit(planner.plan)(planner.init(jax.random.key(0)), jax.random.key(1), PROBLEM)
-    np.testing.assert_array_equal(planner.act(plan, 3, PROBLEM.state), plan.actions[3])
-    np.testing.assert_array_equal(planner.act(plan, planner.horizon, PROBLEM.state), 0)
+    np.testing.assert_array_equal(planner.act(None, plan, 3, PROBLEM.state), plan.actions[3])
+    np.testing.assert_array_equal(planner.act(None, plan, planner.horizon, PROBLEM.state), 0)
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,13 @@ def test_the_page_of_a_record(tmp_path, with_errors):
     pictures = {path.name for path in tmp_path.glob("*.png")}
     assert pictures == {"pulses-race.png"} | ({"pulses-robust.png"} if with_errors else set())
     assert ("Pulses under errors" in page) == with_errors
+
+
+def test_a_system_in_two_files_is_refused(tmp_path):
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    for file in files:
+        file.write_text(json.dumps(hand_made()))
+    done = run_python("-m", "benchmarks.pulses_page", f"--input={files[0]},{files[1]}", f"--output={tmp_path}")
+    assert done.returncode != 0
+    assert "qubit is in" in done.stderr
+    assert not (tmp_path / "pulses.md").exists()

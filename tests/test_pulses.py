@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import count_compilations
+from helpers import apart, count_compilations
 from hypothesis import given
 from hypothesis import strategies as st
 
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.learn.pulse_inverter import pulse_state, pulse_update
-from invlearn_jax.quantum import gates, systems, weyl
+from invlearn_jax.quantum import gates, systems
 from invlearn_jax.quantum.build import PulseConfig, build_pulse_planner, build_system
 from invlearn_jax.quantum.fidelity import infidelity, leakage
 from invlearn_jax.quantum.objective import Errors, PulseObjective, error_grid, infidelities
@@ -26,13 +26,12 @@ from invlearn_jax.quantum.propagators import propagate
 from invlearn_jax.quantum.pulse_inverter import QubitInverter, TwoQubitInverter, TwoQubitParams
 from invlearn_jax.quantum.systems import MHZ
 from invlearn_jax.quantum.waveform import pulse_slices
-from invlearn_jax.refine import ResidualCost, gauss_newton, gradient, refine
+from invlearn_jax.refine import gauss_newton
 from invlearn_jax.types import Problem, Result
 
 QUBIT = systems.qubit(slices=11)
 INVERTER = QubitInverter(QUBIT, (16,))
 STEPS = 12  # enough from an Inverter as drawn; one number for all tests, which share the program
-TWO = systems.two_qubits(limit=60 * MHZ, sections=((8, 4), (8, 5), (8, 4)))
 
 
 def planner_of(steps):
@@ -53,13 +52,6 @@ def drawn_gates(num=8):
 
 def problem(gate, start=None):
     return Problem(jnp.eye(2, dtype=jnp.complex64) if start is None else jnp.asarray(start), jnp.asarray(gate))
-
-
-def apart(found, wanted):
-    """The greatest difference but for a phase."""
-    found, wanted = np.asarray(found), np.asarray(wanted)
-    overlap = (wanted.conj() * found).sum()
-    return np.abs(found - wanted * overlap / np.abs(overlap)).max()
 
 
 def test_a_plan_is_a_pulse_with_its_evidence():
@@ -236,196 +228,6 @@ def test_a_gate_has_one_pulse_whatever_its_phase_and_turns_with_it():
     proposed = INVERTER.propose(params, jax.random.key(0), problem(drawn_gates()[0]), 3)
     assert proposed.shape == (3, QUBIT.knots, 2)
     np.testing.assert_array_equal(proposed[0], proposed[2])
-
-
-@functools.cache
-def two_qubit_inverter(share=0.25):
-    inverter = TwoQubitInverter(TWO, (8,), (8,), share)
-    return inverter, inverter.init(jax.random.key(4))
-
-
-def four_by_four(seed):
-    return np.asarray(gates.haar_gates(jax.random.key(seed), 1, 4))[0]
-
-
-def test_sections_that_make_their_targets_make_the_gate():
-    inverter, _ = two_qubit_inverter()
-    decompose = jax.jit(weyl.decompose)
-    for seed in range(3):
-        with jax.enable_x64(True):
-            gate = jnp.asarray(four_by_four(seed), complex)
-            gate = jnp.linalg.qr(gate)[0]
-            parts = decompose(gate)
-            last = np.asarray(inverter.local_target(parts.after))
-            first = np.asarray(inverter.local_target(parts.before.swapaxes(-1, -2))).T
-            middle = np.asarray(inverter.interaction_target(parts.interaction))
-            gate = np.asarray(gate)
-        assert apart(last @ middle @ first, gate) < 1e-10
-        # The coupling that passes beside the single qubits' gates has a share in it.
-        assert apart(last, np.kron(*np.asarray(parts.after))) > 1e-2
-
-
-def test_the_share_of_the_coupling_is_what_passes_without_drives():
-    inverter, _ = two_qubit_inverter(share=1.0)
-    local = inverter.local_system
-    still = propagate(local, jnp.zeros((local.slices, 4)))
-    one = jnp.broadcast_to(jnp.eye(2, dtype=jnp.complex64), (2, 2, 2))
-    assert apart(still, inverter.local_target(one)) < 1e-5
-    assert apart(still, np.eye(4)) > 1e-2
-
-
-def test_the_pulse_of_two_qubits_is_that_of_its_sections():
-    inverter, params = two_qubit_inverter()
-    gate = jnp.asarray(four_by_four(5))
-    parts = weyl.decompose(gate)
-    pulse = inverter.latent(params, gate)
-    assert pulse.shape == (TWO.knots, 4) == (inverter.horizon, 4)
-    first, middle, last = jnp.split(pulse, [4, 9])
-    np.testing.assert_array_equal(last, inverter.local_latent(params.local, parts.after))
-    np.testing.assert_array_equal(middle, inverter.interaction_latent(params.interaction, parts.interaction))
-    transposed = inverter.local_latent(params.local, parts.before.swapaxes(-1, -2))
-    np.testing.assert_array_equal(first, transposed[::-1] * jnp.array([1.0, -1.0, 1.0, -1.0]))
-    # Each section makes what it makes alone, the first the transpose of its mirror image.
-    local, between = inverter.local_system, inverter.interaction_system
-    made = [
-        propagate(system, pulse_slices(system, latent))
-        for system, latent in ((local, first), (between, middle), (local, last), (local, transposed))
-    ]
-    assert apart(made[0], made[3].T) < 1e-5
-    whole = propagate(TWO, pulse_slices(TWO, pulse))
-    assert apart(whole, made[2] @ made[1] @ made[0]) < 1e-5
-
-
-def test_two_qubit_pulses_know_no_phase_and_turn_with_their_gates():
-    inverter, params = two_qubit_inverter()
-    pair = jnp.asarray(drawn_gates()[:2])
-    pulse = inverter.local_latent(params.local, pair)
-    turned = inverter.local_latent(params.local, jnp.array([-1.0, 1j])[:, None, None] * pair)
-    np.testing.assert_allclose(turned, pulse, atol=1e-5)
-    frame = np.diag(np.exp([0, 0.8j])).astype(np.complex64)
-    turned = inverter.local_latent(params.local, pair.at[1].set(frame @ pair[1] @ frame.conj()))
-    np.testing.assert_allclose(turned[:, :2], pulse[:, :2], atol=1e-5)
-    signal = (pulse[:, 2] + 1j * pulse[:, 3]) * np.exp(0.8j)
-    np.testing.assert_allclose(turned[:, 2] + 1j * turned[:, 3], signal, atol=1e-5)
-    assert isinstance(params, TwoQubitParams)
-
-
-def test_systems_without_the_sections_of_two_qubits_are_refused():
-    for system in (
-        systems.two_qubits(kind="exchange"),
-        systems.two_qubits(sections=((30, 12),)),
-        systems.two_qubits(sections=((14, 9), (62, 17), (15, 9))),
-    ):
-        with pytest.raises(
-            ValueError, match="takes a ZZ coupling and three sections, the first as the last; two_qubit has"
-        ):
-            TwoQubitInverter(system, (8,), (8,), 0.25)
-
-
-def linear(seed, rows=3, double=False):
-    """A residual ``A a - b`` with its cost, and what NumPy says is the nearest solution to a point."""
-    rng = np.random.default_rng(seed)
-    matrix, wanted, start = rng.normal(size=(rows, 10)), rng.normal(size=rows), 0.1 * rng.normal(size=(5, 2))
-    nearest = start + (np.linalg.pinv(matrix) @ (wanted - matrix @ start.ravel())).reshape(5, 2)
-
-    def residual(actions):
-        return jnp.asarray(matrix, actions.dtype) @ actions.ravel() - jnp.asarray(wanted, actions.dtype)
-
-    return ResidualCost(lambda a: (residual(a) ** 2).sum(), residual), start, nearest
-
-
-@pytest.mark.parametrize("rows", [1, 3, 7])
-def test_gauss_newton_solves_a_linear_problem_in_one_step(rows):
-    cost, start, nearest = linear(0, rows)
-    with jax.enable_x64(True):
-        out = refine(gauss_newton(longest=100.0), jax.random.key(0), cost, jnp.asarray(start)[None], 1)
-        assert float(out.cost) < 1e-24
-        np.testing.assert_allclose(out.actions, nearest, atol=1e-11)
-
-
-def test_gauss_newton_keeps_to_its_length_and_its_damping():
-    cost, start, nearest = linear(1)
-    way = nearest - start
-    candidates = jnp.asarray(start, jnp.float32)[None]
-    short = gauss_newton(longest=0.1 * np.linalg.norm(way)).update(jax.random.key(0), cost, candidates)[0][0]
-    np.testing.assert_allclose(short - start, 0.1 * way, rtol=1e-3, atol=1e-5)
-    damped = gauss_newton(damping=1.0, longest=100.0).update(jax.random.key(0), cost, candidates)[0][0]
-    assert 0.1 * np.linalg.norm(way) < np.linalg.norm(damped - start) < 0.95 * np.linalg.norm(way)
-
-
-def test_gauss_newton_squares_the_error_of_a_smooth_residual():
-    cost, start, nearest = linear(2)
-
-    def residual(actions):
-        straight = cost.residual(actions)
-        return straight + 0.3 * jnp.sin(straight) * straight
-
-    curved = ResidualCost(lambda a: (residual(a) ** 2).sum(), residual)
-    with jax.enable_x64(True):
-        begin = jnp.asarray(nearest + 0.3 * start)[None]
-        out = refine(gauss_newton(longest=100.0), jax.random.key(0), curved, begin, 3)
-        errors = np.sqrt([float(out.proposal_cost), *map(float, out.trace)])
-    assert errors[0] > 1e-3
-    for before, after in zip(errors[:3], errors[1:], strict=False):
-        assert after < max(2 * before**2, 1e-14)
-
-
-@functools.cache
-def run_rough():
-    """Gauss-Newton on a residual for which it is a poor guide: ``(matrix, candidates) -> Refined``."""
-
-    def run(matrix, candidates):
-        residual = lambda a: jnp.sin(3 * matrix @ a.ravel()) + 0.3  # noqa: E731
-        return refine(
-            gauss_newton(), jax.random.key(0), ResidualCost(lambda a: (residual(a) ** 2).sum(), residual), candidates, 5
-        )
-
-    return jax.jit(run)
-
-
-@given(seed=st.integers(0, 2**32 - 1), scale=st.floats(1e-3, 30.0))
-def test_gauss_newton_is_never_worse_than_the_proposal(seed, scale):
-    rng = np.random.default_rng(seed)
-    matrix, candidates = scale * rng.normal(size=(4, 10)), rng.normal(size=(3, 5, 2))
-    out = run_rough()(*(jnp.asarray(x, jnp.float32) for x in (matrix, candidates)))
-    costs = ((np.sin(3 * np.float32(matrix) @ np.float32(candidates).reshape(3, 10).T) + 0.3) ** 2).sum(0)
-    np.testing.assert_allclose(out.proposal_cost, costs.min(), rtol=1e-2, atol=1e-3)
-    assert out.trace[0] <= out.proposal_cost
-    assert (np.diff(out.trace) <= 0).all()
-    assert out.cost == out.trace[-1]
-
-
-def test_a_candidate_without_a_finite_step_stays_and_a_good_one_wins():
-    cost, start, _ = linear(3)
-    candidates = jnp.asarray(np.stack([np.full((5, 2), np.nan), start]), jnp.float32)
-    out = refine(gauss_newton(longest=100.0), jax.random.key(0), cost, candidates, 2)
-    assert jnp.isfinite(out.actions).all()
-    assert out.cost < 1e-9
-    flat = ResidualCost(lambda a: 1.0 + 0 * a.sum(), lambda a: 0 * a.ravel()[:2] + 1.0)
-    out = refine(gauss_newton(), jax.random.key(0), flat, candidates[1:], 2)
-    np.testing.assert_array_equal(out.actions, candidates[1])
-
-
-def test_gauss_newton_refuses_what_it_cannot_use():
-    with pytest.raises(ValueError, match="needs the cost with its residual, as a ResidualCost"):
-        refine(gauss_newton(), jax.random.key(0), lambda a: (a**2).sum(), jnp.zeros((1, 5, 2)), 1)
-    for settings in ({"damping": -1.0}, {"longest": 0.0}, {"damping": np.nan}, {"longest": np.nan}):
-        with pytest.raises(ValueError, match="give 0 or more, and more than 0"):
-            gauss_newton(**settings)
-
-
-def test_lbfgs_minimises_a_quadratic_without_bounds():
-    rng = np.random.default_rng(6)
-    root, centre = jnp.asarray(rng.normal(size=(6, 6)), jnp.float32), jnp.asarray(rng.normal(0, 3, (3, 2)), jnp.float32)
-
-    def cost(actions):
-        return ((root @ (actions - centre).ravel()) ** 2).sum() + 0.1 * ((actions - centre) ** 2).sum()
-
-    refiner = gradient(optax.lbfgs(), limit=float("inf"))
-    out = jax.jit(lambda c: refine(refiner, jax.random.key(0), cost, c, 25))(jnp.zeros((2, 3, 2)))
-    assert out.cost < 1e-6 * out.proposal_cost
-    np.testing.assert_allclose(out.actions, centre, atol=1e-2)
-    assert jnp.abs(out.actions).max() > 1
 
 
 def test_the_objective_is_the_mean_over_errors():

@@ -33,9 +33,9 @@ def latent_jacobian(
 ) -> Float[Array, "R M C"]:
     """The Jacobian of ``latent_residual``, in float32."""
     latent, gate = latent.astype(jnp.float32), gate.astype(jnp.complex64)
-    slices, basis = pulse_slices(system, latent), jnp.asarray(spline_basis(system), jnp.float32)
     if system.dimension != 2 and system.table is None:
         return jax.jacrev(lambda z: latent_residual(system, z, gate))(latent)
+    slices, basis = pulse_slices(system, latent), jnp.asarray(spline_basis(system), jnp.float32)
     if system.dimension != 2:
         unitary, parts = generators(system, slices)
         residual, pull = jax.vjp(lambda u: gate_residual(system, u, gate), unitary)
