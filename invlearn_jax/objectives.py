@@ -94,3 +94,41 @@ def smoothness(
 def bounds(limit: float) -> Term:
     """``mean_t |max(|a_t| - limit, 0)|^2``: how far actions leave a box of half-width ``limit``."""
     return lambda params, states, actions, goal: (jnp.maximum(jnp.abs(actions) - limit, 0.0) ** 2).sum(-1).mean()
+
+
+def off_pace(pace: float, position_size: int) -> Term:
+    """``mean_t |x_t - p_t|``, t = 1 .. T, metres: behind, before or beside a point that goes straight to the goal.
+
+    ``p_t = x_0 + min(pace t, |d|) d / |d|``, ``d = g - x_0``. A legged robot that is only asked to be fast falls.
+
+    Args:
+        pace: metres per step.
+        position_size: leading state entries that are the position.
+
+    Returns:
+        The term.
+    """
+
+    def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
+        begin = states[0, :position_size]
+        # Roots are kept away from zero, where their gradient is infinite.
+        distance = jnp.sqrt(((goal - begin) ** 2).sum() + 1e-6)
+        way = jnp.minimum(pace * jnp.arange(1, len(states)), distance)
+        offset = states[1:, :position_size] - begin - way[:, None] * (goal - begin) / distance
+        return jnp.sqrt((offset**2).sum(-1) + 1e-4).mean()
+
+    return term
+
+
+def tilt(upright: float) -> Term:
+    """``mean_t max(upright - u_t, 0)``, t = 1 .. T: how far a floating body leans over.
+
+    ``u = 1 - 2 (q_x^2 + q_y^2)`` is the vertical part of its own vertical axis (1 upright, -1 upside down), for states whose
+    entries 3 to 6 are its unit quaternion (w, x, y, z).
+    """
+
+    def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
+        up = 1 - 2 * (states[1:, 4:6] ** 2).sum(-1)
+        return jnp.maximum(upright - up, 0.0).mean()
+
+    return term

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.configs import maze2d, maze2d_diffusion, maze2d_policy, maze2d_stack, pulse
+from experiments.configs import antmaze, maze2d, maze2d_diffusion, maze2d_policy, maze2d_stack, pulse
 from invlearn_jax.names import unknown_name
 
 
@@ -43,6 +43,11 @@ EXPERIMENTS = {
             ("consistency", maze2d_diffusion.consistency),
         )
     },
+    **{
+        f"antmaze-{variant}": Experiment(partial(antmaze.for_maze, variant), "antmaze.train_planner")
+        for variant in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
+    },
+    "ant-motor": Experiment(antmaze.motor, "ant_motor.train_motor"),
     "pulse-qubit": Experiment(pulse.qubit, "pulse.train_inverter"),
     "pulse-qubit-robust": Experiment(pulse.robust_qubit, "pulse.train_inverter"),
     "pulse-transmon": Experiment(pulse.transmon, "pulse.train_inverter"),

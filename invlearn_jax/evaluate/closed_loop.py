@@ -48,7 +48,7 @@ def start_states(env: Maze2d | Antmaze, key: Key, episodes: int, multi_goal: boo
 
 
 def follows(planner: Planner) -> bool:
-    """Whether the planner follows its plan by ``act(plan, step, state) -> action`` instead of executing its actions."""
+    """Whether the planner follows its plan by ``act(params, plan, step, state) -> action`` instead of executing its actions."""
     return hasattr(planner, "act")
 
 
@@ -95,7 +95,7 @@ def run_mujoco(
     steps = steps or env.episode_length
     simulator = mujoco_simulator(env.spec)
     plan = plan or jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
-    act = jax.jit(jax.vmap(planner.act, in_axes=(0, None, 0))) if follows(planner) else None
+    act = jax.jit(jax.vmap(planner.act, in_axes=(None, 0, None, 0))) if follows(planner) else None
     state, states, actions, plans = np.asarray(starts, np.float64), [np.asarray(starts)], [], []
     goals, guess = jnp.asarray(goals, jnp.float32), first_guess(planner, len(starts))
     for begin in range(0, steps, planner.execute_steps):
@@ -106,7 +106,9 @@ def run_mujoco(
         plans.append((np.asarray(out.states), np.asarray(out.result)))
         chosen = np.asarray(out.actions)
         for step in range(min(planner.execute_steps, steps - begin)):
-            action = chosen[:, step] if act is None else np.asarray(act(out, step, jnp.asarray(state, jnp.float32)))
+            action = (
+                chosen[:, step] if act is None else np.asarray(act(params, out, step, jnp.asarray(state, jnp.float32)))
+            )
             state = simulator.step(state, action)
             states.append(state.astype(np.float32))
             actions.append(action)
@@ -140,7 +142,7 @@ def run_mjx(
 def _mjx_episode(planner: Planner, env: Maze2d | Antmaze, rounds: int, steps: int) -> Callable:
     def episode(params: Params, key: Key, start: jax.Array, goal: jax.Array) -> tuple:
         def physics(out: PlanOutput, state: tuple, step: jax.Array) -> tuple:
-            action = planner.act(out, step, state.obs) if follows(planner) else out.actions[step]
+            action = planner.act(params, out, step, state.obs) if follows(planner) else out.actions[step]
             state = env.step(state, action)
             return state, (state.obs, action)
 

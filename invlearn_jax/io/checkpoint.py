@@ -74,7 +74,7 @@ class Checkpoints:
         _check_same(saved, _plain(like), self._folder)
         restored = self._manager.restore(step, args=ocp.args.StandardRestore(_plain(like)))
         paths, structure = jax.tree_util.tree_flatten_with_path(like)
-        leaves = [(restored[_name(path)], x) for path, x in paths]
+        leaves = [(restored[_name(path)] if x.size else x, x) for path, x in paths]
         return structure.unflatten([jax.random.wrap_key_data(a) if _is_key(b) else jnp.asarray(a) for a, b in leaves])
 
     def close(self) -> None:
@@ -91,9 +91,9 @@ def _name(path: tuple) -> str:
 
 
 def _plain(state: PyTree) -> dict[str, jax.Array]:
-    """The leaves by path: Orbax sees one flat dict, whatever the containers are."""
+    """The leaves by path: Orbax sees one flat dict, whatever the containers are, and no empty array, which it refuses."""
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    return {_name(path): jax.random.key_data(x) if _is_key(x) else x for path, x in leaves}
+    return {_name(path): jax.random.key_data(x) if _is_key(x) else x for path, x in leaves if x.size}
 
 
 def _check_same(saved: PyTree, wanted: dict[str, jax.Array], folder: Path) -> None:

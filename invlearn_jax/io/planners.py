@@ -17,6 +17,8 @@ from jaxtyping import PyTree
 
 from invlearn_jax.files import replace_files
 from invlearn_jax.names import unknown_name
+from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
+from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
 from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 from invlearn_jax.planners.maze_diffusion import DIALS, MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
@@ -26,7 +28,15 @@ from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
-PlannerConfig = MazePlannerConfig | MazeStackConfig | MazePolicyConfig | MazeDiffusionConfig | PulseConfig
+PlannerConfig = (
+    MazePlannerConfig
+    | MazeStackConfig
+    | MazePolicyConfig
+    | MazeDiffusionConfig
+    | AntMotorConfig
+    | AntStackConfig
+    | PulseConfig
+)
 
 
 class Kind(NamedTuple):
@@ -52,6 +62,8 @@ _KINDS = {
     "maze_stack": Kind(MazeStackConfig, build_stack),
     "maze_policy": Kind(MazePolicyConfig, build_policy_planner, ("target_return",)),
     "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner, DIALS),
+    "ant_motor": Kind(AntMotorConfig, build_motor),
+    "ant_stack": Kind(AntStackConfig, build_ant_stack),
     "pulse": Kind(PulseConfig, build_pulse_planner),
 }
 

@@ -1,9 +1,10 @@
 """A learned, goal-conditioned time-to-goal.
 
 The target is a shortest path over a graph of the data itself, no map needed. Positions are binned; two bins are joined where
-the data join them within a few steps; a link weighs the time its length takes at the speed limit of each axis,
+the data join them within a few steps; a link weighs the time its length takes at the speed limit (of each axis: the norm is
+then the maximum's),
 
-    w(i, j) = max_axis |x_i - x_j| / v_max,
+    w(i, j) = |x_i - x_j| / v_max,
 
 and Dijkstra's distances between all bins are distilled into a network over the look-ahead position ``x + tau v``:
 
@@ -44,16 +45,19 @@ def position_graph(
     bin_size: float = 0.1,
     max_steps: int = 4,
     min_count: int = 3,
+    norm: float = np.inf,
 ) -> PositionGraph:
     """Builds the graph of a dataset's positions.
 
     Args:
         positions: ``[N, P]`` metres.
         ends: ``[N]`` true in the last row of an episode.
-        max_speed: metres per second that each axis can reach.
+        max_speed: metres per second.
         bin_size: metres.
         max_steps: bins are joined where the data lead from one to the other within this many steps.
         min_count: bins and links seen less often are dropped (a lone row may be a fluke of contact).
+        norm: order of the norm that lengths are measured in: infinity where each axis has its own limit, 2 where the speed
+            has one.
 
     Returns:
         The graph's largest connected part.
@@ -81,7 +85,7 @@ def position_graph(
         & (count[links.col] >= min_count)
     )
     row, column = links.row[keep], links.col[keep]
-    weight = np.abs(centre[row] - centre[column]).max(1) / max_speed
+    weight = np.linalg.norm(centre[row] - centre[column], ord=norm, axis=1) / max_speed
     graph = scipy.sparse.csr_matrix((weight, (row, column)), shape=(size, size))
     part = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
     largest = np.flatnonzero(part == np.bincount(part).argmax())
@@ -113,7 +117,7 @@ class CostToGoParams(NamedTuple):
 
 
 class CostToGo:
-    """``D(s, g)`` of the module's equation for states whose first P entries are the position, the next P the velocity."""
+    """``D(s, g)`` for states whose first P entries are the position and, where ``tau > 0``, the next P the velocity."""
 
     def __init__(
         self, position_size: int = 2, look_ahead: float = 0.06, hidden: Sequence[int] = (256, 256), octaves: int = 5
@@ -152,4 +156,8 @@ class CostToGo:
     def __call__(self, params: CostToGoParams, state: Float[Array, " S"], goal: Float[Array, " P"]) -> Float[Array, ""]:
         """Seconds from ``state`` to ``goal``."""
         size = self.position_size
-        return self.between(params, state[:size] + self.look_ahead * state[size : 2 * size], goal)
+        position = state[:size]
+        # Without look-ahead a state may be a position alone.
+        if self.look_ahead:
+            position = position + self.look_ahead * state[size : 2 * size]
+        return self.between(params, position, goal)

@@ -219,8 +219,10 @@ class Tracker:
         actions = jnp.where(finite, actions, 0.0)
         return PlanOutput(actions, states, cost, terms, cost, jnp.zeros((0,)), result)
 
-    def act(self, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]) -> Float[Array, " A"]:
-        """The action at the plan's ``step``-th step, in ``state``."""
+    def act(
+        self, params: PlannerParams, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]
+    ) -> Float[Array, " A"]:
+        """The action at the plan's ``step``-th step, in ``state``; takes nothing from the parameters."""
         if self.controller == "actions":
             return plan.actions[jnp.minimum(step, self.horizon - 1)] * (step < self.horizon)
         rest = plan.states[-1].at[self.inverter.layout.position_size :].set(0.0)

@@ -1,0 +1,169 @@
+"""antmaze: the ant's motor level, and the two-level planner of a maze over it."""
+
+import dataclasses
+
+from experiments.configs.shared import EvaluationConfig, InverterConfig
+from invlearn_jax.planners.ant_motor import AntMotorConfig
+from invlearn_jax.planners.ant_stack import AntStackConfig
+
+
+@dataclasses.dataclass
+class AntDataConfig:
+    """What to learn from.
+
+    Attributes:
+        path: files of your own (D4RL HDF5 or OGBench npz), comma-separated; empty makes D4RL's data anew.
+        policy: the goal-reaching policy that makes data: a shipped name or a file.
+        rows: rows of D4RL's recipe to make.
+        noise: standard deviation of its action noise.
+        broad_rows: rows of broad data on an open floor to add; 0 for none.
+        held_out: share of rows held out for the model's error.
+        upright: least uprightness of the rows to learn from.
+    """
+
+    path: str = ""
+    policy: str = "ant"
+    rows: int = 1_000_000
+    noise: float = 0.2
+    broad_rows: int = 500_000
+    held_out: float = 0.02
+    upright: float = 0.2
+
+
+@dataclasses.dataclass
+class MotorModelConfig:
+    """Training of the motor level's forward model: first on single steps, then on windows of ``horizon`` steps."""
+
+    one_step_updates: int = 10_000
+    one_step_batch: int = 1024
+    one_step_rate: float = 1e-3
+    steps: int = 3000
+    batch: int = 128
+    horizon: int = 10
+    learning_rate: float = 5e-4
+    broad_share: float = 0.5
+
+
+@dataclasses.dataclass
+class CloningConfig:
+    """Behaviour cloning: where the Inverter starts from, and what keeps it near the data.
+
+    Attributes:
+        steps: updates before training through the model.
+        batch: rows per update.
+        learning_rate: greatest.
+        within: how many rows later a hindsight goal may lie.
+        weight: of the cloning term while training through the model.
+    """
+
+    steps: int = 3000
+    batch: int = 512
+    learning_rate: float = 1e-3
+    within: int = 24
+    weight: float = 0.3
+
+
+@dataclasses.dataclass
+class CorrectionConfig:
+    """Online correction: the motor level is executed, its model learns from that, and it learns from the model anew.
+
+    Attributes:
+        rounds: how often; 0 learns from the data alone.
+        ants: side by side.
+        rows: steps of each, per round.
+        noise: greatest standard deviation of the noise on their actions.
+        share: of a batch that the executed rows of all rounds are, once there are any.
+        model_steps: updates of the model per round.
+        steps: updates of the Inverter per round.
+    """
+
+    rounds: int = 2
+    ants: int = 256
+    rows: int = 500
+    noise: float = 0.2
+    share: float = 0.5
+    model_steps: int = 2000
+    steps: int = 2000
+
+
+@dataclasses.dataclass
+class MotorConfig:
+    """The motor level's experiment; goals are drawn ``nearest`` to ``farthest`` metres away."""
+
+    planner: AntMotorConfig = dataclasses.field(default_factory=lambda: AntMotorConfig(env="antmaze-large-diverse-v2"))
+    data: AntDataConfig = dataclasses.field(default_factory=AntDataConfig)
+    model: MotorModelConfig = dataclasses.field(default_factory=MotorModelConfig)
+    cloning: CloningConfig = dataclasses.field(default_factory=CloningConfig)
+    inverter: InverterConfig = dataclasses.field(
+        default_factory=lambda: InverterConfig(
+            steps=4000, advance=(1, 2, 4), reset_share=0.1, goal_share=0.1, state_noise=0.0
+        )
+    )
+    correction: CorrectionConfig = dataclasses.field(default_factory=CorrectionConfig)
+    nearest: float = 0.3
+    farthest: float = 5.0
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=(0, 5)))
+    block: int = 250
+    checkpoint_every: int = 1000
+
+
+def motor() -> MotorConfig:
+    """The ant's motor level, for all mazes."""
+    return MotorConfig()
+
+
+@dataclasses.dataclass
+class LevelConfig:
+    """The upper level's forward model: what the motor level is seen to do, and training on it.
+
+    Attributes:
+        ants: side by side.
+        episodes: of each, from starts among the data.
+        rounds: random sub-goals per episode.
+        steps: updates.
+        batch: rows per update.
+        learning_rate: greatest.
+    """
+
+    ants: int = 256
+    episodes: int = 6
+    rounds: int = 10
+    steps: int = 6000
+    batch: int = 1024
+    learning_rate: float = 2e-3
+
+
+@dataclasses.dataclass
+class GraphConfig:
+    """The data's graph (bin size in metres, least count of a bin or link, steps that join bins) and its distillation."""
+
+    bin_size: float = 0.4
+    min_count: int = 5
+    max_steps: int = 4
+    steps: int = 4000
+    batch: int = 2048
+    learning_rate: float = 3e-3
+
+
+@dataclasses.dataclass
+class Config:
+    """The two-level planner's experiment; ``motor`` is a trained motor level, shipped or a folder."""
+
+    motor: str = "ant-motor"
+    planner: AntStackConfig = dataclasses.field(default_factory=AntStackConfig)
+    data: AntDataConfig = dataclasses.field(default_factory=lambda: AntDataConfig(broad_rows=0))
+    cost_to_go: GraphConfig = dataclasses.field(default_factory=GraphConfig)
+    level: LevelConfig = dataclasses.field(default_factory=LevelConfig)
+    inverter: InverterConfig = dataclasses.field(
+        default_factory=lambda: InverterConfig(steps=6000, advance=(1, 2, 3), state_noise=0.0)
+    )
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=(0,)))
+    block: int = 250
+    checkpoint_every: int = 1000
+
+
+def for_maze(variant: str) -> Config:
+    """The configuration of ``antmaze-{variant}-v2``."""
+    config = Config()
+    config.planner.env = f"antmaze-{variant}-v2"
+    return config

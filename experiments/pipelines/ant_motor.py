@@ -1,0 +1,364 @@
+"""The ant's motor level from data to planner: forward model, cloned start, Inverter, each stage resumable."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.configs.antmaze import AntDataConfig, MotorConfig
+from experiments.configs.shared import EvaluationConfig
+from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
+from invlearn_jax.data import (
+    Dataset,
+    antmaze_data,
+    concatenate,
+    fit_normalizer,
+    random_ant_data,
+    read_ant,
+    read_goal_policy,
+    split,
+    window_store,
+)
+from invlearn_jax.data.ant_rows import executed_rows, upright_rows
+from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
+from invlearn_jax.envs import registry
+from invlearn_jax.envs.antmaze import random_start
+from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
+from invlearn_jax.evaluate.latency import measure
+from invlearn_jax.evaluate.locomotion import Walk, walk_openly
+from invlearn_jax.files import write_json
+from invlearn_jax.io.planners import save_planner
+from invlearn_jax.io.run_folder import RunFolder, manifest
+from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
+from invlearn_jax.learn.forward_model import Source, fit_scales, forward_model_update, prediction_errors
+from invlearn_jax.learn.inverter import DrawProblem, check_advance, inverter_state, inverter_update
+from invlearn_jax.learn.loop import TrainState, default_optimizer
+from invlearn_jax.models.sequence import SequenceParams
+from invlearn_jax.planners.ant_motor import (
+    POSITION_SIZE,
+    build_motor,
+    build_motor_inverter,
+    build_motor_model,
+    motor_objective,
+)
+from invlearn_jax.planners.heading_inverter import HeadingInverterParams
+from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.types import Key, Params, Problem
+
+Loss = Callable[[Params, Key], jax.Array]
+
+_TURN = 40  # steps after which the directions of the second evaluation change
+
+
+def check(config: MotorConfig) -> None:
+    """Builds everything once without training it, so that a bad setting costs no time.
+
+    Raises:
+        ValueError: for an unknown environment, or settings that do not fit together.
+    """
+    registry.spec(config.planner.env, "antmaze")
+    build_motor(config.planner)
+    check_advance(config.inverter.advance, config.planner.horizon)
+
+
+def walking_data(settings: AntDataConfig, env: str, run: RunFolder, seed: int) -> Dataset:
+    """The user's files, or D4RL's data made anew and kept in the run's folder."""
+    paths = [path for path in settings.path.split(",") if path]
+    if paths:
+        return concatenate(*(read_ant(path) for path in paths))
+    return _cached(run, "d4rl", functools.partial(_d4rl, settings, env, seed))
+
+
+def broad_data(settings: AntDataConfig, run: RunFolder, seed: int) -> Dataset:
+    """Broad data on an open floor, kept in the run's folder."""
+    return _cached(run, "broad", functools.partial(_broad, settings, seed))
+
+
+def _cached(run: RunFolder, name: str, make: object) -> Dataset:
+    path = run.path / "data" / f"{name}.npz"
+    if not path.exists():
+        write_ogbench(path, make())
+    return read_ogbench(path)
+
+
+def _d4rl(settings: AntDataConfig, env: str, seed: int) -> Dataset:
+    key = jax.random.fold_in(jax.random.key(seed), 1)
+    policy = read_goal_policy(settings.policy)
+    rows = antmaze_data(registry.spec(env, "antmaze"), policy, key, settings.rows, settings.noise)
+    return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
+
+
+def _broad(settings: AntDataConfig, seed: int) -> Dataset:
+    key = jax.random.fold_in(jax.random.key(seed), 2)
+    rows = random_ant_data(read_goal_policy(settings.policy), key, settings.broad_rows)
+    return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
+
+
+class MotorData(NamedTuple):
+    """What the motor level learns from, upright rows alone.
+
+    Attributes:
+        main: D4RL's, or the user's; what is cloned.
+        parts: all rows by name, with the share of a batch that each is.
+    """
+
+    main: Dataset
+    parts: dict[str, tuple[Dataset, float]]
+
+
+def load_data(config: MotorConfig, run: RunFolder, seed: int) -> MotorData:
+    """Walking data, and broad data if asked for."""
+    settings, share = config.data, config.model.broad_share if config.data.broad_rows else 0.0
+    main = upright_rows(walking_data(settings, config.planner.env, run, seed), settings.upright)
+    parts = {"d4rl": (main, 1.0 - share)}
+    if settings.broad_rows:
+        parts["broad"] = (upright_rows(broad_data(settings, run, seed), settings.upright), share)
+    return MotorData(main, parts)
+
+
+def first_model(config: MotorConfig, data: MotorData, key: Key) -> SequenceParams:
+    """A fresh forward model with the scales of the data in the robot's own frame."""
+    model, rows = build_motor_model(config.planner), concatenate(*(part for part, _ in data.parts.values()))
+    local = jax.jit(lambda states: model.frame.local(states, model.frame.heading(states)))
+    normalizer = fit_normalizer(rows._replace(states=jax.device_get(local(rows.states))))
+    return fit_scales(model, model.init(key), rows, normalizer)
+
+
+def train_model(
+    config: MotorConfig,
+    run: RunFolder,
+    stage: str,
+    data: MotorData,
+    params: SequenceParams,
+    updates: int,
+    batch: int,
+    horizon: int,
+    rate: float,
+    key: Key,
+) -> SequenceParams:
+    """Trains the forward model from ``params`` on windows of ``horizon`` steps."""
+    model = build_motor_model(config.planner)
+    sources = [
+        Source(window_store(split(rows, config.data.held_out)[0], horizon), share)
+        for rows, share in data.parts.values()
+    ]
+    optimizer = default_optimizer(rate, updates)
+    state = TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
+    update = forward_model_update(model, optimizer, sources, batch, horizon)
+    return run_stage(
+        run, stage, update, state, updates, config.block, config.checkpoint_every, headline="model_loss"
+    ).params
+
+
+def local_problems(states: jax.Array, nearest: float, farthest: float) -> DrawProblem:
+    """Draws a state among ``states [M, S]``, moved to the origin, and a goal ``nearest`` to ``farthest`` m away from it."""
+
+    def draw(key: Key) -> Problem:
+        row_key, angle_key, distance_key = jax.random.split(key, 3)
+        state = states[jax.random.randint(row_key, (), 0, states.shape[0])].at[:POSITION_SIZE].set(0.0)
+        angle = jax.random.uniform(angle_key, maxval=2 * jnp.pi)
+        distance = jax.random.uniform(distance_key, minval=nearest, maxval=farthest)
+        return Problem(state, distance * jnp.stack([jnp.cos(angle), jnp.sin(angle)]))
+
+    return draw
+
+
+def cloned_inverter(
+    config: MotorConfig, run: RunFolder, loss: Loss, model_params: SequenceParams, key: Key
+) -> HeadingInverterParams:
+    """An Inverter that does what the data did, with the model's scales."""
+    settings, (init_key, clone_key) = config.cloning, jax.random.split(key)
+    fresh = build_motor_inverter(config.planner).init(init_key)
+    optimizer = default_optimizer(settings.learning_rate, settings.steps)
+    state = cloning_state(optimizer, fresh._replace(mean=model_params.mean, std=model_params.std), clone_key)
+    update = cloning_update(loss, optimizer)
+    return run_stage(
+        run, "cloning", update, state, settings.steps, config.block, config.checkpoint_every, headline="cloning_loss"
+    ).params
+
+
+def train_inverter(
+    config: MotorConfig,
+    run: RunFolder,
+    stage: str,
+    data: MotorData,
+    loss: Loss,
+    params: HeadingInverterParams,
+    model_params: SequenceParams,
+    updates: int,
+    key: Key,
+) -> HeadingInverterParams:
+    """Trains the Inverter from ``params`` through the frozen model, with the cloning term kept."""
+    settings, planner, weight = config.inverter, config.planner, config.cloning.weight
+    draw = local_problems(jnp.asarray(data.main.states), config.nearest, config.farthest)
+    optimizer = default_optimizer(settings.learning_rate, updates)
+    update = inverter_update(
+        build_motor_inverter(planner),
+        build_motor_model(planner),
+        motor_objective(planner),
+        model_params,
+        (),
+        optimizer,
+        draw,
+        inverter_training(settings),
+        model_params.std,
+        (lambda params, key: weight * loss(params, key)) if weight else None,
+    )
+    state = inverter_state(optimizer, params, key, draw, settings.batch)
+    return run_stage(run, stage, update, state, updates, config.block, config.checkpoint_every, headline="cost").params
+
+
+def executed(
+    config: MotorConfig, run: RunFolder, data: MotorData, params: PlannerParams, round_: int, seed: int
+) -> Dataset:
+    """What the motor level does on an open floor, kept in the run's folder."""
+    path, settings = run.path / "data" / f"executed_{round_}.npz", config.correction
+    if not path.exists():
+        rng = np.random.default_rng((seed, round_))
+        starts = data.main.states[rng.choice(len(data.main.states), settings.ants)]
+        act, simulator = walker(build_motor(config.planner), params, 1), MujocoAntmaze()
+        rows = executed_rows(
+            lambda states, goals: act(0, states, goals),
+            simulator.step,
+            starts,
+            int(rng.integers(2**31)),
+            settings.rows,
+            config.farthest,
+            noise=settings.noise,
+        )
+        simulator.close()
+        write_ogbench(path, rows)
+    return upright_rows(read_ogbench(path), config.data.upright)
+
+
+def with_executed(data: MotorData, rounds: list[Dataset], share: float) -> MotorData:
+    """The data with the rows executed so far as a part of their own."""
+    parts = {name: (rows, (1.0 - share) * part) for name, (rows, part) in data.parts.items()}
+    return data._replace(parts=parts | {"executed": (concatenate(*rounds), share)})
+
+
+def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, PlannerOf]:
+    """The whole training; a run that was killed goes on where its last checkpoint left it.
+
+    Returns:
+        The environment's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
+    """
+    settings, correction, planner = config.model, config.correction, config.planner
+    init_key, model_key, clone_key, key = jax.random.split(jax.random.key(seed), 4)
+    data = load_data(config, run, seed)
+    one, many = jax.random.split(model_key)
+    model_params = train_model(
+        config,
+        run,
+        "one_step",
+        data,
+        first_model(config, data, init_key),
+        settings.one_step_updates,
+        settings.one_step_batch,
+        planner.model_chunk,
+        settings.one_step_rate,
+        one,
+    )
+    model_params = train_model(
+        config,
+        run,
+        "model",
+        data,
+        model_params,
+        settings.steps,
+        settings.batch,
+        settings.horizon,
+        settings.learning_rate,
+        many,
+    )
+    store = hindsight_store(data.main, planner.horizon)
+    loss = cloning_loss(
+        build_motor_inverter(planner).logits,
+        store,
+        config.cloning.batch,
+        planner.horizon,
+        POSITION_SIZE,
+        config.cloning.within,
+    )
+    params = cloned_inverter(config, run, loss, model_params, clone_key)
+    rounds: list[Dataset] = []
+    for round_ in range(correction.rounds + 1):
+        model_key, inverter_key = jax.random.split(jax.random.fold_in(key, round_))
+        if round_:
+            rounds.append(executed(config, run, data, PlannerParams(params, model_params, ()), round_, seed))
+            model_params = train_model(
+                config,
+                run,
+                f"model_{round_}",
+                with_executed(data, rounds, correction.share),
+                model_params,
+                correction.model_steps,
+                settings.batch,
+                settings.horizon,
+                settings.learning_rate,
+                model_key,
+            )
+        stage, updates = (f"inverter_{round_}", correction.steps) if round_ else ("inverter", config.inverter.steps)
+        params = train_inverter(config, run, stage, data, loss, params, model_params, updates, inverter_key)
+    errors = {
+        name: prediction_errors(
+            build_motor_model(planner),
+            model_params,
+            split(rows, config.data.held_out)[1],
+            planner.horizon,
+            POSITION_SIZE,
+        )
+        for name, (rows, _) in data.parts.items()
+    }
+    write_json(run.path / "model.json", errors)
+    whole = PlannerParams(params, model_params, ())
+    save_planner(run.path / "planner", planner, whole)
+    return planner.env, lambda refine_steps: (build_motor(planner, refine_steps), whole)
+
+
+def walker(planner: InversePlanner, params: PlannerParams, execute_steps: int | None = None) -> Walk:
+    """The planner as ``walk_openly`` takes it, planning every ``execute_steps`` (its own by default)."""
+    every = execute_steps or planner.execute_steps
+    plan = jax.jit(jax.vmap(lambda s, g: planner.plan(params, jax.random.key(0), Problem(s, g)).actions[:every]))
+    kept = {}
+
+    def act(step: int, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        if step % every == 0:
+            kept["plan"] = np.asarray(plan(jnp.asarray(states, jnp.float32), jnp.asarray(goals, jnp.float32)))
+        return kept["plan"][:, step % every]
+
+    return act
+
+
+def evaluate(settings: EvaluationConfig, env: str, planner_of: PlannerOf) -> Iterator[tuple[dict[str, Any], str]]:
+    """Walking on an open floor, straight on and with turns: a record and a line for each number of refinement steps."""
+    key = jax.random.key(settings.seed)
+    starts = np.asarray(jax.jit(jax.vmap(random_start))(jax.random.split(key, settings.episodes)))
+    for refine_steps in sorted(set(settings.refine_steps)):
+        planner, params = planner_of(refine_steps)
+        problem = Problem(jnp.asarray(starts[0]), jnp.array([10.0, 0.0]))
+        latency = measure(planner.plan, params, key, problem)
+        for hold in (None, _TURN):
+            walk = walk_openly(walker(planner, params), starts, settings.seed, hold=hold).summary()
+            record = {
+                "env": env,
+                "ants": settings.episodes,
+                "seed": settings.seed,
+                "refine_steps": refine_steps,
+                "execute_steps": planner.execute_steps,
+                "turn_every": hold,
+                **walk,
+                "plan_ms_p50": latency.p50,
+                "plan_ms_p99": latency.p99,
+                **manifest(settings.seed),
+            }
+            yield (
+                record,
+                (
+                    f"ant K={refine_steps} {'with turns' if hold else 'straight on'}: {walk['metres_per_step']:.3f} m per step, "
+                    f"{walk['flips_per_1000_steps']:.2f} flips per 1000 steps, plan {latency.p50:.2f} ms"
+                ),
+            )

@@ -1,0 +1,83 @@
+"""Closed-loop evaluation on antmaze under D4RL's protocol, as one record."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.pipelines.evaluation import BACKENDS
+from invlearn_jax.data.ant_rows import uprightness
+from invlearn_jax.envs import registry
+from invlearn_jax.evaluate import returns_of, steps_to_goal, wilson
+from invlearn_jax.evaluate.closed_loop import Episodes, start_states
+from invlearn_jax.evaluate.latency import measure
+from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.names import unknown_name
+from invlearn_jax.planners.subgoals import SubgoalParams, SubgoalPlanner
+from invlearn_jax.types import Problem, Result
+
+
+def evaluate_ant(
+    planner: SubgoalPlanner,
+    params: SubgoalParams,
+    env_name: str,
+    episodes: int,
+    seed: int,
+    backend: str = "mujoco",
+    multi_goal: bool = False,
+) -> tuple[dict, Episodes]:
+    """Runs the episodes and sums them up. See ``evaluation.evaluate_planner``."""
+    if backend not in BACKENDS:
+        raise unknown_name("backend", backend, BACKENDS)
+    if episodes < 2:
+        raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
+    env = registry.make(env_name, "antmaze")
+    start_key, run_key = jax.random.split(jax.random.key(seed))
+    starts, goals = start_states(env, start_key, episodes, multi_goal)
+    rows = BACKENDS[backend](planner, params, env, run_key, starts, goals)
+    steps = steps_to_goal(rows.states, goals)
+    reached = returns_of(env.spec, rows.states, goals) > 0
+    rate = wilson(int(reached.sum()), episodes)
+    # What happens after the goal is of no account.
+    last = np.where(reached, np.nan_to_num(steps), rows.states.shape[1] - 1)
+    before = np.arange(rows.states.shape[1]) <= last[:, None]
+    down = (uprightness(rows.states) < 0) & before
+    falls = down[:, 1:] & ~down[:, :-1]
+    problem = Problem(jnp.asarray(starts[0], jnp.float32), jnp.asarray(goals[0], jnp.float32))
+    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, run_key, problem)
+    motor = measure(lambda p, k, q: planner.motor.plan(p.motor, k, q).actions, params, run_key, problem)
+    quartiles = [float(x) for x in np.nanpercentile(steps, (25, 50, 75))] if reached.any() else None
+    return {
+        "env": env_name,
+        "backend": backend,
+        "episodes": episodes,
+        "seed": seed,
+        "multi_goal": multi_goal,
+        "horizon": planner.horizon,
+        "execute_steps": planner.execute_steps,
+        "refine_steps": planner.refine_steps,
+        "success_rate": rate.mean,
+        "success_ci95": [rate.low, rate.high],
+        "score_mean": 100 * rate.mean,
+        "steps_to_goal_median": quartiles[1] if quartiles else None,
+        "steps_to_goal_quartiles": quartiles,
+        "flips_per_1000_steps": 1000 * float(falls.sum() / before.sum()),
+        "lost_flipped": int((down.any(1) & ~reached).sum()),
+        "lost_upright": int((~down.any(1) & ~reached).sum()),
+        "lost_at": [[round(float(x), 2) for x in s[-1, :2]] for s in rows.states[~reached]],
+        "results": {result.name.lower(): int((rows.results == result).sum()) for result in Result},
+        "plan_ms_p50": latency.p50,
+        "plan_ms_p95": latency.p95,
+        "plan_ms_p99": latency.p99,
+        "motor_ms_p50": motor.p50,
+        **manifest(seed),
+    }, rows
+
+
+def summary(record: dict) -> str:
+    """One line of an evaluation."""
+    low, high = (100 * x for x in record["success_ci95"])
+    return (
+        f"{record['env']} K={record['refine_steps']}: success {100 * record['success_rate']:.1f} % "
+        f"({low:.1f} to {high:.1f}), {record['steps_to_goal_median']} steps to the goal (median), "
+        f"{record['flips_per_1000_steps']:.2f} flips per 1000 steps, plan {record['plan_ms_p50']:.2f} ms"
+    )

@@ -1,0 +1,84 @@
+"""The ant's motor level from a plain description: torques for a goal a few metres away, with no wall between."""
+
+import dataclasses
+
+from invlearn_jax.envs import ant_model as ant
+from invlearn_jax.models.heading import HeadingModel
+from invlearn_jax.objectives import WeightedSum, off_pace, tilt, weighted_sum
+from invlearn_jax.planners.heading_inverter import HeadingInverter
+from invlearn_jax.planners.maze import build_refiner
+from invlearn_jax.planners.planner import InversePlanner
+
+POSITION_SIZE = 2
+DT = ant.FRAME_SKIP * ant.TIMESTEP  # s
+
+
+@dataclasses.dataclass
+class AntMotorConfig:
+    """The architecture and objective of an ant's motor level: numbers only, so that JSON holds it.
+
+    Attributes:
+        env: an environment with this robot; walls play no part.
+        horizon: T, steps of 0.1 s.
+        execute_steps: how many of them to execute before the next plan.
+        inverter_hidden: widths of the Inverter.
+        reach: metres beyond which only the goal's direction counts.
+        model_chunk: steps per call of the forward model.
+        model_hidden: widths of the forward model.
+        pace: metres per step at which it is to go.
+        tilt_weight: metres of mean distance off the pace that leaning over fully is worth.
+        upright: vertical part of the ant's own vertical axis below which it leans over; see ``objectives.tilt``.
+        refine_rate: learning rate of gradient refinement.
+    """
+
+    env: str = "antmaze-umaze-v2"
+    horizon: int = 16
+    execute_steps: int = 1
+    inverter_hidden: tuple[int, ...] = (512, 512)
+    reach: float = 4.0
+    model_chunk: int = 1
+    model_hidden: tuple[int, ...] = (256, 256, 256)
+    pace: float = 0.18
+    tilt_weight: float = 3.0
+    upright: float = 0.9
+    refine_rate: float = 0.02
+
+
+def build_motor_model(config: AntMotorConfig) -> HeadingModel:
+    """The forward model of a configuration."""
+    return HeadingModel(ant.STATE_SIZE, ant.ACTION_SIZE, DT, config.model_chunk, config.model_hidden)
+
+
+def build_motor_inverter(config: AntMotorConfig) -> HeadingInverter:
+    """The Inverter of a configuration."""
+    return HeadingInverter(ant.STATE_SIZE, ant.ACTION_SIZE, config.horizon, config.inverter_hidden, config.reach)
+
+
+def motor_objective(config: AntMotorConfig) -> WeightedSum:
+    """Going to the goal at the pace asked for, upright."""
+    return weighted_sum(
+        off_pace=(1.0, off_pace(config.pace, POSITION_SIZE)), tilt=(config.tilt_weight, tilt(config.upright))
+    )
+
+
+def build_motor(
+    config: AntMotorConfig,
+    refine_steps: int = 0,
+    candidates: int | None = None,
+    refiner: str = "adam",
+    execute_steps: int | None = None,
+) -> InversePlanner:
+    """The planner of a configuration; see ``planners.maze.build_planner``."""
+    if config.horizon % config.model_chunk:
+        raise ValueError(
+            f"horizon is {config.horizon}, model_chunk {config.model_chunk}; the chunk must divide the horizon."
+        )
+    return InversePlanner(
+        build_motor_inverter(config),
+        build_motor_model(config),
+        motor_objective(config),
+        build_refiner(refiner, config.refine_rate),
+        refine_steps,
+        1 if candidates is None else candidates,
+        config.execute_steps if execute_steps is None else execute_steps,
+    )
