@@ -10,12 +10,15 @@ from typing import Any
 from absl import flags
 
 from experiments.flag_config import run_program
-from experiments.pipelines.evaluation import BACKENDS, evaluate_planner, summary
+from experiments.pipelines import antmaze_evaluation, evaluation
+from experiments.pipelines.evaluation import BACKENDS
 from invlearn_jax.envs import registry
+from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.planners.maze import REFINERS
+from invlearn_jax.planners.subgoals import SubgoalPlanner
 
 _PLANNER = flags.DEFINE_string(
     "planner", None, f"A shipped name ({', '.join(planner_names())}) or a folder.", required=True
@@ -37,12 +40,21 @@ def main(argv: list[str]) -> None:
     """Evaluates the planner of the flags."""
     use_compile_cache()
     env = _ENV.value or load_config(_PLANNER.value)[0].env
-    registry.spec(env, "maze2d")
+    ant = isinstance(registry.spec(env), AntmazeSpec)
     dials = dict(_dial(text) for text in _DIALS.value)
     planner, params = load_planner(
         _PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value, **dials
     )
-    record, _ = evaluate_planner(planner, params, env, _EPISODES.value, _SEED.value, _BACKEND.value, _MULTI.value)
+    if ant != isinstance(planner, SubgoalPlanner):
+        raise ValueError(
+            f"{_PLANNER.value} is no planner for {env}. Give --env a maze of its robot, or another planner."
+        )
+    judge, summary = (
+        (antmaze_evaluation.evaluate_ant, antmaze_evaluation.summary)
+        if ant
+        else (evaluation.evaluate_planner, evaluation.summary)
+    )
+    record, _ = judge(planner, params, env, _EPISODES.value, _SEED.value, _BACKEND.value, _MULTI.value)
     record |= {"planner": _PLANNER.value, "refiner": _REFINER.value, "dials": dials}
     if _OUTPUT.value:
         write_json(_OUTPUT.value, record)

@@ -64,17 +64,17 @@ def check(config: MotorConfig) -> None:
     check_advance(config.inverter.advance, config.planner.horizon)
 
 
-def walking_data(settings: AntDataConfig, env: str, run: RunFolder, seed: int) -> Dataset:
+def walking_data(settings: AntDataConfig, env: str, run: RunFolder) -> Dataset:
     """The user's files, or D4RL's data made anew and kept in the run's folder."""
     paths = [path for path in settings.path.split(",") if path]
     if paths:
         return concatenate(*(read_ant(path) for path in paths))
-    return _cached(run, "d4rl", functools.partial(_d4rl, settings, env, seed))
+    return _cached(run, "d4rl", functools.partial(_d4rl, settings, env))
 
 
-def broad_data(settings: AntDataConfig, run: RunFolder, seed: int) -> Dataset:
+def broad_data(settings: AntDataConfig, run: RunFolder) -> Dataset:
     """Broad data on an open floor, kept in the run's folder."""
-    return _cached(run, "broad", functools.partial(_broad, settings, seed))
+    return _cached(run, "broad", functools.partial(_broad, settings))
 
 
 def _cached(run: RunFolder, name: str, make: object) -> Dataset:
@@ -84,15 +84,15 @@ def _cached(run: RunFolder, name: str, make: object) -> Dataset:
     return read_ogbench(path)
 
 
-def _d4rl(settings: AntDataConfig, env: str, seed: int) -> Dataset:
-    key = jax.random.fold_in(jax.random.key(seed), 1)
+def _d4rl(settings: AntDataConfig, env: str) -> Dataset:
+    key = jax.random.fold_in(jax.random.key(settings.seed), 1)
     policy = read_goal_policy(settings.policy)
     rows = antmaze_data(registry.spec(env, "antmaze"), policy, key, settings.rows, settings.noise)
     return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
 
 
-def _broad(settings: AntDataConfig, seed: int) -> Dataset:
-    key = jax.random.fold_in(jax.random.key(seed), 2)
+def _broad(settings: AntDataConfig) -> Dataset:
+    key = jax.random.fold_in(jax.random.key(settings.seed), 2)
     rows = random_ant_data(read_goal_policy(settings.policy), key, settings.broad_rows)
     return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
 
@@ -109,13 +109,13 @@ class MotorData(NamedTuple):
     parts: dict[str, tuple[Dataset, float]]
 
 
-def load_data(config: MotorConfig, run: RunFolder, seed: int) -> MotorData:
+def load_data(config: MotorConfig, run: RunFolder) -> MotorData:
     """Walking data, and broad data if asked for."""
     settings, share = config.data, config.model.broad_share if config.data.broad_rows else 0.0
-    main = upright_rows(walking_data(settings, config.planner.env, run, seed), settings.upright)
+    main = upright_rows(walking_data(settings, config.planner.env, run), settings.upright)
     parts = {"d4rl": (main, 1.0 - share)}
     if settings.broad_rows:
-        parts["broad"] = (upright_rows(broad_data(settings, run, seed), settings.upright), share)
+        parts["broad"] = (upright_rows(broad_data(settings, run), settings.upright), share)
     return MotorData(main, parts)
 
 
@@ -248,7 +248,7 @@ def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, Pl
     """
     settings, correction, planner = config.model, config.correction, config.planner
     init_key, model_key, clone_key, key = jax.random.split(jax.random.key(seed), 4)
-    data = load_data(config, run, seed)
+    data = load_data(config, run)
     one, many = jax.random.split(model_key)
     model_params = train_model(
         config,

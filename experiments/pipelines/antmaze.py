@@ -186,7 +186,7 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
     """
     description = describe(config)
     cost_key, model_key, inverter_key = jax.random.split(jax.random.key(seed), 3)
-    main = upright_rows(walking_data(config.data, description.env, run, seed), config.data.upright)
+    main = upright_rows(walking_data(config.data, description.env, run), config.data.upright)
     cost_params, graph = train_cost_to_go(config, run, main, cost_key)
     model_params = train_level_model(config, run, achieved(config, run, main, seed), model_key)
     upper = train_subgoals(config, run, model_params, cost_params, graph, inverter_key)

@@ -1,6 +1,7 @@
 """Closed-loop evaluation: plan, execute ``execute_steps`` of the plan, plan again.
 
-Every episode goes on to the time limit, also where its environment would have ended it at the goal.
+Every episode goes on to the time limit; where its environment ends it at the goal, it stays there on C MuJoCo, and goes on
+unheeded on MJX.
 """
 
 import functools
@@ -13,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.envs.antmaze import Antmaze
-from invlearn_jax.envs.maze2d import Maze2d
+from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
@@ -67,6 +68,12 @@ def next_guess(planner: Planner, actions: Float[Array, "*b T A"]) -> Array | Non
     return actions[..., jnp.minimum(left, planner.horizon - 1), :]
 
 
+def _ended(env: Maze2d | Antmaze, state: np.ndarray, goals: Array) -> np.ndarray:
+    """``[N]`` which episodes are over."""
+    at_goal = np.linalg.norm(state[:, :2] - np.asarray(goals), axis=1) <= GOAL_RADIUS
+    return at_goal & env.spec.ends_at_goal
+
+
 def run_mujoco(
     planner: Planner,
     params: Params,
@@ -109,7 +116,11 @@ def run_mujoco(
             action = (
                 chosen[:, step] if act is None else np.asarray(act(params, out, step, jnp.asarray(state, jnp.float32)))
             )
-            state = simulator.step(state, action)
+            going = ~_ended(env, state, goals)
+            # Physics is what an evaluation's time goes into.
+            state = state.copy()
+            if going.any():
+                state[going] = simulator.step(state[going], action[going])
             states.append(state.astype(np.float32))
             actions.append(action)
     simulator.close()

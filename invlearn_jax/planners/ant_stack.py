@@ -31,6 +31,7 @@ class AntStackConfig:
         execute_steps: motor steps between plans of the upper level.
         subgoals: how many sub-goals a plan holds.
         reach: how far a sub-goal lies from the position at most, metres along each axis.
+        near: metres from the goal within which the goal itself is the sub-goal.
         inverter_hidden: widths of the sub-goal Inverter.
         inverter_octaves: its Fourier features.
         model_hidden: widths of the upper level's forward model.
@@ -53,6 +54,7 @@ class AntStackConfig:
     execute_steps: int = 5
     subgoals: int = 6
     reach: float = 3.0
+    near: float = 1.0
     inverter_hidden: tuple[int, ...] = (256, 256)
     inverter_octaves: int = 5
     model_hidden: tuple[int, ...] = (256, 256)
@@ -138,4 +140,5 @@ def build_ant_stack(
         1 if candidates is None else candidates,
     )
     motor = build_motor(config.motor, refine_steps, candidates, refiner)
-    return SubgoalPlanner(upper, motor, config.reach, config.execute_steps if execute_steps is None else execute_steps)
+    steps = config.execute_steps if execute_steps is None else execute_steps
+    return SubgoalPlanner(upper, motor, config.reach, steps, config.near)

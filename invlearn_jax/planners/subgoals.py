@@ -1,6 +1,6 @@
 """Two levels with a learned model between them: sub-goals planned through what the motor level was seen to achieve.
 
-    u = upper.plan(x, goal)[0],    subgoal = x + reach u,    a = motor.plan(state, subgoal)
+    u = upper.plan(x, goal)[0],    subgoal = x + reach u  (the goal itself within ``near`` m),    a = motor.plan(state, subgoal)
 
 The upper level knows positions alone. Its forward model maps a position and a sub-goal to where the motor level was after
 ``hold`` steps; ``Stack`` instead plans through the motor level's own forward model, which knows no walls here.
@@ -52,7 +52,9 @@ class SubgoalPlan(NamedTuple):
 class SubgoalPlanner:
     """The two levels as one planner; ``act`` re-plans the motor level in every step, ``plan`` both."""
 
-    def __init__(self, upper: InversePlanner, motor: InversePlanner, reach: float, execute_steps: int) -> None:
+    def __init__(
+        self, upper: InversePlanner, motor: InversePlanner, reach: float, execute_steps: int, near: float = 0.0
+    ) -> None:
         """Joins the two.
 
         Args:
@@ -60,6 +62,7 @@ class SubgoalPlanner:
             motor: plans actions for the whole state and a position to go to.
             reach: metres, how far a sub-goal lies from the position along each axis at most.
             execute_steps: motor steps between two plans of the upper level.
+            near: metres from the goal within which the goal itself is the sub-goal; no wall may be thinner.
 
         Raises:
             ValueError: for a reach that is not positive, or no step to execute.
@@ -69,6 +72,7 @@ class SubgoalPlanner:
                 f"reach is {reach} m, execute_steps {execute_steps}; give more than 0 m, and at least 1 step."
             )
         self.upper, self.motor, self.reach, self.execute_steps = upper, motor, reach, execute_steps
+        self._near = near
         self.horizon, self.refine_steps, self.candidates = motor.horizon, motor.refine_steps, motor.candidates
 
     def init(self, key: Key) -> SubgoalParams:
@@ -85,7 +89,8 @@ class SubgoalPlanner:
         size = jnp.shape(problem.goal)[-1]
         out = self.upper.plan(params.upper, upper_key, Problem(problem.state[:size], problem.goal))
         positions = out.states.at[0].set(problem.state[:size])
-        subgoals = positions[:-1] + self.reach * out.actions
+        arrived = ((positions[:-1] - problem.goal) ** 2).sum(-1, keepdims=True) <= self._near**2
+        subgoals = jnp.where(arrived, problem.goal, positions[:-1] + self.reach * out.actions)
         low = self.motor.plan(params.motor, motor_key, Problem(problem.state, subgoals[0]))
         failed = (out.result == Result.NON_FINITE) | (low.result == Result.NON_FINITE)
         result = jnp.where(low.result == Result.OK, out.result, low.result)
