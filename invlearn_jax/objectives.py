@@ -132,3 +132,8 @@ def tilt(upright: float) -> Term:
         return jnp.maximum(upright - up, 0.0).mean()
 
     return term
+
+
+def disagreement(params: Params, states: Array, actions: Array, goal: Array) -> Float[Array, ""]:
+    """``mean_t d_t``, t = 1 .. T, for a model whose states end with its members' disagreement d (``DisagreementModel``)."""
+    return states[1:, -1].mean()

@@ -54,6 +54,7 @@ class Result(IntEnum):
     BOUND_SATURATED = 2
     NO_IMPROVEMENT = 3
     OUTSIDE_DATA = 4
+    MODEL_DISAGREES = 5
 
     def describe(self) -> str:
         """The result as a sentence."""
@@ -68,6 +69,9 @@ _SENTENCES = {
     Result.BOUND_SATURATED: "Every action of the plan lies on its bound.",
     Result.NO_IMPROVEMENT: "Refinement found nothing better than the proposal, which was returned.",
     Result.OUTSIDE_DATA: "The position or the goal lies where no training data were; do not trust model or plan there.",
+    Result.MODEL_DISAGREES: (
+        "A second model, which the plan was not made with, predicts another outcome; the plan may exploit an error of the first."
+    ),
 }
 
 

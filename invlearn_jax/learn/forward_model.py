@@ -114,6 +114,53 @@ def forward_model_update(
     return update
 
 
+def adversarial_update(
+    model: SequenceModel,
+    optimizer: optax.GradientTransformation,
+    sources: list[Source],
+    batch: int,
+    horizon: int,
+    plan_cost: Callable[[SequenceParams, Key], Array],
+    weight: float,
+) -> Update:
+    """One gradient step on data, and against the plans of an Inverter: where the data leave a choice, plans turn out badly.
+
+        minimise  model_loss - weight E[J(unroll(model, s, pi(s, g)), g)]
+
+    Source: RAMBO (Rigter, Lacerda and Hawes 2022), with whole plans for value estimates.
+
+    Args:
+        model: the model.
+        optimizer: for ``params.net``.
+        sources: where windows come from.
+        batch: windows per update.
+        horizon: steps per window.
+        plan_cost: ``(params, key) -> mean cost`` of a frozen Inverter's plans under the model; the key is consumed.
+        weight: of that cost.
+
+    Returns:
+        The update for ``train``.
+    """
+    counts = share_batch(sources, batch)
+
+    def update(state: TrainState) -> tuple[TrainState, Metrics]:
+        key, plan_key, *keys = jax.random.split(state.key, len(sources) + 2)
+        windows = [sample_windows(s.store, k, n, horizon) for s, k, n in zip(sources, keys, counts, strict=True)]
+        states, actions = (jnp.concatenate(x) for x in zip(*windows, strict=True))
+
+        def loss_of(net: Params) -> tuple[Array, tuple]:
+            params = state.params._replace(net=net)
+            loss, cost = model_loss(model, params, states, actions), plan_cost(params, plan_key)
+            return loss - weight * cost, (loss, cost)
+
+        (_, (loss, cost)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params.net)
+        following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
+        metrics = {"model_loss": loss, "plan_cost": cost}
+        return following._replace(params=state.params._replace(net=following.params)), metrics
+
+    return update
+
+
 def forward_model_state(
     model: SequenceModel, optimizer: optax.GradientTransformation, key: Key, dataset: Dataset, normalizer: Normalizer
 ) -> TrainState:

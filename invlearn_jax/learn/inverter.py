@@ -140,7 +140,9 @@ def inverter_update(
         (_, (scored, penalty, kept)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
             state.params.net, state.params, state.extra, jax.random.fold_in(advance_key, 1)
         )
-        problems = advance_problems(advance_key, state.extra, scored.states, draw, settings, state_scale)
+        # A model may say more of a state than the state is (its uncertainty, say).
+        states = scored.states[..., : state.extra.state.shape[-1]]
+        problems = advance_problems(advance_key, state.extra, states, draw, settings, state_scale)
         following = apply_gradients(state, optimizer, gradient, state.params.net, key, problems)
         metrics = {"cost": scored.cost.mean(), "logit_penalty": penalty, "gradient_norm": optax.tree.norm(gradient)}
         metrics |= {name: value.mean() for name, value in scored.terms.items()}

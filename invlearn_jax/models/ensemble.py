@@ -47,3 +47,27 @@ class EnsembleModel:
         """``sqrt(mean_s var_e)``: the members' disagreement after each step, in the states' units."""
         members = self.unroll_members(params, state, actions)
         return jnp.sqrt(members.var(0).mean(-1))
+
+
+class DisagreementModel(EnsembleModel):
+    """An ensemble whose states carry their members' disagreement along, for an objective to charge it.
+
+    unroll(s, a) = [mean_e states, d_t],    d_t = sqrt(mean_s (var_e states_s / scale_s^2))
+    """
+
+    def __init__(self, model: SequenceModel, size: int, scale: Float[Array, " S"]) -> None:
+        """Describes the ensemble.
+
+        Args:
+            model: the kind of its members.
+            size: E.
+            scale: ``[S]`` what the entries of the state are measured in, the size of their change over a plan, say.
+        """
+        super().__init__(model, size)
+        self._scale = scale
+
+    def unroll(self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]) -> Float[Array, "T1 S1"]:
+        """The members' mean states with their disagreement as the last entry ``[T+1, S+1]``."""
+        members = self.unroll_members(params, state, actions)
+        disagreement = jnp.sqrt((members.var(0) / self._scale**2).mean(-1) + 1e-12)
+        return jnp.concatenate([members.mean(0), disagreement[:, None]], axis=-1)

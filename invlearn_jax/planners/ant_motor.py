@@ -38,7 +38,7 @@ class AntMotorConfig:
     reach: float = 4.0
     model_chunk: int = 1
     model_hidden: tuple[int, ...] = (256, 256, 256)
-    pace: float = 0.18
+    pace: float = 0.2
     tilt_weight: float = 3.0
     upright: float = 0.9
     refine_rate: float = 0.02

@@ -1,0 +1,298 @@
+"""Model hacking on narrow data, and what mends it, side by side; and a detector that notices it.
+
+    python -m benchmarks.hacking_mitigations --robot=maze2d --output=benchmarks/results/hacking_mitigations_maze2d.json
+    python -m benchmarks.hacking_mitigations --robot=ant --policy=ant_goal_policy.npz --output=...ant.json
+
+Every setting trains a forward model and an Inverter through it, with the same updates, and is judged in closed loop
+(success), and by executing whole plans open loop from states it got to: the gap is realised less predicted cost, the error the
+largest distance between predicted and realised positions.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+
+from benchmarks.hacking_worlds import Ant, Maze, Plans, World
+from experiments.figures import canvas, draw_maze, encode, style
+from experiments.flag_config import run_program
+from invlearn_jax.data import Dataset, concatenate, read_goal_policy, window_store
+from invlearn_jax.evaluate import mean_ci
+from invlearn_jax.files import replace_files, write_json
+from invlearn_jax.io.compile_cache import use_compile_cache
+from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.learn.forward_model import Source, adversarial_update, ensemble_update, forward_model_update
+from invlearn_jax.learn.inverter import inverter_state, inverter_update
+from invlearn_jax.learn.loop import TrainState, default_optimizer, train
+from invlearn_jax.models.ensemble import DisagreementModel, EnsembleModel
+from invlearn_jax.objectives import disagreement
+from invlearn_jax.planners import InversePlanner, PlannerParams
+from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate
+from invlearn_jax.rollout import score
+from invlearn_jax.types import Key, Objective, Params
+
+_ROBOT = flags.DEFINE_enum("robot", None, ["maze2d", "ant"], "Which robot.", required=True)
+_POLICY = flags.DEFINE_string("policy", "", "The ant's goal-reaching policy, which makes its data.")
+_SETTINGS = flags.DEFINE_list("settings", [], "Which settings to train; by default all.")
+_ROWS = flags.DEFINE_integer("rows", 100_000, "Rows of narrow data.", lower_bound=1000)
+_BROAD = flags.DEFINE_integer("broad_rows", 400_000, "Rows of broad data.", lower_bound=1000)
+_MODEL = flags.DEFINE_integer("model_updates", 3000, "Updates of the forward model.", lower_bound=1)
+_INVERTER = flags.DEFINE_integer("inverter_updates", 3000, "Updates of the Inverter.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 20261123, "Seed of the judging; training uses others.", lower_bound=0)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Where to write the record as JSON; a picture goes beside it.", required=True
+)
+
+_MEMBERS = 3
+_BLOCK = 250
+
+
+class Setting(NamedTuple):
+    """How a planner is trained.
+
+    Attributes:
+        broad: share of the broad data's rows that the model also learns from.
+        disagreement: weight of the members' disagreement in the objective; an ensemble is trained if above 0.
+        adversarial: weight of the plans' cost in the model's training.
+        trust: whether the Inverter is kept near the data.
+        rounds: of executing plans and learning from that.
+    """
+
+    broad: float = 0.0
+    disagreement: float = 0.0
+    adversarial: float = 0.0
+    trust: bool = False
+    rounds: int = 0
+
+
+SETTINGS = {
+    "narrow data": Setting(),
+    "narrow + 10 % of the broad": Setting(broad=0.1),
+    "narrow + broad": Setting(broad=1.0),
+    "ensemble, disagreement": Setting(disagreement=1.0),
+    "adversarial model": Setting(adversarial=0.01),
+    "trust region": Setting(trust=True),
+    "online correction": Setting(rounds=3),
+    "trust region + online correction": Setting(trust=True, rounds=3),
+    "broad + trust region + online correction": Setting(broad=1.0, trust=True, rounds=3),
+}
+
+
+class Trained(NamedTuple):
+    """A planner to be judged: the mean of its models, the plain objective; and the rows its model learned from."""
+
+    planner: InversePlanner
+    params: PlannerParams
+    sources: list[Source]
+
+
+def fit(update: Callable, state: TrainState, steps: int) -> Params:
+    """Trains for so many updates; returns the parameters."""
+    return train(update, state, steps, min(_BLOCK, steps)).params
+
+
+def train_model(world: World, sources: list[Source], params: Params, steps: int, key: Key, members: int) -> Params:
+    """One model, or several from different initial weights."""
+    optimizer = default_optimizer(1e-3, steps)
+    update = forward_model_update(world.model, optimizer, sources, 192, world.window)
+    opt_state = jax.vmap(optimizer.init)(params.net) if members > 1 else optimizer.init(params.net)
+    state = TrainState(jnp.zeros((), jnp.int32), key, params, opt_state, ())
+    return fit(ensemble_update(update) if members > 1 else update, state, steps)
+
+
+def train_inverter(
+    world: World, setting: Setting, prior: Callable | None, params: Params, model_params: Params, steps: int, key: Key
+) -> Params:
+    """The Inverter through the frozen model, under the setting's objective."""
+    model, objective, scale = world.model, world.trusting if setting.trust else world.objective, model_params.std
+    if setting.disagreement:
+        scale = model_params.std[0]
+        model, objective = _cautious(world, setting, model_params), _charged(world.objective, setting.disagreement)
+    optimizer = default_optimizer(1e-3, steps)
+    update = inverter_update(
+        world.inverter,
+        model,
+        objective,
+        model_params,
+        world.objective_params,
+        optimizer,
+        world.draw,
+        world.training,
+        scale,
+        prior if setting.trust else None,
+    )
+    return fit(update, inverter_state(optimizer, params, key, world.draw, world.training.batch), steps)
+
+
+def _cautious(world: World, setting: Setting, model_params: Params) -> DisagreementModel:
+    return DisagreementModel(world.model, _MEMBERS, model_params.delta[0, -1])
+
+
+def _charged(objective: Objective, weight: float) -> Objective:
+    """The objective with the disagreement, which is the states' last entry, as a further term."""
+
+    def charged(params: Params, states: jax.Array, actions: jax.Array, goal: jax.Array) -> dict[str, jax.Array]:
+        terms = objective(params, states[:, :-1], actions, goal)
+        return terms | {"disagreement": weight * disagreement(params, states, actions, goal)}
+
+    return charged
+
+
+def train_setting(world: World, setting: Setting, narrow: Dataset, broad: Dataset, seed: int) -> Trained:
+    """Data, model, Inverter; then the rounds of correction or of adversarial training, with as many updates again."""
+    keys = iter(jax.random.split(jax.random.key(seed), 64))
+    rows = [narrow]
+    if setting.broad:
+        rows.append(_share(broad, setting.broad))
+    sources = [Source(window_store(part, world.window), 1.0) for part in rows]
+    members = _MEMBERS if setting.disagreement else 1
+    first = [world.first_model(concatenate(*rows), next(keys)) for _ in range(members)]
+    start = jax.tree.map(lambda *x: jnp.stack(x), *first) if members > 1 else first[0]
+    model_params = train_model(world, sources, start, _MODEL.value, next(keys), members)
+    prior = world.prior(narrow)
+    params = world.first_inverter(first[0], next(keys))
+    params = train_inverter(world, setting, prior, params, model_params, _INVERTER.value, next(keys))
+
+    def planner() -> tuple[InversePlanner, PlannerParams]:
+        model = EnsembleModel(world.model, members) if members > 1 else world.model
+        steps = world.config.execute_steps
+        made = InversePlanner(world.inverter, model, world.objective, execute_steps=steps)
+        return made, PlannerParams(params, model_params, world.objective_params)
+
+    rounds, again = (3 if setting.adversarial else setting.rounds), _MODEL.value // 3
+    executed: list[Dataset] = []
+    for round_ in range(rounds):
+        if setting.adversarial:
+            model_params = _adversary(world, setting, sources, params, model_params, again, next(keys))
+        else:
+            executed.append(world.executed(*planner(), seed=100 * seed + round_))
+            part = Source(window_store(concatenate(*executed), world.window), float(len(rows)))
+            model_params = train_model(world, [*sources, part], model_params, again, next(keys), members)
+        params = train_inverter(world, setting, prior, params, model_params, _INVERTER.value // 3, next(keys))
+    if executed:
+        sources = [*sources, Source(window_store(concatenate(*executed), world.window), float(len(rows)))]
+    return Trained(*planner(), sources)
+
+
+def _share(rows: Dataset, share: float) -> Dataset:
+    count = int(share * len(rows.states))
+    return Dataset(rows.states[:count], rows.actions[:count], np.append(rows.ends[: count - 1], True))
+
+
+def _adversary(
+    world: World, setting: Setting, sources: list[Source], inverter: Params, params: Params, steps: int, key: Key
+) -> Params:
+    optimizer = default_optimizer(3e-4, steps)
+
+    def plan_cost(model_params: Params, key: Key) -> jax.Array:
+        def one(key: Key) -> jax.Array:
+            problem = world.draw(key)
+            actions = jnp.tanh(world.inverter.logits(inverter, problem))
+            return score(world.model, world.objective, model_params, world.objective_params, problem, actions).cost
+
+        return jax.vmap(one)(jax.random.split(key, 64)).mean()
+
+    update = adversarial_update(world.model, optimizer, sources, 192, world.window, plan_cost, setting.adversarial)
+    return fit(update, TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ()), steps)
+
+
+def gap(world: World, plans: Plans) -> np.ndarray:
+    """``[N]`` realised less predicted cost."""
+    cost = jax.jit(jax.vmap(lambda s, a, g: sum(world.objective(world.objective_params, s, a, g).values())))
+    goals = plans.problems.goal
+    realised, predicted = (
+        np.asarray(cost(jnp.asarray(states, jnp.float32), plans.actions, goals))
+        for states in (plans.realised, plans.predicted)
+    )
+    return realised - predicted
+
+
+def detection(world: World, trained: Trained, seed: int) -> dict:
+    """A watcher trained on the same rows, calibrated on one half of the plans that came out as predicted, tried on the rest."""
+    key, init_key = jax.random.split(jax.random.key(7919))
+    first = world.first_model(_rows_of(trained.sources[0]), init_key)
+    watcher = train_model(world, trained.sources, first, _MODEL.value, key, 1)
+    watched = WatchedPlanner(trained.planner, world.model)
+    _, plans, _ = world.judge(trained.planner, trained.params, seed)
+    params = WatchedParams(trained.params, watcher, jnp.array(jnp.inf))
+    out = jax.jit(jax.vmap(lambda q: trained.planner.plan(trained.params, jax.random.key(0), q)))(plans.problems)
+    apart = np.asarray(jax.jit(jax.vmap(lambda q, p: watched.disagreement(params, q, p)))(plans.problems, out))
+    hacked, half = plans.error() > world.harm, np.arange(len(apart)) % 2 == 0
+    threshold = float(calibrate(jnp.asarray(apart[~hacked & half])))
+    flagged = apart > threshold
+    return {
+        "threshold_m": threshold,
+        "harm_m": world.harm,
+        "hacked_plans": int((hacked & ~half).sum()),
+        "good_plans": int((~hacked & ~half).sum()),
+        "flagged_of_hacked": float(flagged[hacked & ~half].mean()) if (hacked & ~half).any() else None,
+        "false_alarms": float(flagged[~hacked & ~half].mean()),
+    }
+
+
+def _rows_of(source: Source) -> Dataset:
+    states, actions = np.asarray(source.store.states), np.asarray(source.store.actions)
+    # Ends are of no account for scales of single steps within the rows that windows start from.
+    ends = np.ones(len(states), bool)
+    ends[np.asarray(source.store.starts)] = False
+    return Dataset(states, actions, ends)
+
+
+def main(argv: list[str]) -> None:
+    """Trains and judges the settings of the flags."""
+    use_compile_cache()
+    if _ROBOT.value == "ant" and not _POLICY.value:
+        raise ValueError("The ant's data are made by a goal-reaching policy; give its file by --policy.")
+    world = (
+        Ant(read_goal_policy(_POLICY.value), _ROWS.value, _BROAD.value)
+        if _ROBOT.value == "ant"
+        else Maze(_ROWS.value, _BROAD.value)
+    )
+    names = _SETTINGS.value or list(SETTINGS)
+    narrow, broad = world.narrow(), world.broad()
+    rows, tracks = [], {}
+    for name in names:
+        trained = train_setting(world, SETTINGS[name], narrow, broad, seed=0)
+        record, plans, tracks[name] = world.judge(trained.planner, trained.params, _SEED.value)
+        record |= {
+            "setting": name,
+            "gap_mean": mean_ci(gap(world, plans)).mean,
+            "gap_p99": float(np.percentile(gap(world, plans), 99)),
+            "error_median_m": float(np.median(plans.error())),
+            "error_p90_m": float(np.percentile(plans.error(), 90)),
+            "hacked_share": float((plans.error() > world.harm).mean()),
+            "detector": detection(world, trained, _SEED.value + 1),
+        }
+        rows.append(record)
+        print(record, flush=True)
+        written = {"robot": _ROBOT.value, "rows": rows, **manifest(_SEED.value)}
+        write_json(_OUTPUT.value, written)
+    replace_files({Path(_OUTPUT.value).with_suffix(".png"): picture(world, rows, tracks)})
+
+
+def picture(world: World, rows: list[dict], tracks: dict[str, list[np.ndarray]]) -> bytes:
+    """Where each setting's plans went, as PNG: a panel each."""
+    columns = min(3, len(rows))
+    with style():
+        figure, axes = canvas(-(-len(rows) // columns), columns, 4.2 * columns, 3.6 * -(-len(rows) // columns))
+        for place in axes.flat[len(rows) :]:
+            place.set_axis_off()
+        for place, row in zip(axes.flat, rows, strict=False):
+            if isinstance(world, Maze):
+                draw_maze(place, world.env.spec.layout)
+            else:
+                place.set_aspect("equal")
+                place.set(xlim=(-2, 7), ylim=(-3.5, 3.5), xlabel="towards the goal (m)")
+                place.plot([5.0], [0.0], "k*", markersize=9)
+            for track in tracks[row["setting"]]:
+                place.plot(track[:, 0], track[:, 1], linewidth=0.8, alpha=0.7)
+            place.set_title(f"{row['setting']}\n{100 * row['success_rate']:.0f} % arrive", fontsize="small")
+        return encode(figure)[0]
+
+
+if __name__ == "__main__":
+    run_program(main)

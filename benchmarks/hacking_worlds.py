@@ -1,0 +1,245 @@
+"""The two robots of the hacking experiment: their data, what they learn with, and how their planners are judged."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.configs.antmaze import MotorConfig
+from experiments.pipelines.ant_motor import local_problems, walker
+from experiments.pipelines.maze2d_stack import covered_places
+from invlearn_jax.data import (
+    Dataset,
+    GoalPolicy,
+    antmaze_data,
+    controller_data,
+    fit_normalizer,
+    random_ant_data,
+    random_data,
+)
+from invlearn_jax.data.ant_rows import executed_rows, upright_rows, uprightness
+from invlearn_jax.envs import registry
+from invlearn_jax.envs.antmaze import random_start
+from invlearn_jax.envs.mujoco_backend import MujocoAntmaze, MujocoMaze2d
+from invlearn_jax.evaluate import success, wilson
+from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
+from invlearn_jax.io.planners import load_config, load_planner
+from invlearn_jax.learn.behaviour_cloning import cloning_loss, hindsight_store
+from invlearn_jax.learn.forward_model import fit_scales
+from invlearn_jax.learn.inverter import InverterTraining, problem_sampler
+from invlearn_jax.models.sequence import SequenceParams
+from invlearn_jax.planners import InversePlanner, PlannerParams
+from invlearn_jax.planners.ant_motor import build_motor_inverter, build_motor_model, motor_objective
+from invlearn_jax.planners.maze import MazeObjective, build_inverter, build_model
+from invlearn_jax.types import Key, Params, Problem
+
+_PLANS = 1000  # held against the simulator
+_MAZE_EPISODES = 100
+_ANTS, _ANT_STEPS, _ANT_WAY = 200, 60, 5.0  # m that an ant has to go in so many steps
+
+
+class Plans(NamedTuple):
+    """N plans and what came of them, executed open loop from states where the planner gets to.
+
+    Attributes:
+        problems: what was asked.
+        actions: ``[N, T, A]``.
+        predicted: ``[N, T+1, S]``.
+        realised: ``[N, T+1, S]``.
+    """
+
+    problems: Problem
+    actions: np.ndarray
+    predicted: np.ndarray
+    realised: np.ndarray
+
+    def error(self) -> np.ndarray:
+        """``[N]`` the largest distance between predicted and realised positions along a plan, metres."""
+        return np.linalg.norm(self.predicted[..., :2] - self.realised[..., :2], axis=-1).max(1)
+
+
+def _executed(step: Callable, starts: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    states = [np.asarray(starts, np.float64)]
+    for time in range(actions.shape[1]):
+        states.append(step(states[-1], actions[:, time]))
+    return np.stack(states, axis=1)
+
+
+def _plans(planner: InversePlanner, params: PlannerParams, step: Callable, problems: Problem) -> Plans:
+    out = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))(params, jax.random.key(0), problems)
+    actions = np.asarray(out.actions)
+    return Plans(problems, actions, np.asarray(out.states), _executed(step, problems.state, actions))
+
+
+class Maze:
+    """maze2d-umaze. Narrow: D4RL's controller, which keeps to its lane. The objective is the shipped planner's.
+
+    Both robots have ``model``, ``inverter``, the plain ``objective`` and ``trusting``, the one that keeps to the data, their
+    ``objective_params``; ``window`` steps to train the model on; ``harm`` metres of error from which a plan counts as hacked.
+    """
+
+    window, harm = 16, 0.3
+
+    def __init__(self, rows: int, broad_rows: int) -> None:
+        """For so many rows of narrow and of broad data."""
+        config, _ = load_config("maze2d-umaze-v1")
+        self.env, self._rows, self._broad = registry.make(config.env), rows, broad_rows
+        self.config = dataclasses.replace(config, unvisited_weight=0.0)
+        self.model, self.inverter = build_model(self.config), build_inverter(self.config)
+        self.objective = MazeObjective(self.config)
+        self.trusting = MazeObjective(dataclasses.replace(self.config, unvisited_weight=30.0))
+        shipped, params = load_planner("maze2d-umaze-v1")
+        self.objective_params, self._scaled = params.objective, params.inverter
+        self.training = InverterTraining(batch=192)
+        self._places = covered_places(shipped.inverter, params.inverter)
+        self.draw = problem_sampler(self._places, params.inverter.scale)
+
+    def narrow(self) -> Dataset:
+        """D4RL's data."""
+        rows = controller_data(self.env, jax.random.key(1), self._rows, 0.5)
+        return Dataset(np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], 1), rows["actions"], rows["timeouts"])
+
+    def broad(self) -> Dataset:
+        """Random actions from anywhere."""
+        rows = random_data(self.env, jax.random.key(2), self._broad)
+        return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
+
+    def first_model(self, rows: Dataset, key: Key) -> SequenceParams:
+        """Fresh parameters with the data's scales."""
+        return fit_scales(self.model, self.model.init(key), rows, fit_normalizer(rows))
+
+    def first_inverter(self, model_params: SequenceParams, key: Key) -> Params:
+        """Fresh parameters with the shipped planner's scales."""
+        return self._scaled._replace(net=self.inverter.init(key).net)
+
+    def prior(self, rows: Dataset) -> None:
+        """None: the objective holds this robot's trust region."""
+        return
+
+    def executed(self, planner: InversePlanner, params: PlannerParams, seed: int) -> Dataset:
+        """Closed-loop episodes between random places, with some noise in the actions of half of them."""
+        rng = np.random.default_rng(seed)
+        count, length = 256, 200
+        problems = jax.vmap(self.draw)(jax.random.split(jax.random.key(seed), count))
+        plan = jax.jit(jax.vmap(lambda s, g: planner.plan(params, jax.random.key(0), Problem(s, g)).actions))
+        simulator, state, goals = MujocoMaze2d(self.env.spec), np.asarray(problems.state, float), problems.goal
+        noise, states, actions = 0.5 * (np.arange(count) % 2)[:, None], [], []
+        for time in range(length):
+            if time % planner.execute_steps == 0:
+                chosen = np.asarray(plan(jnp.asarray(state, jnp.float32), goals))
+            action = chosen[:, time % planner.execute_steps]
+            action = np.clip(action + noise * rng.normal(size=action.shape), -1, 1)
+            states.append(state.astype(np.float32))
+            actions.append(action.astype(np.float32))
+            state = simulator.step(state, action)
+        simulator.close()
+        ends = np.zeros((count, length), bool)
+        ends[:, -1] = True
+        return Dataset(*(np.stack(x, 1).reshape(count * length, -1) for x in (states, actions)), ends.ravel())
+
+    def judge(self, planner: InversePlanner, params: PlannerParams, seed: int) -> tuple[dict, Plans, list]:
+        """Closed-loop episodes of D4RL's task, plans from states they got to, and their tracks."""
+        start_key, run_key = jax.random.split(jax.random.key(seed))
+        starts, goals = start_states(self.env, start_key, _MAZE_EPISODES, multi_goal=False)
+        rows = run_mujoco(planner, params, self.env, run_key, starts, goals)
+        reached = success(rows.states, goals)
+        rng = np.random.default_rng(seed)
+        episode, time = rng.integers(_MAZE_EPISODES, size=_PLANS), rng.integers(rows.states.shape[1], size=_PLANS)
+        problems = Problem(
+            jnp.asarray(rows.states[episode, time], jnp.float32), jnp.asarray(goals[episode], jnp.float32)
+        )
+        simulator = MujocoMaze2d(self.env.spec)
+        plans = _plans(planner, params, simulator.step, problems)
+        simulator.close()
+        return _rate(reached), plans, [track[:, :2] for track in rows.states[:12]]
+
+
+class Ant:
+    """The ant's motor level on an open floor. Narrow: the data policy on its one way through umaze, without noise."""
+
+    window, harm = 10, 0.5
+
+    def __init__(self, policy: GoalPolicy, rows: int, broad_rows: int) -> None:
+        """For so many rows of narrow and of broad data, made by a policy."""
+        self._policy, self._rows, self._broad = policy, rows, broad_rows
+        self.settings = MotorConfig()
+        config = self.settings.planner
+        self.config = config
+        self.model, self.inverter = build_motor_model(config), build_motor_inverter(config)
+        self.objective = self.trusting = motor_objective(config)
+        self.objective_params = ()
+        self.training = InverterTraining(192, (1, 2, 4), 0.1, 0.1, 0.03)
+        self._floor = np.asarray(jax.vmap(random_start)(jax.random.split(jax.random.key(3), 4096)))
+
+    def narrow(self) -> Dataset:
+        """One behaviour on one way; training starts from its states."""
+        spec = registry.spec("antmaze-umaze-v2")
+        rows = antmaze_data(spec, self._policy, jax.random.key(1), self._rows, noise=0.0)
+        data = upright_rows(Dataset(rows["observations"], rows["actions"], rows["timeouts"]))
+        starts = np.concatenate([data.states, np.repeat(self._floor, 4, axis=0)])
+        self.draw = local_problems(jnp.asarray(starts), self.settings.nearest, self.settings.farthest)
+        return data
+
+    def broad(self) -> Dataset:
+        """Walking and flailing under noise of any strength."""
+        rows = random_ant_data(self._policy, jax.random.key(2), self._broad)
+        return upright_rows(Dataset(rows["observations"], rows["actions"], rows["timeouts"]))
+
+    def first_model(self, rows: Dataset, key: Key) -> SequenceParams:
+        """Fresh parameters with the data's scales in the robot's frame."""
+        frame = self.model.frame
+        local = jax.jit(lambda states: frame.local(states, frame.heading(states)))
+        return fit_scales(
+            self.model, self.model.init(key), rows, fit_normalizer(rows._replace(states=np.asarray(local(rows.states))))
+        )
+
+    def first_inverter(self, model_params: SequenceParams, key: Key) -> Params:
+        """Fresh parameters with the model's scales."""
+        return self.inverter.init(key)._replace(mean=model_params.mean, std=model_params.std)
+
+    def prior(self, rows: Dataset) -> Callable[[Params, Key], jax.Array]:
+        """Behaviour cloning."""
+        cloning = self.settings.cloning
+        store = hindsight_store(rows, self.config.horizon)
+        loss = cloning_loss(self.inverter.logits, store, cloning.batch, self.config.horizon, 2, cloning.within)
+        return lambda params, key: cloning.weight * loss(params, key)
+
+    def executed(self, planner: InversePlanner, params: PlannerParams, seed: int) -> Dataset:
+        """The motor level on its own."""
+        act, simulator = walker(planner, params, 1), MujocoAntmaze()
+        starts = self._floor[np.random.default_rng(seed).choice(len(self._floor), 256)]
+        rows = executed_rows(lambda s, g: act(0, s, g), simulator.step, starts, seed, 200, noise=0.2)
+        simulator.close()
+        return upright_rows(rows)
+
+    def judge(self, planner: InversePlanner, params: PlannerParams, seed: int) -> tuple[dict, Plans, list]:
+        """Ants that have to go 5 m in 6 s, plans from states they got to, and their tracks with the goal to the right."""
+        rng = np.random.default_rng(seed)
+        states, angle = self._floor[rng.choice(len(self._floor), _ANTS)].astype(float), rng.uniform(0, 2 * np.pi, _ANTS)
+        goals = states[:, :2] + _ANT_WAY * np.stack([np.cos(angle), np.sin(angle)], 1)
+        act, simulator, tracks = walker(planner, params, 1), MujocoAntmaze(), [states]
+        for _ in range(_ANT_STEPS):
+            tracks.append(simulator.step(tracks[-1], act(0, tracks[-1], goals)))
+        tracks = np.stack(tracks, 1)
+        reached = (np.linalg.norm(tracks[..., :2] - goals[:, None], axis=-1) <= 0.5).any(1)
+        ant, time = rng.integers(_ANTS, size=_PLANS), rng.integers(_ANT_STEPS, size=_PLANS)
+        upright = uprightness(tracks[ant, time]) > 0.2
+        ant, time = ant[upright], time[upright]
+        problems = Problem(jnp.asarray(tracks[ant, time], jnp.float32), jnp.asarray(goals[ant], jnp.float32))
+        plans = _plans(planner, params, simulator.step, problems)
+        simulator.close()
+        turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], -1).reshape(-1, 2, 2)
+        seen = np.einsum("nij,ntj->nti", turn, tracks[..., :2] - tracks[:, :1, :2])
+        flips = {"flipped": float((uprightness(tracks[:, -1]) < 0).mean())}
+        return _rate(reached) | flips, plans, list(seen[:40])
+
+
+World = Maze | Ant
+
+
+def _rate(reached: np.ndarray) -> dict:
+    rate = wilson(int(reached.sum()), len(reached))
+    return {"success_rate": rate.mean, "success_ci95": [rate.low, rate.high], "episodes": len(reached)}

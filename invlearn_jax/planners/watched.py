@@ -1,0 +1,77 @@
+"""A planner that is watched by a second model, to notice plans that are good because its own model is wrong.
+
+    d = max_t |x_t - x'_t|,    x the plan's predicted positions, x' those of the second model under the plan's actions
+
+A plan with d above a threshold gets the result ``MODEL_DISAGREES``. The second model has seen no plan: where the data are, the
+two agree; where a plan has left them, each is wrong in its own way.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.types import ForwardModel, Key, Params, PlanOutput, Problem, Result
+
+
+class WatchedParams(NamedTuple):
+    """Parameters of the planner and of the second model, and the threshold in metres."""
+
+    planner: PlannerParams
+    watcher: Params
+    threshold: Float[Array, ""]
+
+
+class WatchedPlanner:
+    """A planner whose plans a second model looks at."""
+
+    def __init__(self, planner: InversePlanner, watcher: ForwardModel, position_size: int = 2) -> None:
+        """Joins the two.
+
+        Args:
+            planner: what plans.
+            watcher: the second model, trained like the planner's, from other initial weights.
+            position_size: leading state entries that are the position.
+        """
+        self.planner, self.watcher, self._position = planner, watcher, position_size
+        self.horizon, self.execute_steps = planner.horizon, planner.execute_steps
+        self.refine_steps, self.candidates = planner.refine_steps, planner.candidates
+
+    def init(self, key: Key) -> WatchedParams:
+        """Fresh parameters and no threshold. The key is consumed."""
+        first, second = jax.random.split(key)
+        return WatchedParams(self.planner.init(first), self.watcher.init(second), jnp.array(jnp.inf))
+
+    def disagreement(self, params: WatchedParams, problem: Problem, plan: PlanOutput) -> Float[Array, ""]:
+        """How far the two models part along a plan, metres."""
+        other = self.watcher.unroll(params.watcher, problem.state, plan.actions)
+        apart = plan.states[:, : self._position] - other[:, : self._position]
+        return jnp.sqrt((apart**2).sum(-1)).max()
+
+    def plan(self, params: WatchedParams, key: Key, problem: Problem) -> PlanOutput:
+        """The planner's plan; a result of ``OK`` becomes ``MODEL_DISAGREES`` where the models part."""
+        out = self.planner.plan(params.planner, key, problem)
+        suspect = (out.result == Result.OK) & (self.disagreement(params, problem, out) > params.threshold)
+        return out._replace(result=jnp.where(suspect, Result.MODEL_DISAGREES, out.result).astype(jnp.int32))
+
+
+def calibrate(disagreements: Float[Array, " N"], false_alarms: float = 0.05) -> Float[Array, ""]:
+    """The threshold that a share of good plans exceeds.
+
+    Args:
+        disagreements: of plans or windows of data that came out as predicted, metres.
+        false_alarms: the share.
+
+    Returns:
+        Metres.
+
+    Raises:
+        ValueError: for a share outside 0 .. 1, or no plan.
+    """
+    if not 0 < false_alarms < 1 or not len(disagreements):
+        raise ValueError(
+            f"false_alarms is {false_alarms}, of {len(disagreements)} plans; give a share between 0 and 1, and some plans."
+        )
+    return jnp.quantile(disagreements, 1 - false_alarms)
