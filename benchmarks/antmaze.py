@@ -7,20 +7,23 @@ The evaluation seed is to be one that no choice was made on. C MuJoCo, D4RL's pr
 map's waypoints and the data's noise of 0.2.
 """
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
 from experiments.flag_config import run_program
+from experiments.pipelines.ant_video import ant_gif
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from invlearn_jax.data import read_goal_policy
 from invlearn_jax.data.antmaze_generator import navigated
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import steps_to_goal, wilson
-from invlearn_jax.evaluate.closed_loop import start_states
+from invlearn_jax.evaluate.closed_loop import Episodes, start_states
 from invlearn_jax.evaluate.latency import measure
-from invlearn_jax.files import write_json
+from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
@@ -31,10 +34,12 @@ _POLICY = flags.DEFINE_string("policy", "", "The goal-reaching policy that made 
 _EPISODES = flags.DEFINE_integer("episodes", 500, "Episodes per row.", lower_bound=2)
 _STEPS = flags.DEFINE_multi_integer("refine_steps", [0], "Numbers K of refinement steps, of each level.")
 _SEED = flags.DEFINE_integer("seed", 20261122, "Seed of starts and goals; the same for all planners.")
+_VIDEO = flags.DEFINE_string("video", "", "Where to show a few episodes, lost ones first, as GIF.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the results as JSON.", required=True)
 
 _NOISE = 0.2  # on the data policy's actions, as in the data
 _BATCH = 1024
+_SHOWN, _LOST = 6, 2  # episodes of a video, and how many lost ones among them at most
 
 
 def main(argv: list[str]) -> None:
@@ -45,7 +50,9 @@ def main(argv: list[str]) -> None:
         for name in _PLANNERS.value:
             planner, params = load_planner(name, refine_steps=steps)
             env = load_config(name)[0].env
-            record, _ = evaluate_ant(planner, params, env, _EPISODES.value, _SEED.value)
+            record, episodes = evaluate_ant(planner, params, env, _EPISODES.value, _SEED.value)
+            if _VIDEO.value and not rows:
+                replace_files({Path(_VIDEO.value): _video(env, episodes)})
             rows.append({"planner": name, **record, "plans_per_second": _throughput(planner, params, env)})
             print(summary(record), flush=True)
     result = {"env": rows[0]["env"], "table": [_row(rows, steps) for steps in _STEPS.value], "rows": rows}
@@ -72,6 +79,15 @@ def _row(rows: list[dict], steps: int) -> dict:
         **{key: float(np.median([row[key] for row in chosen])) for key in ("plan_ms_p50", "motor_ms_p50")},
         "plans_per_second": float(np.median([row["plans_per_second"] for row in chosen])),
     }
+
+
+def _video(env: str, episodes: Episodes) -> bytes:
+    steps = steps_to_goal(episodes.states, episodes.goals)
+    chosen = np.argsort(-np.nan_to_num(steps, nan=np.inf))[:_LOST]
+    chosen = np.concatenate([chosen[np.isnan(steps[chosen])], np.flatnonzero(np.isfinite(steps))])[:_SHOWN]
+    last = int(np.nanmax(steps[chosen])) + 5 if np.isfinite(steps[chosen]).any() else episodes.states.shape[1]
+    layout = registry.spec(env, "antmaze").layout
+    return ant_gif(layout, episodes.states[chosen, :last], episodes.goals[chosen])
 
 
 def _throughput(planner: object, params: object, env_name: str) -> float:

@@ -288,8 +288,10 @@ def picture(world: World, rows: list[dict], tracks: dict[str, list[np.ndarray]])
                 place.set_aspect("equal")
                 place.set(xlim=(-2, 7), ylim=(-3.5, 3.5), xlabel="towards the goal (m)")
                 place.plot([5.0], [0.0], "k*", markersize=9)
+            # maze2d is drawn with its rows, which are its x, downwards.
+            across, along = (1, 0) if isinstance(world, Maze) else (0, 1)
             for track in tracks[row["setting"]]:
-                place.plot(track[:, 0], track[:, 1], linewidth=0.8, alpha=0.7)
+                place.plot(track[:, across], track[:, along], linewidth=0.8, alpha=0.7)
             place.set_title(f"{row['setting']}\n{100 * row['success_rate']:.0f} % arrive", fontsize="small")
         return encode(figure)[0]
 
