@@ -73,7 +73,7 @@ SETTINGS = {
     "narrow data": Setting(),
     "narrow + 10 % of the broad": Setting(broad=0.1),
     "narrow + broad": Setting(broad=1.0),
-    "ensemble, disagreement": Setting(disagreement=1.0),
+    "ensemble + disagreement": Setting(disagreement=1.0),
     "adversarial model": Setting(adversarial=0.01),
     "trust region": Setting(trust=True),
     "online correction": Setting(rounds=3),
@@ -211,8 +211,8 @@ def gap(world: World, plans: Plans) -> np.ndarray:
     return realised - predicted
 
 
-def detection(world: World, trained: Trained, seed: int) -> dict:
-    """A watcher trained on the same rows, calibrated on one half of the plans that came out as predicted, tried on the rest."""
+def detection(world: World, trained: Trained, seed: int) -> dict | None:
+    """A watcher trained on the same rows, calibrated on half of the plans that came out as predicted, tried on the rest; None if none did."""
     key, init_key = jax.random.split(jax.random.key(7919))
     first = world.first_model(_rows_of(trained.sources[0]), init_key)
     watcher = train_model(world, trained.sources, first, _MODEL.value, key, 1)
@@ -222,6 +222,8 @@ def detection(world: World, trained: Trained, seed: int) -> dict:
     out = jax.jit(jax.vmap(lambda q: trained.planner.plan(trained.params, jax.random.key(0), q)))(plans.problems)
     apart = np.asarray(jax.jit(jax.vmap(lambda q, p: watched.disagreement(params, q, p)))(plans.problems, out))
     hacked, half = plans.error() > world.harm, np.arange(len(apart)) % 2 == 0
+    if not (~hacked & half).any():
+        return None
     threshold = float(calibrate(jnp.asarray(apart[~hacked & half])))
     flagged = apart > threshold
     return {

@@ -359,7 +359,24 @@ def test_a_motor_level_that_is_none_is_refused(tmp_path):
         "--experiment=antmaze-umaze",
         f"--workdir={tmp_path / 'run'}",
         f"--config.motor={tmp_path / 'stack'}",
+        f"--config.data.path={tmp_path / 'none.npz'}",
     )
     assert done.returncode != 0
     assert "no motor level of an ant; train one by --experiment=ant-motor" in done.stderr
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"), [("", "There are no data to learn from"), ("none.npz", "there is no policy here")]
+)
+def test_a_run_without_data_is_refused(tmp_path, policy, message):
+    done = run_python(
+        "-m",
+        "experiments.run",
+        "--experiment=ant-motor",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.data.policy={policy}",
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
     assert not (tmp_path / "run" / "config.json").exists()

@@ -13,7 +13,7 @@ class AntDataConfig:
 
     Attributes:
         path: files of your own (D4RL HDF5 or OGBench npz), comma-separated; empty makes D4RL's data anew.
-        policy: the goal-reaching policy that makes data: a shipped name or a file.
+        policy: the npz file of the goal-reaching policy that makes data; see ``data.read_goal_policy``.
         rows: rows of D4RL's recipe to make.
         noise: standard deviation of its action noise.
         broad_rows: rows of broad data on an open floor to add; 0 for none.
@@ -23,7 +23,7 @@ class AntDataConfig:
     """
 
     path: str = ""
-    policy: str = "ant"
+    policy: str = ""
     rows: int = 1_000_000
     noise: float = 0.2
     broad_rows: int = 500_000

@@ -60,8 +60,25 @@ def check(config: MotorConfig) -> None:
         ValueError: for an unknown environment, or settings that do not fit together.
     """
     registry.spec(config.planner.env, "antmaze")
+    check_data(config.data)
     build_motor(config.planner)
     check_advance(config.inverter.advance, config.planner.horizon)
+
+
+def check_data(settings: AntDataConfig) -> None:
+    """Refuses settings without data.
+
+    Raises:
+        ValueError: if there are neither files nor a policy to make data with, or the policy's file is broken.
+        FileNotFoundError: if it is missing.
+    """
+    if not settings.path and not settings.policy:
+        raise ValueError(
+            "There are no data to learn from. Give files of your own by --config.data.path, or the npz file of a goal-reaching "
+            "policy, with which D4RL's data are made anew, by --config.data.policy."
+        )
+    if settings.policy:
+        read_goal_policy(settings.policy)
 
 
 def walking_data(settings: AntDataConfig, env: str, run: RunFolder) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.configs.antmaze import Config
 from experiments.configs.shared import EvaluationConfig
-from experiments.pipelines.ant_motor import walking_data
+from experiments.pipelines.ant_motor import check_data, walking_data
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, window_store
@@ -63,6 +63,7 @@ def check(config: Config) -> None:
         ValueError: for an unknown environment or motor level, or settings that do not fit together.
     """
     registry.spec(config.planner.env, "antmaze")
+    check_data(config.data)
     build_ant_stack(describe(config))
     check_advance(config.inverter.advance, config.planner.subgoals)
 

@@ -1,0 +1,195 @@
+"""What is done about model hacking: disagreement, adversarial models, a watching model, and the program that compares."""
+
+import io
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import REACH_WITH_LITTLE_EFFORT, counting_rows, double_integrator, read_record, run_python
+
+from experiments.pipelines.ant_video import ant_gif, limbs
+from invlearn_jax.data import fit_normalizer, window_store
+from invlearn_jax.envs import registry
+from invlearn_jax.envs.antmaze import random_start
+from invlearn_jax.learn.forward_model import Source, adversarial_update, forward_model_state, forward_model_update
+from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update
+from invlearn_jax.learn.loop import default_optimizer, train
+from invlearn_jax.models.ensemble import DisagreementModel, EnsembleModel
+from invlearn_jax.models.sequence import SequenceModel
+from invlearn_jax.objectives import disagreement
+from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams
+from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate
+from invlearn_jax.types import Problem, Result
+
+KEY = jax.random.key(0)
+STATE, ACTIONS = jnp.array([0.1, -0.2, 0.3, 0.0]), 0.3 * jax.random.normal(jax.random.key(5), (8, 2))
+MODEL = SequenceModel(4, 2, 0.01, 4, (16,))
+
+
+def two_members(distance):
+    """Parameters of two models whose last layers differ by ``distance``."""
+    one = MODEL.init(KEY)
+    other = jax.tree.map(lambda x: x + distance, one.net)
+    return jax.tree.map(lambda a, b: jnp.stack([a, b]), one, one._replace(net=other))
+
+
+# ---- disagreement
+
+
+def test_disagreement_is_the_spread_in_units_of_the_scale():
+    scale = jnp.array([1.0, 2.0, 0.5, 4.0])
+    model, params = DisagreementModel(MODEL, 2, scale), two_members(0.05)
+    states = model.unroll(params, STATE, ACTIONS)
+    members = EnsembleModel(MODEL, 2).unroll_members(params, STATE, ACTIONS)
+    np.testing.assert_allclose(states[:, :-1], members.mean(0), atol=1e-6)
+    # Of two members the standard deviation is half their distance.
+    wanted = np.sqrt((((members[0] - members[1]) / 2 / scale) ** 2).mean(-1))
+    np.testing.assert_allclose(states[:, -1], wanted, atol=1e-5)
+    np.testing.assert_allclose(disagreement((), states, ACTIONS, STATE[:2]), wanted[1:].mean(), atol=1e-5)
+    assert wanted[-1] > 1e-2
+    alike = model.unroll(two_members(0.0), STATE, ACTIONS)
+    np.testing.assert_allclose(alike[:, -1], 0, atol=1e-5)
+    gradient = jax.grad(lambda a: model.unroll(two_members(0.0), STATE, a)[:, -1].sum())(ACTIONS)
+    assert jnp.isfinite(gradient).all()
+
+
+def test_an_inverter_trains_through_a_model_that_says_more_than_the_state():
+    inverter, model = MlpInverter(4, 2, 8, 2, (8,), 2), DisagreementModel(MODEL, 2, jnp.ones(4))
+
+    def objective(params, states, actions, goal):
+        terms = REACH_WITH_LITTLE_EFFORT(params, states[:, :-1], actions, goal)
+        return terms | {"disagreement": disagreement(params, states, actions, goal)}
+
+    def draw(key):
+        return Problem(0.1 * jax.random.normal(key, (4,)), jnp.ones(2))
+
+    optimizer, settings = default_optimizer(1e-3, 4), InverterTraining(8, (2, 4))
+    update = inverter_update(inverter, model, objective, two_members(0.05), (), optimizer, draw, settings, jnp.ones(4))
+    state, metrics = jax.jit(update)(inverter_state(optimizer, inverter.init(KEY), KEY, draw, 8))
+    assert state.extra.state.shape == (8, 4)
+    assert metrics["disagreement"] > 0
+
+
+# ---- adversarial models
+
+
+def test_an_adversarial_model_fits_the_data_and_makes_plans_look_worse():
+    rows, optimizer = counting_rows([60] * 20), default_optimizer(1e-3, 200)
+    sources = [Source(window_store(rows, 8), 1.0)]
+    elsewhere = jnp.array([500.0, 3.0, -1.0, 2.0])
+
+    def plan_cost(params, key):
+        states = MODEL.unroll(params, elsewhere, ACTIONS)
+        return ((states[-1] - elsewhere) ** 2).mean()
+
+    begin = forward_model_state(MODEL, optimizer, KEY, rows, fit_normalizer(rows))
+    plain = train(forward_model_update(MODEL, optimizer, sources, 16, 8), begin, 200, 200)
+    against = train(adversarial_update(MODEL, optimizer, sources, 16, 8, plan_cost, 1e-3), begin, 200, 200)
+    losses = []
+    measured = adversarial_update(MODEL, optimizer, sources, 256, 8, plan_cost, 0.0)
+    for state in (plain, against):
+        losses.append(jax.jit(measured)(state)[1])
+    assert losses[1]["plan_cost"] > 1.5 * losses[0]["plan_cost"]
+    assert losses[1]["model_loss"] < losses[0]["model_loss"] + 1.0
+
+
+# ---- the watcher
+
+
+def watched(distance):
+    """A planner through a double integrator, watched by one whose forces are ``distance`` times weaker."""
+    model = double_integrator(2, 0.1)
+    inverter = MlpInverter(4, 2, 8, 2, (8,), 2)
+    planner = InversePlanner(inverter, model, REACH_WITH_LITTLE_EFFORT, execute_steps=4)
+    fresh = inverter.init(KEY)
+    params = PlannerParams(fresh._replace(net=jax.tree.map(lambda x: x + 0.3, fresh.net)), model.init(KEY), ())
+    a, b = model.init(KEY)
+    return WatchedPlanner(planner, model), WatchedParams(params, (a, (1 - distance) * b), jnp.array(0.05))
+
+
+def test_a_watcher_that_agrees_says_nothing_and_one_that_does_not_is_heard():
+    problem = Problem(STATE, jnp.array([1.0, 1.0]))
+    for distance, result in ((0.0, Result.OK), (0.9, Result.MODEL_DISAGREES)):
+        planner, params = watched(distance)
+        out = jax.jit(planner.plan)(params, KEY, problem)
+        plain = planner.planner.plan(params.planner, KEY, problem)
+        np.testing.assert_allclose(out.actions, plain.actions, atol=1e-6)
+        assert Result(int(out.result)) is result
+        apart = planner.disagreement(params, problem, out)
+        other = planner.watcher.unroll(params.watcher, STATE, out.actions)
+        wanted = np.linalg.norm((out.states - other)[:, :2], axis=-1).max()
+        np.testing.assert_allclose(apart, wanted, atol=1e-5)
+    assert "second model" in Result.MODEL_DISAGREES.describe()
+
+
+def test_a_plan_that_is_bad_already_keeps_its_result():
+    planner, params = watched(0.9)
+    out = planner.plan(params, KEY, Problem(STATE.at[0].set(jnp.nan), jnp.ones(2)))
+    assert Result(int(out.result)) is Result.NON_FINITE
+
+
+def test_the_threshold_is_what_a_share_of_good_plans_exceeds():
+    apart = jax.random.uniform(KEY, (2000,))
+    threshold = calibrate(apart, 0.05)
+    assert abs(float((apart > threshold).mean()) - 0.05) < 1e-3
+    for bad in ((apart, 0.0), (apart, 1.0), (apart[:0], 0.05)):
+        with pytest.raises(ValueError, match="give a share between 0 and 1, and some plans"):
+            calibrate(*bad)
+
+
+# ---- pictures
+
+
+def test_limbs_turn_with_the_ant():
+    state = np.array(random_start(KEY), float)
+    state[:2], state[3:7] = (3.0, -2.0), (1, 0, 0, 0)
+    turned = state.copy()
+    turned[3:7] = np.cos(0.5), 0, 0, np.sin(0.5)
+    ends, after = limbs(np.stack([state, turned])) - [3.0, -2.0]
+    assert ends.shape == (12, 2, 2)
+    turn = np.array([[np.cos(1.0), -np.sin(1.0)], [np.sin(1.0), np.cos(1.0)]])
+    np.testing.assert_allclose(after, ends @ turn.T, atol=1e-6)
+    # Each leg goes on where its upper part ends, and reaches further out than the torso.
+    assert np.abs(ends).max() > 0.4
+
+
+def test_a_gif_has_a_frame_for_every_stride():
+    from PIL import Image  # noqa: PLC0415
+
+    layout = registry.spec("antmaze-umaze-v2").layout
+    states = np.repeat(np.asarray(random_start(KEY))[None, None], 2, axis=0).repeat(10, axis=1)
+    states[1, :, 0] += np.arange(10)
+    gif = ant_gif(layout, states, np.array([[0.0, 8.0], [1.0, 9.0]]), stride=4, dpi=30)
+    assert Image.open(io.BytesIO(gif)).n_frames == 3
+
+
+# ---- the program
+
+
+def test_settings_are_compared_in_one_record(tmp_path):
+    done = run_python(
+        "-m",
+        "benchmarks.hacking_mitigations",
+        "--robot=maze2d",
+        "--settings=ensemble + disagreement,adversarial model,trust region + online correction",
+        "--rows=4000",
+        "--broad_rows=2000",
+        "--model_updates=3",
+        "--inverter_updates=3",
+        f"--output={tmp_path / 'table.json'}",
+    )
+    record = read_record(done, tmp_path / "table.json")
+    assert [row["setting"] for row in record["rows"]] == [
+        "ensemble + disagreement",
+        "adversarial model",
+        "trust region + online correction",
+    ]
+    for row in record["rows"]:
+        assert 0 <= row["success_rate"] <= 1
+        assert row["hacked_share"] > 0
+        assert row["detector"] is None or 0 <= row["detector"]["false_alarms"] <= 1
+    assert (tmp_path / "table.png").stat().st_size > 10_000
+    done = run_python("-m", "benchmarks.hacking_mitigations", "--robot=ant", f"--output={tmp_path / 'ant.json'}")
+    assert done.returncode != 0
+    assert "give its file by --policy" in done.stderr
