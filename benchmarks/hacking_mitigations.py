@@ -40,8 +40,11 @@ _POLICY = flags.DEFINE_string("policy", "", "The ant's goal-reaching policy, whi
 _SETTINGS = flags.DEFINE_list("settings", [], "Which settings to train; by default all.")
 _ROWS = flags.DEFINE_integer("rows", 100_000, "Rows of narrow data.", lower_bound=1000)
 _BROAD = flags.DEFINE_integer("broad_rows", 400_000, "Rows of broad data.", lower_bound=1000)
-_MODEL = flags.DEFINE_integer("model_updates", 3000, "Updates of the forward model.", lower_bound=1)
-_INVERTER = flags.DEFINE_integer("inverter_updates", 3000, "Updates of the Inverter.", lower_bound=1)
+_MODEL = flags.DEFINE_integer("model_updates", 2000, "Updates of the forward model.", lower_bound=1)
+_INVERTER = flags.DEFINE_integer("inverter_updates", 2000, "Updates of the Inverter.", lower_bound=1)
+_WATCHED = flags.DEFINE_list(
+    "watched", ["narrow data", "narrow + broad"], "Settings whose plans a second model looks at."
+)
 _SEED = flags.DEFINE_integer("seed", 20261123, "Seed of the judging; training uses others.", lower_bound=0)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Where to write the record as JSON; a picture goes beside it.", required=True
@@ -212,7 +215,7 @@ def gap(world: World, plans: Plans) -> np.ndarray:
 
 
 def detection(world: World, trained: Trained, seed: int) -> dict | None:
-    """A watcher trained on the same rows, calibrated on half of the plans that came out as predicted, tried on the rest; None if none did."""
+    """A watcher trained on the same rows, calibrated on half of the plans that came out as predicted, tried on the rest."""
     key, init_key = jax.random.split(jax.random.key(7919))
     first = world.first_model(_rows_of(trained.sources[0]), init_key)
     watcher = train_model(world, trained.sources, first, _MODEL.value, key, 1)
@@ -267,7 +270,7 @@ def main(argv: list[str]) -> None:
             "error_median_m": float(np.median(plans.error())),
             "error_p90_m": float(np.percentile(plans.error(), 90)),
             "hacked_share": float((plans.error() > world.harm).mean()),
-            "detector": detection(world, trained, _SEED.value + 1),
+            "detector": detection(world, trained, _SEED.value + 1) if name in _WATCHED.value else None,
         }
         rows.append(record)
         print(record, flush=True)

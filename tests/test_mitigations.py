@@ -173,6 +173,7 @@ def test_settings_are_compared_in_one_record(tmp_path):
         "benchmarks.hacking_mitigations",
         "--robot=maze2d",
         "--settings=ensemble + disagreement,adversarial model,trust region + online correction",
+        "--watched=adversarial model",
         "--rows=4000",
         "--broad_rows=2000",
         "--model_updates=3",
