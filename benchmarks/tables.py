@@ -1,9 +1,10 @@
-"""Writes the README's results table from ``benchmarks/results/maze2d_*.json``, between its two markers.
+"""Writes the README's results tables from ``benchmarks/results/{maze2d,antmaze}_*.json``, between their markers.
 
 python -m benchmarks.tables
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from experiments.flag_config import run_program
@@ -12,7 +13,9 @@ from invlearn_jax.files import write_text
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SIZES = ("umaze", "medium", "large")
+_VARIANTS = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 _BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
+_ANT_BEGIN, _ANT_END = "<!-- antmaze -->", "<!-- end of antmaze -->"
 
 
 def results() -> dict[str, dict[str, dict]]:
@@ -51,6 +54,41 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
+def antmaze() -> str:
+    """The table of antmaze: success, steps to the goal and plan times of every variant."""
+    records = {
+        path.stem: json.loads(path.read_text()) for path in (_ROOT / "benchmarks/results").glob("antmaze_*.json")
+    }
+    found = {record["env"]: record for record in records.values()}
+    lines = ["| success, % | " + " | ".join(_VARIANTS) + " |", "|---" * (len(_VARIANTS) + 1) + "|"]
+
+    def line(name: str, cell: Callable[[dict], str]) -> None:
+        cells = [found.get(f"antmaze-{variant}-v2") for variant in _VARIANTS]
+        lines.append(f"| {name} | " + " | ".join(cell(record) if record else "" for record in cells) + " |")
+
+    line("two Inverters, one pass each", lambda record: _success(record["table"][0]))
+    line("best published", lambda record: _published(record["env"]))
+    line(
+        "the policy that made the data, with the map",
+        lambda record: f"{100 * record['data_policy']['success_rate']:.1f}",
+    )
+    line("steps to the goal, median", lambda record: f"{record['table'][0]['steps_to_goal_median']:.0f}")
+    line("the data's policy: steps", lambda record: f"{record['data_policy']['steps_to_goal_median']:.0f}")
+    line("flips per 1000 steps", lambda record: f"{record['table'][0]['flips_per_1000_steps']:.3f}")
+    line("one plan of both levels, ms", lambda record: f"{record['table'][0]['plan_ms_p50']:.2f}")
+    return "\n".join([*lines, ""])
+
+
+def _success(row: dict) -> str:
+    low, high = (100 * bound for bound in row["success_ci95"])
+    return f"**{100 * row['success_rate']:.1f}** ({low:.1f} to {high:.1f}; {row['episodes']} episodes)"
+
+
+def _published(env: str) -> str:
+    best = best_published(env, multi_goal=False)
+    return f"{best.score:.1f} ({best.method})"
+
+
 def _row(table: dict | None, multi_goal: bool, refine_steps: int) -> dict | None:
     rows = table["table"] if table else []
     return next((r for r in rows if r["multi_goal"] == multi_goal and r["refine_steps"] == refine_steps), None)
@@ -67,11 +105,13 @@ def _cell(table: dict | None, multi_goal: bool, refine_steps: int) -> str:
 
 
 def main(argv: list[str]) -> None:
-    """Rewrites the README's block."""
+    """Rewrites the README's blocks."""
     path = _ROOT / "README.md"
     text = path.read_text()
-    before, rest = text.split(_BEGIN)
-    write_text(path, before + _BEGIN + "\n" + markdown() + _END + rest.split(_END)[1])
+    for begin, end, table in ((_BEGIN, _END, markdown()), (_ANT_BEGIN, _ANT_END, antmaze())):
+        before, rest = text.split(begin)
+        text = before + begin + "\n" + table + end + rest.split(end)[1]
+    write_text(path, text)
 
 
 if __name__ == "__main__":
