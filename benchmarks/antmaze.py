@@ -32,6 +32,7 @@ from invlearn_jax.types import Problem
 _PLANNERS = flags.DEFINE_list("planners", None, "Planners (names or folders), one per training seed.", required=True)
 _POLICY = flags.DEFINE_string("policy", "", "The goal-reaching policy that made the data; empty leaves it out.")
 _EPISODES = flags.DEFINE_integer("episodes", 500, "Episodes per row.", lower_bound=2)
+_POLICY_EPISODES = flags.DEFINE_integer("policy_episodes", 200, "Episodes of that policy.", lower_bound=2)
 _STEPS = flags.DEFINE_multi_integer("refine_steps", [0], "Numbers K of refinement steps, of each level.")
 _SEED = flags.DEFINE_integer("seed", 20261122, "Seed of starts and goals; the same for all planners.")
 _VIDEO = flags.DEFINE_string("video", "", "Where to show a few episodes, lost ones first, as GIF.")
@@ -102,13 +103,14 @@ def _throughput(planner: object, params: object, env_name: str) -> float:
 def _data_policy(env_name: str) -> dict:
     env = registry.make(env_name, "antmaze")
     start_key, walk_key = jax.random.split(jax.random.key(_SEED.value))
-    starts, goals = start_states(env, start_key, _EPISODES.value, multi_goal=False)
+    starts, goals = start_states(env, start_key, _POLICY_EPISODES.value, multi_goal=False)
     policy = read_goal_policy(_POLICY.value)
     states, _ = navigated(env.spec, policy, walk_key, starts, goals, env.episode_length, _NOISE)
     steps = steps_to_goal(states, goals)
     rate = wilson(int(np.isfinite(steps).sum()), len(goals))
     return {
         "noise": _NOISE,
+        "episodes": len(goals),
         "success_rate": rate.mean,
         "success_ci95": [rate.low, rate.high],
         "steps_to_goal_median": float(np.nanmedian(steps)),
