@@ -262,6 +262,16 @@ def test_planners_on_disk_plan_as_before(tmp_path, stack, plan):
     chex.assert_trees_all_equal(after, before)
 
 
+def test_stacks_share_a_motor_level_on_disk(tmp_path, stack):
+    _, params = stack
+    save_planner(tmp_path / "motor", MOTOR, params.motor)
+    save_planner(tmp_path / "stack", STACK, params, shares=str(tmp_path / "motor"))
+    with np.load(tmp_path / "stack" / "params.npz") as arrays:
+        assert not any(name.startswith(".motor") for name in arrays.files)
+        assert any(name.startswith(".upper") for name in arrays.files)
+    chex.assert_trees_all_equal(load_planner(tmp_path / "stack")[1], params)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [({"reach": 0.0}, "reach is 0.0 m"), ({"execute_steps": 0}, "at least 1 step")],

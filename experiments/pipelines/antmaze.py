@@ -192,7 +192,7 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
     model_params = train_level_model(config, run, achieved(config, run, main, seed), model_key)
     upper = train_subgoals(config, run, model_params, cost_params, graph, inverter_key)
     params = SubgoalParams(upper, load_planner(config.motor)[1])
-    save_planner(run.path / "planner", description, params)
+    save_planner(run.path / "planner", description, params, shares=config.motor)
     return description.env, lambda refine_steps: (build_ant_stack(description, refine_steps), params)
 
 

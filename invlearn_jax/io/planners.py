@@ -46,15 +46,14 @@ class Kind(NamedTuple):
         config: the class of its description, with an ``env``.
         build: ``(config, refine_steps, candidates, refiner, execute_steps) -> planner``.
         dials: fields of the description that may be changed without training anew.
+        shared: what it may take from another planner: the part of its own parameters for the part of that one's.
     """
 
     config: type
     build: Callable[..., Planner]
     dials: tuple[str, ...] = ()
+    shared: tuple[tuple[str, str], ...] = ((".model", ".model"), (".objective", ".objective"))
 
-
-# What planners of one base have in common.
-_SHARED = (".model", ".objective")
 
 # A description without a kind is of the first.
 _KINDS = {
@@ -63,7 +62,7 @@ _KINDS = {
     "maze_policy": Kind(MazePolicyConfig, build_policy_planner, ("target_return",)),
     "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner, DIALS),
     "ant_motor": Kind(AntMotorConfig, build_motor),
-    "ant_stack": Kind(AntStackConfig, build_ant_stack),
+    "ant_stack": Kind(AntStackConfig, build_ant_stack, shared=((".motor", ""),)),
     "pulse": Kind(PulseConfig, build_pulse_planner),
 }
 
@@ -86,13 +85,15 @@ def save_planner(
         folder: made where missing.
         config: what to build.
         params: its parameters.
-        shares: the planner, shipped or a folder, whose forward model and objective these are: they are not written again.
+        shares: the planner, shipped or a folder, that holds a part of these already, which is not written again: forward model
+            and objective of a maze2d planner, the motor level of an antmaze planner.
         half: stores weights in half precision, for shipping.
 
     Raises:
         OSError: if the folder cannot be written.
     """
-    arrays = {name: np.asarray(x) for name, x in _by_name(params).items() if not (shares and name.startswith(_SHARED))}
+    held = tuple(own for own, _ in _KINDS[_kind_of(config)].shared) if shares else ()
+    arrays = {name: np.asarray(x) for name, x in _by_name(params).items() if not name.startswith(held)}
     if half:
         arrays = {
             name: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for name, x in arrays.items()
@@ -200,11 +201,13 @@ def load_params(planner: Planner, folder: str | os.PathLike) -> Params:
     path = Path(folder) / "params.npz"
     params = jax.eval_shape(planner.init, jax.random.key(0))
     wanted, saved = _by_name(params), _arrays(path)
-    shares = json.loads((Path(folder) / "planner.json").read_text()).get("shares")
+    description = json.loads((Path(folder) / "planner.json").read_text())
+    shares = description.get("shares")
     if shares:
         beside = Path(folder) / shares
         held = _arrays(load_config(beside if beside.is_dir() else shares)[1] / "params.npz")
-        saved |= {key: value for key, value in held.items() if key.startswith(_SHARED)}
+        for own, theirs in _KINDS[description.get("kind", next(iter(_KINDS)))].shared:
+            saved |= {own + key[len(theirs) :]: value for key, value in held.items() if key.startswith(theirs)}
     for key, like in wanted.items():
         have = saved[key].shape if key in saved else None
         if have != like.shape:
