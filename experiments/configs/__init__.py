@@ -47,6 +47,7 @@ EXPERIMENTS = {
         f"antmaze-{variant}": Experiment(partial(antmaze.for_maze, variant), "antmaze.train_planner")
         for variant in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
     },
+    "ant-policy": Experiment(antmaze.policy, "ant_policy.train_policy"),
     "ant-motor": Experiment(antmaze.motor, "ant_motor.train_motor"),
     "pulse-qubit": Experiment(pulse.qubit, "pulse.train_inverter"),
     "pulse-qubit-robust": Experiment(pulse.robust_qubit, "pulse.train_inverter"),

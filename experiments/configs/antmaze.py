@@ -13,7 +13,8 @@ class AntDataConfig:
 
     Attributes:
         path: files of your own (D4RL HDF5 or OGBench npz), comma-separated; empty makes D4RL's data anew.
-        policy: the npz file of the goal-reaching policy that makes data; see ``data.read_goal_policy``.
+        policy: the npz file of the goal-reaching policy that makes data, see ``data.read_goal_policy``; ``none`` for an ant that
+            flails at random.
         rows: rows of D4RL's recipe to make.
         noise: standard deviation of its action noise.
         broad_rows: rows of broad data on an open floor to add; 0 for none.
@@ -112,6 +113,41 @@ class MotorConfig:
 def motor() -> MotorConfig:
     """The ant's motor level, for all mazes."""
     return MotorConfig()
+
+
+@dataclasses.dataclass
+class PolicyConfig:
+    """A goal-reaching policy from nothing: a motor level that flails, then learns from what it does; and its clone.
+
+    Attributes:
+        motor: the motor level, without data but its own.
+        hidden: widths of the policy.
+        steps: updates of the policy.
+        batch: states per update.
+        learning_rate: greatest.
+    """
+
+    motor: MotorConfig = dataclasses.field(default_factory=MotorConfig)
+    hidden: tuple[int, ...] = (256, 256)
+    steps: int = 10_000
+    batch: int = 512
+    learning_rate: float = 1e-3
+
+    @property
+    def evaluation(self) -> EvaluationConfig:
+        """The motor level's."""
+        return self.motor.evaluation
+
+
+def policy() -> PolicyConfig:
+    """The ant's policy: no cloning, since there is nothing to clone, and more rounds instead."""
+    config = PolicyConfig()
+    motor = config.motor
+    motor.data.policy, motor.data.rows, motor.data.broad_rows = "none", 300_000, 0
+    motor.cloning.steps, motor.cloning.weight = 0, 0.0
+    motor.model.one_step_updates, motor.model.steps = 5000, 2000
+    motor.inverter.steps, motor.correction.rounds = 2000, 6
+    return config
 
 
 @dataclasses.dataclass

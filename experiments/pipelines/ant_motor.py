@@ -50,6 +50,7 @@ from invlearn_jax.types import Key, Params, Problem
 
 Loss = Callable[[Params, Key], jax.Array]
 
+_FLAIL = "none"  # in place of a policy's file
 _TURN = 40  # steps after which the directions of the second evaluation change
 
 
@@ -75,9 +76,9 @@ def check_data(settings: AntDataConfig) -> None:
     if not settings.path and not settings.policy:
         raise ValueError(
             "There are no data to learn from. Give files of your own by --config.data.path, or the npz file of a goal-reaching "
-            "policy, with which D4RL's data are made anew, by --config.data.policy."
+            "policy, with which D4RL's data are made anew, by --config.data.policy (--experiment=ant-policy trains one from nothing)."
         )
-    if settings.policy:
+    if settings.policy and settings.policy != _FLAIL:
         read_goal_policy(settings.policy)
 
 
@@ -103,6 +104,9 @@ def _cached(run: RunFolder, name: str, make: object) -> Dataset:
 
 def _d4rl(settings: AntDataConfig, env: str) -> Dataset:
     key = jax.random.fold_in(jax.random.key(settings.seed), 1)
+    if settings.policy == _FLAIL:
+        rows = random_ant_data(None, key, settings.rows)
+        return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
     policy = read_goal_policy(settings.policy)
     rows = antmaze_data(registry.spec(env, "antmaze"), policy, key, settings.rows, settings.noise)
     return Dataset(rows["observations"], rows["actions"], rows["timeouts"])

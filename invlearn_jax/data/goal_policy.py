@@ -3,6 +3,7 @@
 import io
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +73,23 @@ class GoalPolicy(NamedTuple):
         return jnp.tanh(mean + jnp.exp(jnp.clip(self.log_std(x), *_LOG_STD)) * jax.random.normal(key, mean.shape))
 
 
+def fresh_policy(key: Key, hidden: Sequence[int] = (256, 256), log_std: float = -2.0) -> GoalPolicy:
+    """A policy as drawn, with one standard deviation for all actions. The key is consumed.
+
+    Args:
+        key: consumed.
+        hidden: widths of the ReLU layers.
+        log_std: of the Gaussian before the tanh.
+    """
+    sizes = (_INPUT_SIZE, *hidden)
+    *keys, last = jax.random.split(key, len(sizes))
+    draw = jax.nn.initializers.he_normal(in_axis=1, out_axis=0)
+    pairs = zip(keys, sizes, sizes[1:], strict=False)
+    layers = tuple(Linear(draw(k, (outputs, inputs)), jnp.zeros(outputs)) for k, inputs, outputs in pairs)
+    mean = Linear(0.01 * draw(last, (ACTION_SIZE, sizes[-1])), jnp.zeros(ACTION_SIZE))
+    return GoalPolicy(layers, mean, Linear(jnp.zeros((ACTION_SIZE, sizes[-1])), jnp.full(ACTION_SIZE, log_std)))
+
+
 def read_goal_policy(path: PathLike) -> GoalPolicy:
     """Reads a policy from an npz file.
 
@@ -90,7 +108,8 @@ def read_goal_policy(path: PathLike) -> GoalPolicy:
     if not Path(path).is_file():
         raise FileNotFoundError(
             f"{source}: there is no policy here (looked for {Path(path).absolute()}). Give the path of an npz file with the "
-            "arrays of a goal-reaching ant policy, as write_goal_policy writes it."
+            "arrays of a goal-reaching ant policy, as write_goal_policy writes it; `python -m experiments.run "
+            "--experiment=ant-policy --workdir=DIR` trains one (DIR/policy.npz)."
         )
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{source}: truncated, or not an npz file. Copy it again, or give another file.")

@@ -1,0 +1,78 @@
+"""A goal-reaching policy of the ant from nothing: a motor level learns from its own flailing, and a network learns from it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.configs.antmaze import PolicyConfig
+from experiments.configs.shared import EvaluationConfig
+from experiments.pipelines import ant_motor
+from experiments.pipelines.stages import PlannerOf, run_stage
+from invlearn_jax.data import read_ogbench, write_goal_policy
+from invlearn_jax.data.ant_rows import upright_rows
+from invlearn_jax.data.goal_policy import fresh_policy
+from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.learn.goal_policy import goal_policy_state, goal_policy_update
+from invlearn_jax.learn.loop import default_optimizer
+from invlearn_jax.planners.ant_motor import POSITION_SIZE
+from invlearn_jax.types import Problem
+
+_FAR = 10.0  # m, where the goals of such policies are
+
+
+def check(config: PolicyConfig) -> None:
+    """Builds everything once without training it. See ``ant_motor.check``."""
+    ant_motor.check(config.motor)
+
+
+def executed_states(run: Path, least: float) -> np.ndarray:
+    """``[N, 29]`` the upright states that the motor level came through in its rounds, from the place it was in."""
+    rounds = sorted((run / "data").glob("executed_*.npz"))
+    if not rounds:
+        raise ValueError("The policy learns from what the motor level does: give motor.correction.rounds of 1 or more.")
+    return np.concatenate([upright_rows(read_ogbench(path), least).states for path in rounds])
+
+
+def train_policy(config: PolicyConfig, run: RunFolder, seed: int) -> tuple[str, PlannerOf]:
+    """Trains the motor level, then the policy on its first actions; the policy is saved as ``policy.npz``.
+
+    Returns:
+        The environment's name and the motor level.
+    """
+    env, motor_of = ant_motor.train_motor(config.motor, run, seed)
+    planner, params = motor_of(0)
+    states = jnp.asarray(executed_states(run.path, config.motor.data.upright))
+
+    def teacher(key: jax.Array) -> tuple[Problem, jax.Array]:
+        row_key, angle_key = jax.random.split(key)
+        state = states[jax.random.randint(row_key, (), 0, states.shape[0])]
+        angle = jax.random.uniform(angle_key, maxval=2 * jnp.pi)
+        goal = state[:POSITION_SIZE] + _FAR * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+        problem = Problem(state, goal)
+        return problem, planner.inverter.propose(params.inverter, key, problem, 1)[0, 0]
+
+    init_key, train_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 9))
+    optimizer = default_optimizer(config.learning_rate, config.steps)
+    state = goal_policy_state(optimizer, fresh_policy(init_key, config.hidden), train_key)
+    update = goal_policy_update(teacher, optimizer, config.batch)
+    policy = run_stage(
+        run,
+        "policy",
+        update,
+        state,
+        config.steps,
+        config.motor.block,
+        config.motor.checkpoint_every,
+        headline="policy_loss",
+    ).params
+    write_goal_policy(run.path / "policy.npz", policy)
+    return env, motor_of
+
+
+def evaluate(settings: EvaluationConfig, env: str, planner_of: PlannerOf) -> Iterator[tuple[dict[str, Any], str]]:
+    """The motor level's walk; ``benchmarks.ant_motor --policy`` has the policy's."""
+    return ant_motor.evaluate(settings, env, planner_of)
