@@ -75,8 +75,8 @@ def check_data(settings: AntDataConfig) -> None:
     """
     if not settings.path and not settings.policy:
         raise ValueError(
-            "There are no data to learn from. Give files of your own by --config.data.path, or the npz file of a goal-reaching "
-            "policy, with which D4RL's data are made anew, by --config.data.policy (--experiment=ant-policy trains one from nothing)."
+            "There are no data to learn from. Give files of your own by --config.data.path, or, by --config.data.policy, the npz "
+            "file of a goal-reaching policy, with which D4RL's data are made anew; --experiment=ant-policy trains one from nothing."
         )
     if settings.policy and settings.policy != _FLAIL:
         read_goal_policy(settings.policy)
