@@ -10,13 +10,17 @@ import pytest
 from helpers import count_compilations, run_python
 
 from invlearn_jax import objectives
-from invlearn_jax.data import Dataset, random_ant_data, write_ogbench
+from invlearn_jax.data import Dataset, antmaze_data, random_ant_data, read_goal_policy, write_ogbench
 from invlearn_jax.data.ant_rows import executed_rows, upright_rows, uprightness
+from invlearn_jax.data.goal_policy import fresh_policy
 from invlearn_jax.data.level_rows import evenly, level_rows
+from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import random_start
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.evaluate.locomotion import Locomotion, walk_openly
 from invlearn_jax.io.planners import load_planner, save_planner
+from invlearn_jax.learn.goal_policy import goal_policy_state, goal_policy_update
+from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
 from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
 from invlearn_jax.planners.subgoals import SubgoalPlanner
@@ -390,3 +394,59 @@ def test_a_run_without_data_is_refused(tmp_path, policy, message):
     assert done.returncode != 0
     assert message in done.stderr
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_policy_from_nothing(tmp_path):
+    small = {
+        "motor.data.rows": 2000,
+        "motor.planner.horizon": 4,
+        "motor.planner.inverter_hidden": "(8,)",
+        "motor.planner.model_hidden": "(8,)",
+        "motor.model.one_step_updates": 5,
+        "motor.model.one_step_batch": 8,
+        "motor.model.steps": 5,
+        "motor.model.batch": 4,
+        "motor.model.horizon": 4,
+        "motor.inverter.steps": 5,
+        "motor.inverter.batch": 8,
+        "motor.inverter.advance": "(1,2)",
+        "motor.correction.rounds": 1,
+        "motor.correction.ants": 8,
+        "motor.correction.rows": 10,
+        "motor.correction.model_steps": 5,
+        "motor.correction.steps": 5,
+        "motor.evaluation.episodes": 2,
+        "motor.evaluation.refine_steps": "(0,)",
+        "motor.block": 5,
+        "motor.checkpoint_every": 5,
+        "hidden": "(8,8)",
+        "steps": 5,
+        "batch": 8,
+    }
+    run = ["-m", "experiments.run", "--experiment=ant-policy", f"--workdir={tmp_path}", "--seed=1"]
+    done = run_python(*run, *(f"--config.{name}={value}" for name, value in small.items()))
+    assert done.returncode == 0, done.stderr
+    policy = read_goal_policy(tmp_path / "policy.npz")
+    assert [layer.w.shape for layer in policy.hidden] == [(8, 29), (8, 8)]
+    rows = antmaze_data(registry.spec("antmaze-umaze-v2"), policy, KEY, 300, streams=2)
+    assert np.isfinite(rows["observations"]).all()
+
+
+def test_cloning_a_teacher_gives_its_actions():
+    weight = 0.1 * jax.random.normal(jax.random.key(3), (8, 29))
+
+    def teacher(key):
+        state_key, goal_key = jax.random.split(key)
+        state = jax.random.normal(state_key, (29,))
+        goal = state[:2] + 10 * jax.random.normal(goal_key, (2,))
+        way = 10 * (goal - state[:2]) / jnp.linalg.norm(goal - state[:2])
+        return Problem(state, goal), jnp.tanh(weight @ jnp.concatenate([state[2:], way]))
+
+    optimizer = default_optimizer(3e-3, 600)
+    state = goal_policy_state(optimizer, fresh_policy(KEY, (64,)), KEY)
+    update = goal_policy_update(teacher, optimizer, 128)
+    first = float(jax.jit(update)(state)[1]["policy_loss"])
+    losses = []
+    trained = train(update, state, 600, 100, lambda _, metrics: losses.append(metrics["policy_loss"])).params
+    assert losses[-1] < 0.1 * first
+    np.testing.assert_array_equal(trained.log_std.b, fresh_policy(KEY, (64,)).log_std.b)

@@ -76,7 +76,7 @@ def check_data(settings: AntDataConfig) -> None:
     if not settings.path and not settings.policy:
         raise ValueError(
             "There are no data to learn from. Give files of your own by --config.data.path, or, by --config.data.policy, the npz "
-            "file of a goal-reaching policy, with which D4RL's data are made anew; --experiment=ant-policy trains one from nothing."
+            "file of a goal-reaching policy, which makes D4RL's data anew; --experiment=ant-policy trains one from nothing."
         )
     if settings.policy and settings.policy != _FLAIL:
         read_goal_policy(settings.policy)
