@@ -12,6 +12,7 @@ from conftest import ROOT
 import invlearn_jax
 from benchmarks import tables
 from experiments.pipelines.published import best_published
+from invlearn_jax.data.ant_rows import uprightness
 from invlearn_jax.evaluate import normalized_score, returns_of, success
 from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco, start_states
 from invlearn_jax.io.planners import load_config
@@ -20,10 +21,15 @@ NAMES = ["maze2d-large-v1", "maze2d-medium-v1", "maze2d-umaze-v1"]
 BASELINES = ["bc", "consistency", "decision-diffuser", "diffuser", "dt", "rebrac"]
 PULSES = ["pulse-qubit", "pulse-qubit-robust", "pulse-transmon", "pulse-two-qubit"]
 
+ANTS = [
+    f"antmaze-{variant}-v2"
+    for variant in ("large-diverse", "large-play", "medium-diverse", "medium-play", "umaze", "umaze-diverse")
+]
+
 
 def test_names():
     baselines = [f"{name}-{kind}" for name in NAMES for kind in BASELINES]
-    assert invlearn_jax.planner_names() == sorted([*NAMES, *baselines, *PULSES])
+    assert invlearn_jax.planner_names() == sorted([*NAMES, *baselines, *PULSES, *ANTS, "ant-motor"])
 
 
 @pytest.mark.parametrize("kind", BASELINES)
@@ -75,6 +81,28 @@ def test_both_engines_give_the_same_episodes():
     distance = np.linalg.norm((first.states - second.states)[..., :2], axis=-1)
     assert np.median(distance[:, -1]) < 0.01
     assert np.median(distance.max(1)) < 0.02
+
+
+def test_all_ants_walk_alike():
+    motor = invlearn_jax.load_planner("ant-motor")[1]
+    for name in ANTS:
+        planner, params = invlearn_jax.load_planner(name)
+        assert load_config(name)[0].env == name
+        for mine, theirs in zip(jax.tree.leaves(params.motor), jax.tree.leaves(motor), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        assert isinstance(planner, invlearn_jax.Planner)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["antmaze-umaze-v2", "antmaze-large-diverse-v2"])
+def test_ants_reach_the_goal_without_a_fall(name):
+    planner, params = invlearn_jax.load_planner(name)
+    env = invlearn_jax.make(name)
+    starts, goals = start_states(env, jax.random.key(23), 16, multi_goal=False)
+    steps = 180 if "umaze" in name else 380
+    episodes = run_mujoco(planner, params, env, jax.random.key(24), starts, goals, steps=steps)
+    assert returns_of(env.spec, episodes.states, goals).mean() >= 0.9
+    assert (uprightness(episodes.states) > 0).mean() > 0.99
 
 
 def test_refinement_lowers_the_planners_own_cost():
