@@ -61,6 +61,11 @@ class Plans(NamedTuple):
         return np.linalg.norm(self.predicted[..., :2] - self.realised[..., :2], axis=-1).max(1)
 
 
+def _ended(states: np.ndarray, actions: np.ndarray, ends: np.ndarray) -> Dataset:
+    """The rows, whose last one ends an episode also where it is cut short."""
+    return Dataset(states, actions, np.append(ends[:-1], True))
+
+
 def _executed(step: Callable, starts: np.ndarray, actions: np.ndarray) -> np.ndarray:
     states = [np.asarray(starts, np.float64)]
     for time in range(actions.shape[1]):
@@ -100,12 +105,12 @@ class Maze:
     def narrow(self) -> Dataset:
         """D4RL's data."""
         rows = controller_data(self.env, jax.random.key(1), self._rows, 0.5)
-        return Dataset(np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], 1), rows["actions"], rows["timeouts"])
+        return _ended(np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], 1), rows["actions"], rows["timeouts"])
 
     def broad(self) -> Dataset:
         """Random actions from anywhere."""
         rows = random_data(self.env, jax.random.key(2), self._broad)
-        return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
+        return _ended(rows["observations"], rows["actions"], rows["timeouts"])
 
     def first_model(self, rows: Dataset, key: Key) -> SequenceParams:
         """Fresh parameters with the data's scales."""
