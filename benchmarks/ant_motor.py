@@ -12,7 +12,7 @@ import numpy as np
 from absl import flags
 
 from experiments.flag_config import run_program
-from experiments.pipelines.ant_motor import walker
+from experiments.pipelines.ant_motor import TURN, walker
 from invlearn_jax.data import GoalPolicy, read_goal_policy
 from invlearn_jax.envs.antmaze import random_start
 from invlearn_jax.evaluate.locomotion import Walk, walk_openly
@@ -30,8 +30,6 @@ _ANTS = flags.DEFINE_integer("ants", 200, "Ants per row.", lower_bound=1)
 _LENGTH = flags.DEFINE_integer("steps", 300, "Steps of 0.1 s.", lower_bound=30)
 _SEED = flags.DEFINE_integer("seed", 20261124, "Seed of starts and directions.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
-
-_TURN = 40  # steps
 
 
 def main(argv: list[str]) -> None:
@@ -55,7 +53,7 @@ def main(argv: list[str]) -> None:
 def _rows(act: Walk, about: dict) -> list[dict]:
     keys = jax.random.split(jax.random.key(_SEED.value), _ANTS.value)
     starts, rows = np.asarray(jax.jit(jax.vmap(random_start))(keys)), []
-    for hold in (None, _TURN):
+    for hold in (None, TURN):
         walk = walk_openly(act, starts, _SEED.value, _LENGTH.value, hold).summary()
         rows.append({**about, "turn_every": hold, **walk})
         print(rows[-1], flush=True)

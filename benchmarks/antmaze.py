@@ -27,6 +27,7 @@ from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.planners.ant_stack import AntStackConfig
 from invlearn_jax.types import Problem
 
 _PLANNERS = flags.DEFINE_list("planners", None, "Planners (names or folders), one per training seed.", required=True)
@@ -46,11 +47,16 @@ _SHOWN, _LOST = 6, 2  # episodes of a video, and how many lost ones among them a
 def main(argv: list[str]) -> None:
     """Evaluates all planners, and the data policy."""
     use_compile_cache()
-    rows = []
+    rows, kinds = [], {name: load_config(name)[0] for name in _PLANNERS.value}
+    for name, config in kinds.items():
+        if not isinstance(config, AntStackConfig) or config.env != next(iter(kinds.values())).env:
+            raise ValueError(
+                f"{name} is for {config.env} as {type(config).__name__}; give two-level planners of one antmaze."
+            )
     for steps in _STEPS.value:
         for name in _PLANNERS.value:
             planner, params = load_planner(name, refine_steps=steps)
-            env = load_config(name)[0].env
+            env = kinds[name].env
             record, episodes = evaluate_ant(planner, params, env, _EPISODES.value, _SEED.value)
             if _VIDEO.value and not rows:
                 replace_files({Path(_VIDEO.value): _video(env, episodes)})
@@ -75,11 +81,17 @@ def _row(rows: list[dict], steps: int) -> dict:
         "success_rate": rate.mean,
         "success_ci95": [rate.low, rate.high],
         "success_by_seed": [row["success_rate"] for row in chosen],
-        "steps_to_goal_median": float(np.median([row["steps_to_goal_median"] for row in chosen])),
+        "steps_to_goal_median": _median([row["steps_to_goal_median"] for row in chosen]),
         "flips_per_1000_steps": float(np.mean([row["flips_per_1000_steps"] for row in chosen])),
         **{key: float(np.median([row[key] for row in chosen])) for key in ("plan_ms_p50", "motor_ms_p50")},
         "plans_per_second": float(np.median([row["plans_per_second"] for row in chosen])),
     }
+
+
+def _median(values: list[float | None]) -> float | None:
+    """Of those that there are."""
+    there = [value for value in values if value is not None]
+    return float(np.median(there)) if there else None
 
 
 def _video(env: str, episodes: Episodes) -> bytes:

@@ -3,7 +3,8 @@
     python -m benchmarks.hacking_mitigations --robot=maze2d --output=benchmarks/results/hacking_mitigations_maze2d.json
     python -m benchmarks.hacking_mitigations --robot=ant --policy=ant_goal_policy.npz --output=...ant.json
 
-Every setting trains a forward model and an Inverter through it, with the same updates, and is judged in closed loop
+Every setting trains a forward model and an Inverter through it, each with as many updates in all (half of them in the rounds,
+where there are rounds), and is judged in closed loop
 (success), and by executing whole plans open loop from states it got to: the gap is realised less predicted cost, the error the
 largest distance between predicted and realised positions.
 """
@@ -29,6 +30,7 @@ from invlearn_jax.learn.forward_model import Source, adversarial_update, ensembl
 from invlearn_jax.learn.inverter import inverter_state, inverter_update
 from invlearn_jax.learn.loop import TrainState, default_optimizer, train
 from invlearn_jax.models.ensemble import DisagreementModel, EnsembleModel
+from invlearn_jax.names import unknown_name
 from invlearn_jax.objectives import disagreement
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate
@@ -40,8 +42,8 @@ _POLICY = flags.DEFINE_string("policy", "", "The ant's goal-reaching policy, whi
 _SETTINGS = flags.DEFINE_list("settings", [], "Which settings to train; by default all.")
 _ROWS = flags.DEFINE_integer("rows", 100_000, "Rows of narrow data.", lower_bound=1000)
 _BROAD = flags.DEFINE_integer("broad_rows", 400_000, "Rows of broad data.", lower_bound=1000)
-_MODEL = flags.DEFINE_integer("model_updates", 2000, "Updates of the forward model.", lower_bound=1)
-_INVERTER = flags.DEFINE_integer("inverter_updates", 2000, "Updates of the Inverter.", lower_bound=1)
+_MODEL = flags.DEFINE_integer("model_updates", 2000, "Updates of the forward model.", lower_bound=6)
+_INVERTER = flags.DEFINE_integer("inverter_updates", 2000, "Updates of the Inverter.", lower_bound=6)
 _WATCHED = flags.DEFINE_list(
     "watched", ["narrow data", "narrow + broad"], "Settings whose plans a second model looks at."
 )
@@ -51,6 +53,7 @@ _OUTPUT = flags.DEFINE_string(
 )
 
 _MEMBERS = 3
+_ADVERSARIAL_ROUNDS = 3
 _BLOCK = 250
 
 
@@ -155,10 +158,12 @@ def train_setting(world: World, setting: Setting, narrow: Dataset, broad: Datase
     members = _MEMBERS if setting.disagreement else 1
     first = [world.first_model(concatenate(*rows), next(keys)) for _ in range(members)]
     start = jax.tree.map(lambda *x: jnp.stack(x), *first) if members > 1 else first[0]
-    model_params = train_model(world, sources, start, _MODEL.value, next(keys), members)
+    rounds = _ADVERSARIAL_ROUNDS if setting.adversarial else setting.rounds
+    first_updates = (_MODEL.value, _INVERTER.value) if not rounds else (_MODEL.value // 2, _INVERTER.value // 2)
+    model_params = train_model(world, sources, start, first_updates[0], next(keys), members)
     prior = world.prior(narrow)
     params = world.first_inverter(first[0], next(keys))
-    params = train_inverter(world, setting, prior, params, model_params, _INVERTER.value, next(keys))
+    params = train_inverter(world, setting, prior, params, model_params, first_updates[1], next(keys))
 
     def planner() -> tuple[InversePlanner, PlannerParams]:
         model = EnsembleModel(world.model, members) if members > 1 else world.model
@@ -166,16 +171,16 @@ def train_setting(world: World, setting: Setting, narrow: Dataset, broad: Datase
         made = InversePlanner(world.inverter, model, world.objective, execute_steps=steps)
         return made, PlannerParams(params, model_params, world.objective_params)
 
-    rounds, again = (3 if setting.adversarial else setting.rounds), _MODEL.value // 3
     executed: list[Dataset] = []
     for round_ in range(rounds):
+        again, anew = (total // 2 // rounds for total in (_MODEL.value, _INVERTER.value))
         if setting.adversarial:
             model_params = _adversary(world, setting, sources, params, model_params, again, next(keys))
         else:
             executed.append(world.executed(*planner(), seed=100 * seed + round_))
             part = Source(window_store(concatenate(*executed), world.window), float(len(rows)))
             model_params = train_model(world, [*sources, part], model_params, again, next(keys), members)
-        params = train_inverter(world, setting, prior, params, model_params, _INVERTER.value // 3, next(keys))
+        params = train_inverter(world, setting, prior, params, model_params, anew, next(keys))
     if executed:
         sources = [*sources, Source(window_store(concatenate(*executed), world.window), float(len(rows)))]
     return Trained(*planner(), sources)
@@ -250,6 +255,10 @@ def _rows_of(source: Source) -> Dataset:
 def main(argv: list[str]) -> None:
     """Trains and judges the settings of the flags."""
     use_compile_cache()
+    names = _SETTINGS.value or list(SETTINGS)
+    for name in [*names, *_WATCHED.value]:
+        if name not in SETTINGS:
+            raise unknown_name("setting", name, SETTINGS)
     if _ROBOT.value == "ant" and not _POLICY.value:
         raise ValueError("The ant's data are made by a goal-reaching policy; give its file by --policy.")
     world = (
@@ -257,7 +266,6 @@ def main(argv: list[str]) -> None:
         if _ROBOT.value == "ant"
         else Maze(_ROWS.value, _BROAD.value)
     )
-    names = _SETTINGS.value or list(SETTINGS)
     narrow, broad = world.narrow(), world.broad()
     rows, tracks = [], {}
     for name in names:

@@ -178,20 +178,19 @@ class Ant:
         self.objective_params = ()
         self.training = InverterTraining(192, (1, 2, 4), 0.1, 0.1, 0.03)
         self._floor = np.asarray(jax.vmap(random_start)(jax.random.split(jax.random.key(3), 4096)))
+        # Imagined starts are standing ants; what they come to is up to the model.
+        self.draw = local_problems(jnp.asarray(self._floor), self.settings.nearest, self.settings.farthest)
 
     def narrow(self) -> Dataset:
-        """One behaviour on one way; training starts from its states."""
+        """One behaviour on one way."""
         spec = registry.spec("antmaze-umaze-v2")
         rows = antmaze_data(spec, self._policy, jax.random.key(1), self._rows, noise=0.0)
-        data = upright_rows(Dataset(rows["observations"], rows["actions"], rows["timeouts"]))
-        starts = np.concatenate([data.states, np.repeat(self._floor, 4, axis=0)])
-        self.draw = local_problems(jnp.asarray(starts), self.settings.nearest, self.settings.farthest)
-        return data
+        return upright_rows(_ended(rows["observations"], rows["actions"], rows["timeouts"]))
 
     def broad(self) -> Dataset:
         """Walking and flailing under noise of any strength."""
         rows = random_ant_data(self._policy, jax.random.key(2), self._broad)
-        return upright_rows(Dataset(rows["observations"], rows["actions"], rows["timeouts"]))
+        return upright_rows(_ended(rows["observations"], rows["actions"], rows["timeouts"]))
 
     def first_model(self, rows: Dataset, key: Key) -> SequenceParams:
         """Fresh parameters with the data's scales in the robot's frame."""

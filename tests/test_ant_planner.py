@@ -1,5 +1,6 @@
 """The ant's motor level and the two-level planner over it: costs, rows, plans, and a whole run in small."""
 
+import dataclasses
 import json
 
 import chex
@@ -177,7 +178,7 @@ def test_ants_walk_the_way_they_are_sent():
         seen.append((states, goals))
         return np.zeros((len(states), 8))
 
-    walk = walk_openly(act, starts, seed=0, steps=5, hold=3, threads=1)
+    walk = walk_openly(act, starts, seed=0, steps=22, hold=3, threads=1)
     simulator = MujocoAntmaze(None, threads=1)
     for t, (states, goals) in enumerate(seen):
         ahead = (goals - states[:, :2]) / 10
@@ -185,6 +186,8 @@ def test_ants_walk_the_way_they_are_sent():
         after = simulator.step(states, np.zeros((3, 8)))
         np.testing.assert_allclose(walk.progress[t], ((after - states)[:, :2] * ahead).sum(1), atol=1e-9)
     simulator.close()
+    with pytest.raises(ValueError, match="steps is 20"):
+        walk_openly(act, starts, seed=0, steps=20)
     directions = [(goals - states[:, :2]) / 10 for states, goals in seen]
     np.testing.assert_allclose(directions[0], directions[2])
     assert np.abs(directions[3] - directions[2]).max() > 0.1
@@ -238,6 +241,22 @@ def test_refinement_of_both_levels_is_never_worse(stack):
     assert refined.motor.refine_steps == refined.upper.refine_steps == 3
 
 
+def test_a_goal_outside_the_data_is_told_whatever_the_motor_level_says(stack):
+    planner, params = build_ant_stack(STACK, refine_steps=2), stack[1]
+    nowhere = params.upper.inverter._replace(visited=jnp.zeros_like(params.upper.inverter.visited))
+    params = params._replace(upper=params.upper._replace(inverter=nowhere))
+    out = jax.jit(planner.plan)(params, KEY, Problem(start(), GOAL))
+    assert Result(int(out.result)) is Result.OUTSIDE_DATA
+
+
+def test_near_the_goal_the_goal_is_the_subgoal(stack, plan):
+    params, state = stack[1], start()
+    near = plan(params, KEY, Problem(state, state[:2] + 0.6))
+    np.testing.assert_allclose(near.subgoals[0], state[:2] + 0.6, atol=1e-6)
+    far = plan(params, KEY, Problem(state, state[:2] + 3.0))
+    assert jnp.abs(far.subgoals[0] - state[:2] - 3.0).max() > 0.1
+
+
 @pytest.mark.parametrize("bad", ["state", "position", "goal"])
 def test_what_is_not_finite_gets_no_action(stack, plan, bad):
     planner, params = stack
@@ -278,11 +297,13 @@ def test_stacks_share_a_motor_level_on_disk(tmp_path, stack):
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"reach": 0.0}, "reach is 0.0 m"), ({"execute_steps": 0}, "at least 1 step")],
+    [
+        ({"reach": 0.0}, "reach is 0.0 m"),
+        ({"execute_steps": 0}, "at least 1 step"),
+        ({"near": -1.0}, "near -1.0 m"),
+    ],
 )
 def test_stacks_that_cannot_be_are_refused(changes, message):
-    import dataclasses  # noqa: PLC0415
-
     with pytest.raises(ValueError, match=message):
         build_ant_stack(dataclasses.replace(STACK, **changes))
     with pytest.raises(ValueError, match="the chunk must divide the horizon"):
@@ -359,7 +380,8 @@ def test_a_run_from_data_to_both_levels(tmp_path):
     assert done.returncode == 0, done.stderr
     (record,) = json.loads((tmp_path / "upper" / "eval.json").read_text())
     assert record["success_rate"] == 0
-    assert record["lost_flipped"] + record["lost_upright"] == 2
+    assert len(record["lost"]) == 2
+    assert record["results"]["ok"] + record["results"]["outside_data"] == 2 * 14
     planner, params = load_planner(tmp_path / "upper" / "planner")
     out = jax.jit(planner.plan)(params, KEY, Problem(start(), GOAL))
     assert jnp.isfinite(out.actions).all()

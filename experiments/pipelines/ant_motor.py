@@ -50,8 +50,9 @@ from invlearn_jax.types import Key, Params, Problem
 
 Loss = Callable[[Params, Key], jax.Array]
 
-_FLAIL = "none"  # in place of a policy's file
-_TURN = 40  # steps after which the directions of the second evaluation change
+# In place of a policy's file.
+FLAIL = "none"
+TURN = 40  # steps after which the directions of the second evaluation change
 
 
 def check(config: MotorConfig) -> None:
@@ -78,7 +79,7 @@ def check_data(settings: AntDataConfig) -> None:
             "There are no data to learn from. Give files of your own by --config.data.path, or, by --config.data.policy, the npz "
             "file of a goal-reaching policy, which makes D4RL's data anew; --experiment=ant-policy trains one from nothing."
         )
-    if settings.policy and settings.policy != _FLAIL:
+    if settings.policy and settings.policy != FLAIL:
         read_goal_policy(settings.policy)
 
 
@@ -95,7 +96,7 @@ def broad_data(settings: AntDataConfig, run: RunFolder) -> Dataset:
     return _cached(run, "broad", functools.partial(_broad, settings))
 
 
-def _cached(run: RunFolder, name: str, make: object) -> Dataset:
+def _cached(run: RunFolder, name: str, make: Callable[[], Dataset]) -> Dataset:
     path = run.path / "data" / f"{name}.npz"
     if not path.exists():
         write_ogbench(path, make())
@@ -104,7 +105,7 @@ def _cached(run: RunFolder, name: str, make: object) -> Dataset:
 
 def _d4rl(settings: AntDataConfig, env: str) -> Dataset:
     key = jax.random.fold_in(jax.random.key(settings.seed), 1)
-    if settings.policy == _FLAIL:
+    if settings.policy == FLAIL:
         rows = random_ant_data(None, key, settings.rows)
         return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
     policy = read_goal_policy(settings.policy)
@@ -114,7 +115,9 @@ def _d4rl(settings: AntDataConfig, env: str) -> Dataset:
 
 def _broad(settings: AntDataConfig) -> Dataset:
     key = jax.random.fold_in(jax.random.key(settings.seed), 2)
-    rows = random_ant_data(read_goal_policy(settings.policy), key, settings.broad_rows)
+    # Without a policy broad data are of ants that only flail.
+    policy = None if settings.policy in ("", FLAIL) else read_goal_policy(settings.policy)
+    rows = random_ant_data(policy, key, settings.broad_rows)
     return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
 
 
@@ -362,7 +365,7 @@ def evaluate(settings: EvaluationConfig, env: str, planner_of: PlannerOf) -> Ite
         planner, params = planner_of(refine_steps)
         problem = Problem(jnp.asarray(starts[0]), jnp.array([10.0, 0.0]))
         latency = measure(planner.plan, params, key, problem)
-        for hold in (None, _TURN):
+        for hold in (None, TURN):
             walk = walk_openly(walker(planner, params), starts, settings.seed, hold=hold).summary()
             record = {
                 "env": env,

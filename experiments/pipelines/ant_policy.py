@@ -25,15 +25,22 @@ _FAR = 10.0  # m, where the goals of such policies are
 
 
 def check(config: PolicyConfig) -> None:
-    """Builds everything once without training it. See ``ant_motor.check``."""
+    """Builds everything once without training it. See ``ant_motor.check``.
+
+    Raises:
+        ValueError: for settings that do not fit together, or no round of correction.
+    """
+    if config.motor.correction.rounds < 1:
+        raise ValueError(
+            "The policy learns from what the motor level does, so motor.correction.rounds must be 1 or more; it is "
+            f"{config.motor.correction.rounds}."
+        )
     ant_motor.check(config.motor)
 
 
 def executed_states(run: Path, least: float) -> np.ndarray:
-    """``[N, 29]`` the upright states that the motor level came through in its rounds, from the place it was in."""
+    """``[N, 29]`` the upright states that the motor level came through in its rounds."""
     rounds = sorted((run / "data").glob("executed_*.npz"))
-    if not rounds:
-        raise ValueError("The policy learns from what the motor level does: give motor.correction.rounds of 1 or more.")
     return np.concatenate([upright_rows(read_ogbench(path), least).states for path in rounds])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.configs.antmaze import Config
 from experiments.configs.shared import EvaluationConfig
-from experiments.pipelines.ant_motor import check_data, walking_data
+from experiments.pipelines.ant_motor import FLAIL, check_data, walking_data
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, window_store
@@ -64,6 +64,15 @@ def check(config: Config) -> None:
     """
     registry.spec(config.planner.env, "antmaze")
     check_data(config.data)
+    if config.data.policy == FLAIL and not config.data.path:
+        raise ValueError(
+            f"data.policy is {FLAIL!r}, an ant that flails on an open floor; a maze's ways are learned from ants that walk them. "
+            "Give the npz file of a goal-reaching policy."
+        )
+    if config.planner.motor != AntMotorConfig():
+        raise ValueError(
+            "The motor level is the one of --config.motor; settings of config.planner.motor would have no effect."
+        )
     build_ant_stack(describe(config))
     check_advance(config.inverter.advance, config.planner.subgoals)
 

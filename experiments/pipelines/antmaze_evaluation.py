@@ -42,6 +42,7 @@ def evaluate_ant(
     before = np.arange(rows.states.shape[1]) <= last[:, None]
     down = (uprightness(rows.states) < 0) & before
     falls = down[:, 1:] & ~down[:, :-1]
+    planned = np.arange(rows.results.shape[1]) * planner.execute_steps <= last[:, None]
     problem = Problem(jnp.asarray(starts[0], jnp.float32), jnp.asarray(goals[0], jnp.float32))
     latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, run_key, problem)
     motor = measure(lambda p, k, q: planner.motor.plan(p.motor, k, q).actions, params, run_key, problem)
@@ -63,8 +64,12 @@ def evaluate_ant(
         "flips_per_1000_steps": 1000 * float(falls.sum() / before.sum()),
         "lost_flipped": int((down.any(1) & ~reached).sum()),
         "lost_upright": int((~down.any(1) & ~reached).sum()),
-        "lost_at": [[round(float(x), 2) for x in s[-1, :2]] for s in rows.states[~reached]],
-        "results": {result.name.lower(): int((rows.results == result).sum()) for result in Result},
+        "rises": int((~down[:, 1:] & down[:, :-1] & before[:, 1:]).sum()),
+        "lost": [
+            {"at": np.round(state[-1, :2], 2).tolist(), "goal": np.round(goal, 2).tolist()}
+            for state, goal in zip(rows.states[~reached].astype(float), np.asarray(goals, float)[~reached], strict=True)
+        ],
+        "results": {result.name.lower(): int((rows.results == result)[planned].sum()) for result in Result},
         "plan_ms_p50": latency.p50,
         "plan_ms_p95": latency.p95,
         "plan_ms_p99": latency.p99,

@@ -70,7 +70,9 @@ def next_guess(planner: Planner, actions: Float[Array, "*b T A"]) -> Array | Non
 
 def _ended(env: Maze2d | Antmaze, state: np.ndarray, goals: Array) -> np.ndarray:
     """``[N]`` which episodes are over."""
-    at_goal = np.linalg.norm(state[:, :2] - np.asarray(goals), axis=1) <= GOAL_RADIUS
+    # In the precision that episodes are recorded and judged in.
+    position = state[:, :2].astype(np.float32).astype(float)
+    at_goal = np.linalg.norm(position - np.asarray(goals, float), axis=1) <= GOAL_RADIUS
     return at_goal & env.spec.ends_at_goal
 
 

@@ -47,7 +47,7 @@ def walk_openly(
 
     Args:
         act: the walker.
-        starts: ``[N, 29]`` their states; their heading is turned at random.
+        starts: ``[N, 29]`` their states; all are set upright, facing any way.
         seed: of headings and directions.
         steps: L.
         hold: steps after which directions are drawn anew; None keeps them.
@@ -55,7 +55,12 @@ def walk_openly(
 
     Returns:
         What they did.
+
+    Raises:
+        ValueError: for too few steps to have a speed.
     """
+    if steps <= _START_UP:
+        raise ValueError(f"steps is {steps}; the first {_START_UP} are left out of the speed, so give more.")
     rng = np.random.default_rng(seed)
     states, count = np.array(starts, np.float64), len(starts)
     yaw = rng.uniform(0, 2 * np.pi, count)

@@ -1,6 +1,6 @@
 """Cloning a planner's first actions into a goal-reaching policy, which needs no model and no plan.
 
-minimise  E_{s, g} |tanh(mean(s, g)) - a[0]|^2
+minimise  E_{s, g} |tanh(mean(s, g)) - a[0]|^2 / A
 """
 
 from collections.abc import Callable

@@ -33,9 +33,10 @@ class SubgoalPlan(NamedTuple):
         cost_terms: the cost by named term.
         proposal_cost: of the upper level.
         refine_trace: of the upper level.
-        result: the upper level's, or the motor level's where that is no ``OK``.
+        result: the upper level's, or the motor level's where that is ``OK``.
         subgoals: ``[N, P]`` where the motor level is to go, one after the other, metres.
-        positions: ``[N+1, P]`` where the upper model says it will be.
+        positions: ``[N+1, P]`` where the upper model says it will be; they and the cost are those of the upper level's own
+            sub-goals, also within ``near`` of the goal.
     """
 
     actions: Float[Array, "*b T A"]
@@ -65,11 +66,12 @@ class SubgoalPlanner:
             near: metres from the goal within which the goal itself is the sub-goal; no wall may be thinner.
 
         Raises:
-            ValueError: for a reach that is not positive, or no step to execute.
+            ValueError: for a reach that is not positive, no step to execute, or a negative ``near``.
         """
-        if reach <= 0 or execute_steps < 1:
+        if reach <= 0 or execute_steps < 1 or near < 0:
             raise ValueError(
-                f"reach is {reach} m, execute_steps {execute_steps}; give more than 0 m, and at least 1 step."
+                f"reach is {reach} m, execute_steps {execute_steps}, near {near} m; give more than 0 m, at least 1 step, 0 m or "
+                "more."
             )
         self.upper, self.motor, self.reach, self.execute_steps = upper, motor, reach, execute_steps
         self._near = near
@@ -88,12 +90,12 @@ class SubgoalPlanner:
         upper_key, motor_key = jax.random.split(key)
         size = jnp.shape(problem.goal)[-1]
         out = self.upper.plan(params.upper, upper_key, Problem(problem.state[:size], problem.goal))
-        positions = out.states.at[0].set(problem.state[:size])
-        arrived = ((positions[:-1] - problem.goal) ** 2).sum(-1, keepdims=True) <= self._near**2
-        subgoals = jnp.where(arrived, problem.goal, positions[:-1] + self.reach * out.actions)
+        begin = out.states[:-1]
+        arrived = ((begin - problem.goal) ** 2).sum(-1, keepdims=True) <= self._near**2
+        subgoals = jnp.where(arrived, problem.goal, begin + self.reach * out.actions)
         low = self.motor.plan(params.motor, motor_key, Problem(problem.state, subgoals[0]))
         failed = (out.result == Result.NON_FINITE) | (low.result == Result.NON_FINITE)
-        result = jnp.where(low.result == Result.OK, out.result, low.result)
+        result = jnp.where(out.result == Result.OK, low.result, out.result)
         return SubgoalPlan(
             jnp.where(failed, 0.0, low.actions),
             low.states,
@@ -103,13 +105,14 @@ class SubgoalPlanner:
             out.refine_trace,
             jnp.where(failed, Result.NON_FINITE, result).astype(jnp.int32),
             subgoals,
-            positions,
+            out.states,
         )
 
     def act(
         self, params: SubgoalParams, plan: SubgoalPlan, step: Int[Array, ""] | int, state: Float[Array, " S"]
     ) -> Float[Array, " A"]:
         """The action in ``state``: the motor level's first, planned anew towards the plan's first sub-goal."""
-        # One proposal and Adam's steps draw nothing.
-        low = self.motor.plan(params.motor, jax.random.key(0), Problem(state, plan.subgoals[0]))
+        # Only refiners that sample draw anything; what they draw is the same in every episode.
+        key = jax.random.fold_in(jax.random.key(0), step)
+        low = self.motor.plan(params.motor, key, Problem(state, plan.subgoals[0]))
         return jnp.where(plan.result == Result.NON_FINITE, 0.0, low.actions[0])

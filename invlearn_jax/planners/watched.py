@@ -51,9 +51,11 @@ class WatchedPlanner:
         return jnp.sqrt((apart**2).sum(-1)).max()
 
     def plan(self, params: WatchedParams, key: Key, problem: Problem) -> PlanOutput:
-        """The planner's plan; a result of ``OK`` becomes ``MODEL_DISAGREES`` where the models part."""
+        """The planner's plan; where the models part, its result is ``MODEL_DISAGREES``, unless the problem itself was bad."""
         out = self.planner.plan(params.planner, key, problem)
-        suspect = (out.result == Result.OK) & (self.disagreement(params, problem, out) > params.threshold)
+        bad = (out.result == Result.NON_FINITE) | (out.result == Result.OUTSIDE_DATA)
+        # A second model that leaves the finite numbers does not agree either.
+        suspect = ~bad & ~(self.disagreement(params, problem, out) <= params.threshold)
         return out._replace(result=jnp.where(suspect, Result.MODEL_DISAGREES, out.result).astype(jnp.int32))
 
 
