@@ -191,11 +191,11 @@ def test_result_codes():
 
 
 def test_results_decode_to_sentences():
-    sentences = [Result(code).describe() for code in range(5)]
-    assert len(set(sentences)) == 5
+    sentences = [Result(code).describe() for code in range(6)]
+    assert len(set(sentences)) == 6
     assert all(sentence.endswith(".") and len(sentence) > 20 for sentence in sentences)
-    with pytest.raises(ValueError, match="5"):
-        Result(5)
+    with pytest.raises(ValueError, match="6"):
+        Result(6)
 
 
 @every_planner

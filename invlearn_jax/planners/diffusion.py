@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int
 from invlearn_jax.models.diffusion import DiffusionParams, Known, PlanDiffusion, Steps
 from invlearn_jax.models.inverse_dynamics import InverseDynamics, InverseDynamicsParams
 from invlearn_jax.planners.planner import PlannerParams
-from invlearn_jax.types import Key, Objective, PlanOutput, Problem, Result
+from invlearn_jax.types import Key, Objective, Params, PlanOutput, Problem, Result
 
 
 class DiffusionInverterParams(NamedTuple):
@@ -220,7 +220,7 @@ class Tracker:
         return PlanOutput(actions, states, cost, terms, cost, jnp.zeros((0,)), result)
 
     def act(
-        self, params: PlannerParams, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]
+        self, params: Params, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]
     ) -> Float[Array, " A"]:
         """The action at the plan's ``step``-th step, in ``state``; takes nothing from the parameters."""
         if self.controller == "actions":
