@@ -18,10 +18,12 @@ from invlearn_jax.data.level_rows import evenly, level_rows
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import random_start
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
+from invlearn_jax.evaluate.closed_loop import run_mujoco
 from invlearn_jax.evaluate.locomotion import Locomotion, walk_openly
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.learn.goal_policy import goal_policy_state, goal_policy_update
 from invlearn_jax.learn.loop import default_optimizer, train
+from invlearn_jax.models.cost_to_go import position_graph
 from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
 from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
 from invlearn_jax.planners.subgoals import SubgoalPlanner
@@ -257,6 +259,16 @@ def test_near_the_goal_the_goal_is_the_subgoal(stack, plan):
     assert jnp.abs(far.subgoals[0] - state[:2] - 3.0).max() > 0.1
 
 
+def test_an_episode_stays_where_it_reached_its_goal(stack):
+    planner, params = stack
+    env = registry.make("antmaze-umaze-v2")
+    starts = np.stack([np.asarray(start(i)) for i in range(2)])
+    goals = np.stack([starts[0, :2], [0.0, 8.0]])
+    rows = run_mujoco(planner, params, env, KEY, starts, goals, steps=4)
+    np.testing.assert_array_equal(rows.states[0], np.repeat(starts[:1], 5, axis=0))
+    assert np.abs(rows.states[1, 4] - starts[1]).max() > 1e-3
+
+
 @pytest.mark.parametrize("bad", ["state", "position", "goal"])
 def test_what_is_not_finite_gets_no_action(stack, plan, bad):
     planner, params = stack
@@ -472,3 +484,18 @@ def test_cloning_a_teacher_gives_its_actions():
     trained = train(update, state, 600, 100, lambda _, metrics: losses.append(metrics["policy_loss"])).params
     assert losses[-1] < 0.1 * first
     np.testing.assert_array_equal(trained.log_std.b, fresh_policy(KEY, (64,)).log_std.b)
+
+
+def test_a_planner_of_another_robot_is_refused():
+    done = run_python("-m", "experiments.evaluate", "--planner=maze2d-umaze-v1", "--env=antmaze-umaze-v2")
+    assert done.returncode != 0
+    assert "maze2d-umaze-v1 is no planner for antmaze-umaze-v2" in done.stderr
+
+
+def test_lengths_in_a_graph_are_measured_in_the_norm_asked_for():
+    steps = np.arange(40)[:, None] * np.array([[0.5, 0.5]]) % 2.0
+    rows = np.repeat(steps, 3, axis=0)
+    for norm, length in ((np.inf, 0.5), (2.0, 0.5 * np.sqrt(2))):
+        graph = position_graph(rows, np.arange(120) == 119, 1.0, 0.5, max_steps=3, min_count=1, norm=norm)
+        order = np.argsort(graph.nodes[:, 0])
+        np.testing.assert_allclose(graph.times[order[0], order[1]], length, atol=1e-5)

@@ -87,7 +87,7 @@ def train_cost_to_go(config: Config, run: RunFolder, main: Dataset, key: Key) ->
         settings.bin_size,
         settings.max_steps,
         settings.min_count,
-        norm=2,
+        norm=2.0,
     )
     optimizer = default_optimizer(settings.learning_rate, settings.steps)
     state = cost_to_go_state(model, optimizer, key, graph, among=settings.bin_size)
