@@ -4,14 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.pipelines.evaluation import BACKENDS
+from experiments.pipelines.evaluation import BACKENDS, check_request
 from invlearn_jax.data.ant_rows import uprightness
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import returns_of, steps_to_goal, wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.io.run_folder import manifest
-from invlearn_jax.names import unknown_name
 from invlearn_jax.planners.subgoals import SubgoalParams, SubgoalPlanner
 from invlearn_jax.types import Problem, Result
 
@@ -26,10 +25,7 @@ def evaluate_ant(
     multi_goal: bool = False,
 ) -> tuple[dict, Episodes]:
     """Runs the episodes and sums them up. See ``evaluation.evaluate_planner``."""
-    if backend not in BACKENDS:
-        raise unknown_name("backend", backend, BACKENDS)
-    if episodes < 2:
-        raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
+    check_request(backend, episodes)
     env = registry.make(env_name, "antmaze")
     start_key, run_key = jax.random.split(jax.random.key(seed))
     starts, goals = start_states(env, start_key, episodes, multi_goal)

@@ -31,6 +31,18 @@ _HACKING_PROBLEMS = 500  # random problems whose plans are held against the simu
 BACKENDS = {"mujoco": run_mujoco, "mjx": run_mjx}
 
 
+def check_request(backend: str, episodes: int) -> None:
+    """Refuses an unknown engine, and too few episodes for an interval.
+
+    Raises:
+        ValueError: says what is allowed.
+    """
+    if backend not in BACKENDS:
+        raise unknown_name("backend", backend, BACKENDS)
+    if episodes < 2:
+        raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
+
+
 def evaluate_planner(
     planner: InversePlanner | Stack,
     params: PlannerParams,
@@ -57,10 +69,7 @@ def evaluate_planner(
     Raises:
         ValueError: for an unknown environment or backend, an environment that is no maze2d, or fewer than 2 episodes.
     """
-    if backend not in BACKENDS:
-        raise unknown_name("backend", backend, BACKENDS)
-    if episodes < 2:
-        raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
+    check_request(backend, episodes)
     env = registry.make(env_name, "maze2d")
     start_key, run_key, controller_key = jax.random.split(jax.random.key(seed), 3)
     hacking_key = jax.random.fold_in(jax.random.key(seed), 4)
