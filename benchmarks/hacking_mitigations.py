@@ -22,11 +22,10 @@ from benchmarks.hacking_worlds import Ant, Maze, Plans, World
 from experiments.figures import canvas, draw_maze, encode, style
 from experiments.flag_config import run_program
 from invlearn_jax.data import Dataset, concatenate, read_goal_policy, window_store
-from invlearn_jax.evaluate import mean_ci
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
-from invlearn_jax.learn.forward_model import Source, adversarial_update, ensemble_update, forward_model_update
+from invlearn_jax.learn.forward_model import Source, ensemble_update, forward_model_update
 from invlearn_jax.learn.inverter import inverter_state, inverter_update
 from invlearn_jax.learn.loop import TrainState, default_optimizer, train
 from invlearn_jax.models.ensemble import DisagreementModel, EnsembleModel
@@ -89,11 +88,19 @@ SETTINGS = {
 
 
 class Trained(NamedTuple):
-    """A planner to be judged: the mean of its models, the plain objective; and the rows its model learned from."""
+    """A planner to be judged, with the mean of its models and the plain objective.
+
+    Attributes:
+        planner: to be judged.
+        params: its parameters.
+        sources: what its model learned from at last.
+        rows: what it learned from at first.
+    """
 
     planner: InversePlanner
     params: PlannerParams
     sources: list[Source]
+    rows: Dataset
 
 
 def fit(update: Callable, state: TrainState, steps: int) -> Params:
@@ -101,10 +108,18 @@ def fit(update: Callable, state: TrainState, steps: int) -> Params:
     return train(update, state, steps, min(_BLOCK, steps)).params
 
 
-def train_model(world: World, sources: list[Source], params: Params, steps: int, key: Key, members: int) -> Params:
+def train_model(
+    world: World,
+    sources: list[Source],
+    params: Params,
+    steps: int,
+    key: Key,
+    members: int,
+    prior: Callable[[Params, Key], jax.Array] | None = None,
+) -> Params:
     """One model, or several from different initial weights."""
     optimizer = default_optimizer(1e-3, steps)
-    update = forward_model_update(world.model, optimizer, sources, 192, world.window)
+    update = forward_model_update(world.model, optimizer, sources, 192, world.window, prior)
     opt_state = jax.vmap(optimizer.init)(params.net) if members > 1 else optimizer.init(params.net)
     state = TrainState(jnp.zeros((), jnp.int32), key, params, opt_state, ())
     return fit(ensemble_update(update) if members > 1 else update, state, steps)
@@ -174,16 +189,15 @@ def train_setting(world: World, setting: Setting, narrow: Dataset, broad: Datase
     executed: list[Dataset] = []
     for round_ in range(rounds):
         again, anew = (total // 2 // rounds for total in (_MODEL.value, _INVERTER.value))
-        if setting.adversarial:
-            model_params = _adversary(world, setting, sources, params, model_params, again, next(keys))
-        else:
+        against = _against(world, setting.adversarial, params) if setting.adversarial else None
+        if setting.rounds:
             executed.append(world.executed(*planner(), seed=100 * seed + round_))
+            # As large a part of a batch as all the rest.
             part = Source(window_store(concatenate(*executed), world.window), float(len(rows)))
-            model_params = train_model(world, [*sources, part], model_params, again, next(keys), members)
+            sources = [*sources[: len(rows)], part]
+        model_params = train_model(world, sources, model_params, again, next(keys), members, against)
         params = train_inverter(world, setting, prior, params, model_params, anew, next(keys))
-    if executed:
-        sources = [*sources, Source(window_store(concatenate(*executed), world.window), float(len(rows)))]
-    return Trained(*planner(), sources)
+    return Trained(*planner(), sources, concatenate(*rows))
 
 
 def _share(rows: Dataset, share: float) -> Dataset:
@@ -191,44 +205,34 @@ def _share(rows: Dataset, share: float) -> Dataset:
     return Dataset(rows.states[:count], rows.actions[:count], np.append(rows.ends[: count - 1], True))
 
 
-def _adversary(
-    world: World, setting: Setting, sources: list[Source], inverter: Params, params: Params, steps: int, key: Key
-) -> Params:
-    optimizer = default_optimizer(3e-4, steps)
+def _against(world: World, weight: float, inverter: Params) -> Callable[[Params, Key], jax.Array]:
+    """Minus the cost of a frozen Inverter's plans under a model; see ``forward_model_update``."""
 
-    def plan_cost(model_params: Params, key: Key) -> jax.Array:
-        def one(key: Key) -> jax.Array:
-            problem = world.draw(key)
-            actions = jnp.tanh(world.inverter.logits(inverter, problem))
-            return score(world.model, world.objective, model_params, world.objective_params, problem, actions).cost
+    def one(params: Params, key: Key) -> jax.Array:
+        problem = world.draw(key)
+        actions = jnp.tanh(world.inverter.logits(inverter, problem))
+        return score(world.model, world.objective, params, world.objective_params, problem, actions).cost
 
-        return jax.vmap(one)(jax.random.split(key, 64)).mean()
-
-    update = adversarial_update(world.model, optimizer, sources, 192, world.window, plan_cost, setting.adversarial)
-    return fit(update, TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ()), steps)
+    return lambda params, key: -weight * jax.vmap(one, in_axes=(None, 0))(params, jax.random.split(key, 64)).mean()
 
 
 def gap(world: World, plans: Plans) -> np.ndarray:
     """``[N]`` realised less predicted cost."""
     cost = jax.jit(jax.vmap(lambda s, a, g: sum(world.objective(world.objective_params, s, a, g).values())))
-    goals = plans.problems.goal
-    realised, predicted = (
-        np.asarray(cost(jnp.asarray(states, jnp.float32), plans.actions, goals))
-        for states in (plans.realised, plans.predicted)
-    )
-    return realised - predicted
+    realised = cost(jnp.asarray(plans.realised, jnp.float32), plans.out.actions, plans.problems.goal)
+    return np.asarray(realised - plans.out.cost)
 
 
 def detection(world: World, trained: Trained, seed: int) -> dict | None:
     """A watcher trained on the same rows, calibrated on half of the plans that came out as predicted, tried on the rest."""
     key, init_key = jax.random.split(jax.random.key(7919))
-    first = world.first_model(_rows_of(trained.sources[0]), init_key)
-    watcher = train_model(world, trained.sources, first, _MODEL.value, key, 1)
+    watcher = world.first_model(trained.rows, init_key)
+    watcher = train_model(world, trained.sources, watcher, _MODEL.value, key, 1)
     watched = WatchedPlanner(trained.planner, world.model)
     _, plans, _ = world.judge(trained.planner, trained.params, seed)
     params = WatchedParams(trained.params, watcher, jnp.array(jnp.inf))
-    out = jax.jit(jax.vmap(lambda q: trained.planner.plan(trained.params, jax.random.key(0), q)))(plans.problems)
-    apart = np.asarray(jax.jit(jax.vmap(lambda q, p: watched.disagreement(params, q, p)))(plans.problems, out))
+    apart = jax.jit(jax.vmap(watched.disagreement, in_axes=(None, 0, 0)))(params, plans.problems, plans.out)
+    apart = np.asarray(apart)
     hacked, half = plans.error() > world.harm, np.arange(len(apart)) % 2 == 0
     if not (~hacked & half).any():
         return None
@@ -242,14 +246,6 @@ def detection(world: World, trained: Trained, seed: int) -> dict | None:
         "flagged_of_hacked": float(flagged[hacked & ~half].mean()) if (hacked & ~half).any() else None,
         "false_alarms": float(flagged[~hacked & ~half].mean()),
     }
-
-
-def _rows_of(source: Source) -> Dataset:
-    states, actions = np.asarray(source.store.states), np.asarray(source.store.actions)
-    # Ends are of no account for scales of single steps within the rows that windows start from.
-    ends = np.ones(len(states), bool)
-    ends[np.asarray(source.store.starts)] = False
-    return Dataset(states, actions, ends)
 
 
 def main(argv: list[str]) -> None:
@@ -271,13 +267,14 @@ def main(argv: list[str]) -> None:
     for name in names:
         trained = train_setting(world, SETTINGS[name], narrow, broad, seed=0)
         record, plans, tracks[name] = world.judge(trained.planner, trained.params, _SEED.value)
+        gaps, errors = gap(world, plans), plans.error()
         record |= {
             "setting": name,
-            "gap_mean": mean_ci(gap(world, plans)).mean,
-            "gap_p99": float(np.percentile(gap(world, plans), 99)),
-            "error_median_m": float(np.median(plans.error())),
-            "error_p90_m": float(np.percentile(plans.error(), 90)),
-            "hacked_share": float((plans.error() > world.harm).mean()),
+            "gap_mean": float(gaps.mean()),
+            "gap_p99": float(np.percentile(gaps, 99)),
+            "error_median_m": float(np.median(errors)),
+            "error_p90_m": float(np.percentile(errors, 90)),
+            "hacked_share": float((errors > world.harm).mean()),
             "detector": detection(world, trained, _SEED.value + 1) if name in _WATCHED.value else None,
         }
         rows.append(record)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs.antmaze import MotorConfig
-from experiments.pipelines.ant_motor import local_problems, walker
+from experiments.pipelines.ant_motor import first_actions, local_problems
 from experiments.pipelines.maze2d_stack import covered_places
 from invlearn_jax.data import (
     Dataset,
@@ -34,7 +34,7 @@ from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.ant_motor import build_motor_inverter, build_motor_model, motor_objective
 from invlearn_jax.planners.maze import MazeObjective, build_inverter, build_model
-from invlearn_jax.types import Key, Params, Problem
+from invlearn_jax.types import Key, Params, PlanOutput, Problem
 
 _PLANS = 1000  # held against the simulator
 _MAZE_EPISODES = 100
@@ -46,19 +46,17 @@ class Plans(NamedTuple):
 
     Attributes:
         problems: what was asked.
-        actions: ``[N, T, A]``.
-        predicted: ``[N, T+1, S]``.
+        out: the plans.
         realised: ``[N, T+1, S]``.
     """
 
     problems: Problem
-    actions: np.ndarray
-    predicted: np.ndarray
+    out: PlanOutput
     realised: np.ndarray
 
     def error(self) -> np.ndarray:
         """``[N]`` the largest distance between predicted and realised positions along a plan, metres."""
-        return np.linalg.norm(self.predicted[..., :2] - self.realised[..., :2], axis=-1).max(1)
+        return np.linalg.norm(np.asarray(self.out.states)[..., :2] - self.realised[..., :2], axis=-1).max(1)
 
 
 def _ended(states: np.ndarray, actions: np.ndarray, ends: np.ndarray) -> Dataset:
@@ -75,8 +73,7 @@ def _executed(step: Callable, starts: np.ndarray, actions: np.ndarray) -> np.nda
 
 def _plans(planner: InversePlanner, params: PlannerParams, step: Callable, problems: Problem) -> Plans:
     out = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))(params, jax.random.key(0), problems)
-    actions = np.asarray(out.actions)
-    return Plans(problems, actions, np.asarray(out.states), _executed(step, problems.state, actions))
+    return Plans(problems, out, _executed(step, problems.state, np.asarray(out.actions)))
 
 
 class Maze:
@@ -213,9 +210,9 @@ class Ant:
 
     def executed(self, planner: InversePlanner, params: PlannerParams, seed: int) -> Dataset:
         """The motor level on its own."""
-        act, simulator = walker(planner, params, 1), MujocoAntmaze()
+        act, simulator = first_actions(planner, params), MujocoAntmaze()
         starts = self._floor[np.random.default_rng(seed).choice(len(self._floor), 256)]
-        rows = executed_rows(lambda s, g: act(0, s, g), simulator.step, starts, seed, 200, noise=0.2)
+        rows = executed_rows(act, simulator.step, starts, seed, 200, noise=0.2)
         simulator.close()
         return upright_rows(rows)
 
@@ -224,9 +221,9 @@ class Ant:
         rng = np.random.default_rng(seed)
         states, angle = self._floor[rng.choice(len(self._floor), _ANTS)].astype(float), rng.uniform(0, 2 * np.pi, _ANTS)
         goals = states[:, :2] + _ANT_WAY * np.stack([np.cos(angle), np.sin(angle)], 1)
-        act, simulator, tracks = walker(planner, params, 1), MujocoAntmaze(), [states]
+        act, simulator, tracks = first_actions(planner, params), MujocoAntmaze(), [states]
         for _ in range(_ANT_STEPS):
-            tracks.append(simulator.step(tracks[-1], act(0, tracks[-1], goals)))
+            tracks.append(simulator.step(tracks[-1], act(tracks[-1], goals)))
         tracks = np.stack(tracks, 1)
         reached = (np.linalg.norm(tracks[..., :2] - goals[:, None], axis=-1) <= 0.5).any(1)
         ant, time = rng.integers(_ANTS, size=_PLANS), rng.integers(_ANT_STEPS, size=_PLANS)

@@ -22,7 +22,7 @@ from invlearn_jax.data import (
     split,
     window_store,
 )
-from invlearn_jax.data.ant_rows import executed_rows, upright_rows
+from invlearn_jax.data.ant_rows import Act, executed_rows, upright_rows
 from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import random_start
@@ -151,29 +151,30 @@ def first_model(config: MotorConfig, data: MotorData, key: Key) -> SequenceParam
     return fit_scales(model, model.init(key), rows, normalizer)
 
 
+class ModelStage(NamedTuple):
+    """A stage of the forward model's training: its name, updates, learning rate, windows per update and their steps."""
+
+    name: str
+    updates: int
+    rate: float
+    batch: int
+    horizon: int
+
+
 def train_model(
-    config: MotorConfig,
-    run: RunFolder,
-    stage: str,
-    data: MotorData,
-    params: SequenceParams,
-    updates: int,
-    batch: int,
-    horizon: int,
-    rate: float,
-    key: Key,
+    config: MotorConfig, run: RunFolder, stage: ModelStage, data: MotorData, params: SequenceParams, key: Key
 ) -> SequenceParams:
-    """Trains the forward model from ``params`` on windows of ``horizon`` steps."""
+    """Trains the forward model from ``params``."""
     model = build_motor_model(config.planner)
     sources = [
-        Source(window_store(split(rows, config.data.held_out)[0], horizon), share)
+        Source(window_store(split(rows, config.data.held_out)[0], stage.horizon), share)
         for rows, share in data.parts.values()
     ]
-    optimizer = default_optimizer(rate, updates)
+    optimizer = default_optimizer(stage.rate, stage.updates)
     state = TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
-    update = forward_model_update(model, optimizer, sources, batch, horizon)
+    update = forward_model_update(model, optimizer, sources, stage.batch, stage.horizon)
     return run_stage(
-        run, stage, update, state, updates, config.block, config.checkpoint_every, headline="model_loss"
+        run, stage.name, update, state, stage.updates, config.block, config.checkpoint_every, headline="model_loss"
     ).params
 
 
@@ -243,9 +244,9 @@ def executed(
     if not path.exists():
         rng = np.random.default_rng((seed, round_))
         starts = data.main.states[rng.choice(len(data.main.states), settings.ants)]
-        act, simulator = walker(build_motor(config.planner), params, 1), MujocoAntmaze()
+        simulator = MujocoAntmaze()
         rows = executed_rows(
-            lambda states, goals: act(0, states, goals),
+            first_actions(build_motor(config.planner), params),
             simulator.step,
             starts,
             int(rng.integers(2**31)),
@@ -274,30 +275,16 @@ def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, Pl
     init_key, model_key, clone_key, key = jax.random.split(jax.random.key(seed), 4)
     data = load_data(config, run)
     one, many = jax.random.split(model_key)
-    model_params = train_model(
-        config,
-        run,
+    first = ModelStage(
         "one_step",
-        data,
-        first_model(config, data, init_key),
         settings.one_step_updates,
+        settings.one_step_rate,
         settings.one_step_batch,
         planner.model_chunk,
-        settings.one_step_rate,
-        one,
     )
-    model_params = train_model(
-        config,
-        run,
-        "model",
-        data,
-        model_params,
-        settings.steps,
-        settings.batch,
-        settings.horizon,
-        settings.learning_rate,
-        many,
-    )
+    windows = ModelStage("model", settings.steps, settings.learning_rate, settings.batch, settings.horizon)
+    model_params = train_model(config, run, first, data, first_model(config, data, init_key), one)
+    model_params = train_model(config, run, windows, data, model_params, many)
     store = hindsight_store(data.main, planner.horizon)
     loss = cloning_loss(
         build_motor_inverter(planner).logits,
@@ -313,18 +300,9 @@ def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, Pl
         model_key, inverter_key = jax.random.split(jax.random.fold_in(key, round_))
         if round_:
             rounds.append(executed(config, run, data, PlannerParams(params, model_params, ()), round_, seed))
-            model_params = train_model(
-                config,
-                run,
-                f"model_{round_}",
-                with_executed(data, rounds, correction.share),
-                model_params,
-                correction.model_steps,
-                settings.batch,
-                settings.horizon,
-                settings.learning_rate,
-                model_key,
-            )
+            again = windows._replace(name=f"model_{round_}", updates=correction.model_steps)
+            joined = with_executed(data, rounds, correction.share)
+            model_params = train_model(config, run, again, joined, model_params, model_key)
         stage, updates = (f"inverter_{round_}", correction.steps) if round_ else ("inverter", config.inverter.steps)
         params = train_inverter(config, run, stage, data, loss, params, model_params, updates, inverter_key)
     errors = {
@@ -341,6 +319,12 @@ def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, Pl
     whole = PlannerParams(params, model_params, ())
     save_planner(run.path / "planner", planner, whole)
     return planner.env, lambda refine_steps: (build_motor(planner, refine_steps), whole)
+
+
+def first_actions(planner: InversePlanner, params: PlannerParams) -> Act:
+    """The planner as it acts where it plans anew in every step, for many ants at a time."""
+    act = walker(planner, params, 1)
+    return lambda states, goals: act(0, states, goals)
 
 
 def walker(planner: InversePlanner, params: PlannerParams, execute_steps: int | None = None) -> Walk:

@@ -1,15 +1,12 @@
 """A goal-reaching policy of the ant from nothing: a motor level learns from its own flailing, and a network learns from it."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs.antmaze import PolicyConfig
-from experiments.configs.shared import EvaluationConfig
 from experiments.pipelines import ant_motor
 from experiments.pipelines.stages import PlannerOf, run_stage
 from invlearn_jax.data import read_ogbench, write_goal_policy
@@ -22,6 +19,9 @@ from invlearn_jax.planners.ant_motor import POSITION_SIZE
 from invlearn_jax.types import Problem
 
 _FAR = 10.0  # m, where the goals of such policies are
+
+# The motor level's walk; ``benchmarks.ant_motor --policy`` has the policy's.
+evaluate = ant_motor.evaluate
 
 
 def check(config: PolicyConfig) -> None:
@@ -78,8 +78,3 @@ def train_policy(config: PolicyConfig, run: RunFolder, seed: int) -> tuple[str, 
     ).params
     write_goal_policy(run.path / "policy.npz", policy)
     return env, motor_of
-
-
-def evaluate(settings: EvaluationConfig, env: str, planner_of: PlannerOf) -> Iterator[tuple[dict[str, Any], str]]:
-    """The motor level's walk; ``benchmarks.ant_motor --policy`` has the policy's."""
-    return ant_motor.evaluate(settings, env, planner_of)

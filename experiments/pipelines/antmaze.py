@@ -10,9 +10,9 @@ import numpy as np
 
 from experiments.configs.antmaze import Config
 from experiments.configs.shared import EvaluationConfig
-from experiments.pipelines.ant_motor import FLAIL, check_data, walking_data
+from experiments.pipelines.ant_motor import FLAIL, check_data, first_actions, walking_data
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
-from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
+from experiments.pipelines.stages import PlannerOf, distil_graph, inverter_training, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, window_store
 from invlearn_jax.data.ant_rows import upright_rows, uprightness
 from invlearn_jax.data.level_rows import evenly, level_rows
@@ -21,7 +21,6 @@ from invlearn_jax.envs import registry
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
 from invlearn_jax.learn.inverter import DrawProblem, check_advance, inverter_state, inverter_update
 from invlearn_jax.learn.loop import default_optimizer
@@ -89,35 +88,21 @@ def train_cost_to_go(config: Config, run: RunFolder, main: Dataset, key: Key) ->
         settings.min_count,
         norm=2.0,
     )
-    optimizer = default_optimizer(settings.learning_rate, settings.steps)
-    state = cost_to_go_state(model, optimizer, key, graph, among=settings.bin_size)
-    update = cost_to_go_update(model, optimizer, graph, settings.batch, jitter=0.3 * settings.bin_size)
-    state = run_stage(
-        run,
-        "cost_to_go",
-        update,
-        state,
-        settings.steps,
-        config.block,
-        config.checkpoint_every,
-        headline="cost_to_go_loss",
-    )
-    return state.params, graph
+    return distil_graph(run, model, graph, settings, config.block, config.checkpoint_every, key), graph
 
 
 def achieved(config: Config, run: RunFolder, main: Dataset, seed: int) -> Dataset:
     """What the motor level does towards random sub-goals from the data's states, kept in the run's folder."""
     path, settings = run.path / "data" / "level.npz", config.level
     if not path.exists():
-        motor, params = load_planner(config.motor)
-        plan = jax.jit(jax.vmap(lambda s, g: motor.plan(params, jax.random.key(0), Problem(s, g)).actions[0]))
+        act = first_actions(*load_planner(config.motor))
         rng = np.random.default_rng((seed, 3))
         standing = main.states[uprightness(main.states) > _STANDING]
         bin_size = config.cost_to_go.bin_size
         simulator = MujocoAntmaze(registry.spec(config.planner.env, "antmaze"))
         parts = [
             level_rows(
-                lambda s, g: np.asarray(plan(jnp.asarray(s, jnp.float32), jnp.asarray(g, jnp.float32))),
+                act,
                 simulator.step,
                 standing[evenly(standing[:, :POSITION_SIZE], bin_size, settings.ants, rng)],
                 int(rng.integers(2**31)),

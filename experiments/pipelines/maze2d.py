@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from experiments.configs.maze2d import Config
 from experiments.pipelines.maze_data import Data, load_data
-from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
+from experiments.pipelines.stages import PlannerOf, distil_graph, inverter_training, run_stage
 from invlearn_jax.data import concatenate, fit_normalizer, longest_episode, split, window_store
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d_model import MAX_SPEED
@@ -13,7 +13,6 @@ from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update, prediction_errors
 from invlearn_jax.learn.inverter import check_advance, inverter_state, inverter_update, problem_sampler
 from invlearn_jax.learn.loop import default_optimizer
@@ -78,20 +77,7 @@ def train_cost_to_go(
     graph = position_graph(
         rows.states[:, :POSITION_SIZE], rows.ends, MAX_SPEED, settings.bin_size, min_count=settings.min_count
     )
-    optimizer = default_optimizer(settings.learning_rate, settings.steps)
-    state = cost_to_go_state(model, optimizer, key, graph, among=settings.bin_size)
-    update = cost_to_go_update(model, optimizer, graph, settings.batch, jitter=0.3 * settings.bin_size)
-    state = run_stage(
-        run,
-        "cost_to_go",
-        update,
-        state,
-        settings.steps,
-        config.block,
-        config.checkpoint_every,
-        headline="cost_to_go_loss",
-    )
-    return state.params, graph
+    return distil_graph(run, model, graph, settings, config.block, config.checkpoint_every, key), graph
 
 
 def train_inverter(

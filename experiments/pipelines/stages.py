@@ -3,16 +3,19 @@
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from tqdm import tqdm
 
 from experiments.configs.shared import InverterConfig
 from invlearn_jax.io.checkpoint import Checkpoints
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
 from invlearn_jax.learn.inverter import InverterTraining
-from invlearn_jax.learn.loop import TrainState, Update, train
+from invlearn_jax.learn.loop import TrainState, Update, default_optimizer, train
+from invlearn_jax.models.cost_to_go import CostToGo, CostToGoParams, PositionGraph
 from invlearn_jax.planners import PlannerParams
-from invlearn_jax.types import Planner
+from invlearn_jax.types import Key, Planner
 
 # From a number of refinement steps to a planner and its parameters.
 PlannerOf = Callable[[int], tuple[Planner, PlannerParams]]
@@ -88,3 +91,21 @@ def run_stage(
     bar.close()
     checkpoints.close()
     return state
+
+
+def distil_graph(
+    run: RunFolder,
+    model: CostToGo,
+    graph: PositionGraph,
+    settings: Any,
+    block: int,
+    checkpoint_every: int,
+    key: Key,
+) -> CostToGoParams:
+    """Distils a graph's times into the cost-to-go; ``settings`` hold ``bin_size, steps, batch`` and ``learning_rate``."""
+    optimizer = default_optimizer(settings.learning_rate, settings.steps)
+    state = cost_to_go_state(model, optimizer, key, graph, among=settings.bin_size)
+    update = cost_to_go_update(model, optimizer, graph, settings.batch, jitter=0.3 * settings.bin_size)
+    return run_stage(
+        run, "cost_to_go", update, state, settings.steps, block, checkpoint_every, headline="cost_to_go_loss"
+    ).params

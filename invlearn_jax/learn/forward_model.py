@@ -85,7 +85,12 @@ def model_loss(
 
 
 def forward_model_update(
-    model: SequenceModel, optimizer: optax.GradientTransformation, sources: list[Source], batch: int, horizon: int
+    model: SequenceModel,
+    optimizer: optax.GradientTransformation,
+    sources: list[Source],
+    batch: int,
+    horizon: int,
+    prior: Callable[[SequenceParams, Key], Array] | None = None,
 ) -> Update:
     """One gradient step on ``model_loss`` over windows drawn from the sources by their shares.
 
@@ -95,6 +100,8 @@ def forward_model_update(
         sources: where windows come from.
         batch: windows per update.
         horizon: steps per window.
+        prior: ``(params, key) -> loss`` to add; the key is consumed. Minus the cost of an Inverter's plans makes the model
+            adversarial (RAMBO, Rigter, Lacerda and Hawes 2022): where the data leave a choice, plans turn out badly.
 
     Returns:
         The update for ``train``.
@@ -105,57 +112,17 @@ def forward_model_update(
         key, *keys = jax.random.split(state.key, len(sources) + 1)
         windows = [sample_windows(s.store, k, n, horizon) for s, k, n in zip(sources, keys, counts, strict=True)]
         states, actions = (jnp.concatenate(x) for x in zip(*windows, strict=True))
-        loss, gradient = jax.value_and_grad(
-            lambda net: model_loss(model, state.params._replace(net=net), states, actions)
-        )(state.params.net)
-        following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
-        return following._replace(params=state.params._replace(net=following.params)), {"model_loss": loss}
 
-    return update
-
-
-def adversarial_update(
-    model: SequenceModel,
-    optimizer: optax.GradientTransformation,
-    sources: list[Source],
-    batch: int,
-    horizon: int,
-    plan_cost: Callable[[SequenceParams, Key], Array],
-    weight: float,
-) -> Update:
-    """One gradient step on data, and against the plans of an Inverter: where the data leave a choice, plans turn out badly.
-
-        minimise  model_loss - weight E[J(unroll(model, s, pi(s, g)), g)]
-
-    Source: RAMBO (Rigter, Lacerda and Hawes 2022), with whole plans for value estimates.
-
-    Args:
-        model: the model.
-        optimizer: for ``params.net``.
-        sources: where windows come from.
-        batch: windows per update.
-        horizon: steps per window.
-        plan_cost: ``(params, key) -> mean cost`` of a frozen Inverter's plans under the model; the key is consumed.
-        weight: of that cost.
-
-    Returns:
-        The update for ``train``.
-    """
-    counts = share_batch(sources, batch)
-
-    def update(state: TrainState) -> tuple[TrainState, Metrics]:
-        key, plan_key, *keys = jax.random.split(state.key, len(sources) + 2)
-        windows = [sample_windows(s.store, k, n, horizon) for s, k, n in zip(sources, keys, counts, strict=True)]
-        states, actions = (jnp.concatenate(x) for x in zip(*windows, strict=True))
-
-        def loss_of(net: Params) -> tuple[Array, tuple]:
+        def loss_of(net: Params) -> tuple[Array, Metrics]:
             params = state.params._replace(net=net)
-            loss, cost = model_loss(model, params, states, actions), plan_cost(params, plan_key)
-            return loss - weight * cost, (loss, cost)
+            loss = model_loss(model, params, states, actions)
+            if prior is None:
+                return loss, {"model_loss": loss}
+            added = prior(params, jax.random.fold_in(key, 1))
+            return loss + added, {"model_loss": loss, "prior": added}
 
-        (_, (loss, cost)), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params.net)
+        (_, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params.net)
         following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
-        metrics = {"model_loss": loss, "plan_cost": cost}
         return following._replace(params=state.params._replace(net=following.params)), metrics
 
     return update
