@@ -1,0 +1,136 @@
+"""The ant's experiments, run small from data to planner."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from helpers import run_python
+
+from invlearn_jax.data import Dataset, antmaze_data, random_ant_data, read_goal_policy, write_ogbench
+from invlearn_jax.envs import registry
+from invlearn_jax.envs.antmaze import random_start
+from invlearn_jax.io.planners import load_planner, save_planner
+from invlearn_jax.planners.ant_motor import AntMotorConfig
+from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
+from invlearn_jax.types import Problem
+
+KEY = jax.random.key(0)
+LOOP = {"block": 5, "checkpoint_every": 5, "evaluation.episodes": 2, "evaluation.refine_steps": "(0,)"}
+INVERTER = {"inverter.steps": 5, "inverter.batch": 8, "inverter.advance": "(1,2)"}
+MOTOR = (
+    LOOP
+    | INVERTER
+    | {
+        "planner.horizon": 4,
+        "planner.inverter_hidden": "(8,)",
+        "planner.model_hidden": "(8,)",
+        "model.one_step_updates": 5,
+        "model.one_step_batch": 8,
+        "model.steps": 5,
+        "model.batch": 4,
+        "model.horizon": 4,
+        "correction.rounds": 1,
+        "correction.ants": 8,
+        "correction.rows": 10,
+        "correction.model_steps": 5,
+        "correction.steps": 5,
+    }
+)
+
+
+def flags(settings):
+    return [f"--config.{name}={value}" for name, value in settings.items()]
+
+
+def test_a_run_from_data_to_both_levels(tmp_path):
+    rows = random_ant_data(None, KEY, 4000, length=50, streams=80)
+    write_ogbench(tmp_path / "rows.npz", Dataset(rows["observations"], rows["actions"], rows["timeouts"]))
+    common = {"data.path": tmp_path / "rows.npz", "data.broad_rows": 0}
+    motor = common | MOTOR | {"cloning.steps": 5, "cloning.batch": 8, "cloning.within": 8}
+    run = ["-m", "experiments.run", "--seed=1"]
+    done = run_python(*run, "--experiment=ant-motor", f"--workdir={tmp_path / 'motor'}", *flags(motor))
+    assert done.returncode == 0, done.stderr
+    walks = json.loads((tmp_path / "motor" / "eval.json").read_text())
+    assert [walk["turn_every"] for walk in walks] == [None, 40]
+    assert (tmp_path / "motor" / "data" / "executed_1.npz").exists()
+    upper = {
+        "motor": tmp_path / "motor" / "planner",
+        "planner.inverter_hidden": "(8,)",
+        "planner.model_hidden": "(8,)",
+        "planner.cost_to_go_hidden": "(8,)",
+        "planner.subgoals": 3,
+        "planner.hold": 3,
+        "planner.execute_steps": 50,
+        "cost_to_go.bin_size": 1.0,
+        "cost_to_go.min_count": 1,
+        "cost_to_go.steps": 5,
+        "cost_to_go.batch": 8,
+        "level.ants": 8,
+        "level.episodes": 1,
+        "level.rounds": 2,
+        "level.steps": 5,
+        "level.batch": 8,
+    }
+    upper = flags(common | LOOP | INVERTER | upper)
+    done = run_python(*run, "--experiment=antmaze-umaze", f"--workdir={tmp_path / 'upper'}", *upper)
+    assert done.returncode == 0, done.stderr
+    (record,) = json.loads((tmp_path / "upper" / "eval.json").read_text())
+    assert record["success_rate"] == 0
+    assert len(record["lost"]) == 2
+    assert record["results"]["ok"] + record["results"]["outside_data"] == 2 * 14
+    planner, params = load_planner(tmp_path / "upper" / "planner")
+    out = jax.jit(planner.plan)(params, KEY, Problem(random_start(KEY), jnp.array([0.7, 8.5])))
+    assert jnp.isfinite(out.actions).all()
+
+
+def test_a_motor_level_that_is_none_is_refused(tmp_path):
+    small = AntMotorConfig(horizon=4, inverter_hidden=(8,), model_hidden=(8,))
+    config = AntStackConfig(motor=small, inverter_hidden=(8,), model_hidden=(8,), cost_to_go_hidden=(8,))
+    save_planner(tmp_path / "stack", config, build_ant_stack(config).init(KEY))
+    done = run_python(
+        "-m",
+        "experiments.run",
+        "--experiment=antmaze-umaze",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.motor={tmp_path / 'stack'}",
+        f"--config.data.path={tmp_path / 'none.npz'}",
+    )
+    assert done.returncode != 0
+    assert "no motor level of an ant; train one by --experiment=ant-motor" in done.stderr
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"), [("", "There are no data to learn from"), ("none.npz", "there is no policy here")]
+)
+def test_a_run_without_data_is_refused(tmp_path, policy, message):
+    done = run_python(
+        "-m",
+        "experiments.run",
+        "--experiment=ant-motor",
+        f"--workdir={tmp_path / 'run'}",
+        f"--config.data.policy={policy}",
+    )
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_a_policy_from_nothing(tmp_path):
+    small = {f"motor.{name}": value for name, value in MOTOR.items()}
+    small |= {"motor.data.rows": 2000, "hidden": "(8,8)", "steps": 5, "batch": 8}
+    run = ["-m", "experiments.run", "--experiment=ant-policy", f"--workdir={tmp_path}", "--seed=1"]
+    done = run_python(*run, *flags(small))
+    assert done.returncode == 0, done.stderr
+    policy = read_goal_policy(tmp_path / "policy.npz")
+    assert [layer.w.shape for layer in policy.hidden] == [(8, 29), (8, 8)]
+    rows = antmaze_data(registry.spec("antmaze-umaze-v2"), policy, KEY, 300, streams=2)
+    assert np.isfinite(rows["observations"]).all()
+
+
+def test_a_planner_of_another_robot_is_refused():
+    done = run_python("-m", "experiments.evaluate", "--planner=maze2d-umaze-v1", "--env=antmaze-umaze-v2")
+    assert done.returncode != 0
+    assert "maze2d-umaze-v1 is no planner for antmaze-umaze-v2" in done.stderr
