@@ -4,9 +4,10 @@
     python -m benchmarks.hacking_mitigations --robot=ant --policy=ant_goal_policy.npz --output=...ant.json
 
 Every setting trains a forward model and an Inverter through it, each with as many updates in all (half of them in the rounds,
-where there are rounds), and is judged in closed loop
-(success), and by executing whole plans open loop from states it got to: the gap is realised less predicted cost, the error the
-largest distance between predicted and realised positions.
+where there are rounds), and is judged in closed loop (success), and by executing whole plans open loop from states it got to:
+the gap is realised less predicted cost, the error the largest distance between predicted and realised positions. A plan whose
+error is above the robot's harm counts as hacked. A second model, trained like the setting's own from other initial weights,
+looks at the same plans; its threshold is what 5 % of the held-out windows of the setting's own data exceed.
 """
 
 from collections.abc import Callable
@@ -21,10 +22,11 @@ from absl import flags
 from benchmarks.hacking_worlds import Ant, Maze, Plans, World
 from experiments.figures import canvas, draw_maze, encode, style
 from experiments.flag_config import run_program
-from invlearn_jax.data import Dataset, concatenate, read_goal_policy, window_store
+from invlearn_jax.data import Dataset, concatenate, read_goal_policy, sample_windows, split, window_store
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.learn.behaviour_cloning import cloning_state, cloning_update
 from invlearn_jax.learn.forward_model import Source, ensemble_update, forward_model_update
 from invlearn_jax.learn.inverter import inverter_state, inverter_update
 from invlearn_jax.learn.loop import TrainState, default_optimizer, train
@@ -43,9 +45,6 @@ _ROWS = flags.DEFINE_integer("rows", 100_000, "Rows of narrow data.", lower_boun
 _BROAD = flags.DEFINE_integer("broad_rows", 400_000, "Rows of broad data.", lower_bound=1000)
 _MODEL = flags.DEFINE_integer("model_updates", 2000, "Updates of the forward model.", lower_bound=6)
 _INVERTER = flags.DEFINE_integer("inverter_updates", 2000, "Updates of the Inverter.", lower_bound=6)
-_WATCHED = flags.DEFINE_list(
-    "watched", ["narrow data", "narrow + broad"], "Settings whose plans a second model looks at."
-)
 _SEED = flags.DEFINE_integer("seed", 20261123, "Seed of the judging; training uses others.", lower_bound=0)
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Where to write the record as JSON; a picture goes beside it.", required=True
@@ -60,6 +59,7 @@ class Setting(NamedTuple):
     """How a planner is trained.
 
     Attributes:
+        corridor: whether the narrow data are cut to one corridor.
         broad: share of the broad data's rows that the model also learns from.
         disagreement: weight of the members' disagreement in the objective; an ensemble is trained if above 0.
         adversarial: weight of the plans' cost in the model's training.
@@ -67,6 +67,7 @@ class Setting(NamedTuple):
         rounds: of executing plans and learning from that.
     """
 
+    corridor: bool = False
     broad: float = 0.0
     disagreement: float = 0.0
     adversarial: float = 0.0
@@ -75,6 +76,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
+    "one corridor of it": Setting(corridor=True),
     "narrow data": Setting(),
     "narrow + 10 % of the broad": Setting(broad=0.1),
     "narrow + broad": Setting(broad=1.0),
@@ -94,12 +96,14 @@ class Trained(NamedTuple):
         planner: to be judged.
         params: its parameters.
         sources: what its model learned from at last.
+        held_out: as many windows of each source that it did not learn from.
         rows: what it learned from at first.
     """
 
     planner: InversePlanner
     params: PlannerParams
     sources: list[Source]
+    held_out: list[Dataset]
     rows: Dataset
 
 
@@ -116,10 +120,11 @@ def train_model(
     key: Key,
     members: int,
     prior: Callable[[Params, Key], jax.Array] | None = None,
+    single_steps: bool = False,
 ) -> Params:
-    """One model, or several from different initial weights."""
-    optimizer = default_optimizer(1e-3, steps)
-    update = forward_model_update(world.model, optimizer, sources, 192, world.window, prior)
+    """One model, or several from different initial weights, on windows or on single steps."""
+    optimizer, (batch, window) = default_optimizer(1e-3, steps), (1024, 1) if single_steps else (192, world.window)
+    update = forward_model_update(world.model, optimizer, sources, batch, window, prior)
     opt_state = jax.vmap(optimizer.init)(params.net) if members > 1 else optimizer.init(params.net)
     state = TrainState(jnp.zeros((), jnp.int32), key, params, opt_state, ())
     return fit(ensemble_update(update) if members > 1 else update, state, steps)
@@ -166,38 +171,42 @@ def _charged(objective: Objective, weight: float) -> Objective:
 def train_setting(world: World, setting: Setting, narrow: Dataset, broad: Dataset, seed: int) -> Trained:
     """Data, model, Inverter; then the rounds of correction or of adversarial training, with as many updates again."""
     keys = iter(jax.random.split(jax.random.key(seed), 64))
-    rows = [narrow]
-    if setting.broad:
-        rows.append(_share(broad, setting.broad))
-    sources = [Source(window_store(part, world.window), 1.0) for part in rows]
+    narrow = world.corridor(narrow) if setting.corridor else narrow
+    parts = [split(rows) for rows in ([narrow, _share(broad, setting.broad)] if setting.broad else [narrow])]
+    rows, held_out = concatenate(*(part for part, _ in parts)), [part for _, part in parts]
+    data = sources = [Source(window_store(part, world.window), 1.0) for part, _ in parts]
     members = _MEMBERS if setting.disagreement else 1
-    first = [world.first_model(concatenate(*rows), next(keys)) for _ in range(members)]
-    start = jax.tree.map(lambda *x: jnp.stack(x), *first) if members > 1 else first[0]
+    first = [world.first_model(rows, next(keys)) for _ in range(members)]
+    model_params = jax.tree.map(lambda *x: jnp.stack(x), *first) if members > 1 else first[0]
     rounds = _ADVERSARIAL_ROUNDS if setting.adversarial else setting.rounds
-    first_updates = (_MODEL.value, _INVERTER.value) if not rounds else (_MODEL.value // 2, _INVERTER.value // 2)
-    model_params = train_model(world, sources, start, first_updates[0], next(keys), members)
-    prior = world.prior(narrow)
+    model_updates, updates = (total // 2 if rounds else total for total in (_MODEL.value, _INVERTER.value))
+    if world.single_steps:
+        model_params = train_model(world, sources, model_params, _MODEL.value, next(keys), members, single_steps=True)
+    model_params = train_model(world, sources, model_params, model_updates, next(keys), members)
     params = world.first_inverter(first[0], next(keys))
-    params = train_inverter(world, setting, prior, params, model_params, first_updates[1], next(keys))
+    prior = world.prior(parts[0][0]) if setting.trust else None
+    if prior is not None:
+        optimizer = default_optimizer(1e-3, _INVERTER.value)
+        params = fit(cloning_update(prior, optimizer), cloning_state(optimizer, params, next(keys)), _INVERTER.value)
+    params = train_inverter(world, setting, prior, params, model_params, updates, next(keys))
 
     def planner() -> tuple[InversePlanner, PlannerParams]:
         model = EnsembleModel(world.model, members) if members > 1 else world.model
-        steps = world.config.execute_steps
-        made = InversePlanner(world.inverter, model, world.objective, execute_steps=steps)
+        made = InversePlanner(world.inverter, model, world.objective, execute_steps=world.config.execute_steps)
         return made, PlannerParams(params, model_params, world.objective_params)
 
     executed: list[Dataset] = []
     for round_ in range(rounds):
-        again, anew = (total // 2 // rounds for total in (_MODEL.value, _INVERTER.value))
         against = _against(world, setting.adversarial, params) if setting.adversarial else None
         if setting.rounds:
             executed.append(world.executed(*planner(), seed=100 * seed + round_))
+            known, unknown = split(concatenate(*executed))
             # As large a part of a batch as all the rest.
-            part = Source(window_store(concatenate(*executed), world.window), float(len(rows)))
-            sources = [*sources[: len(rows)], part]
-        model_params = train_model(world, sources, model_params, again, next(keys), members, against)
-        params = train_inverter(world, setting, prior, params, model_params, anew, next(keys))
-    return Trained(*planner(), sources, concatenate(*rows))
+            sources = [*data, Source(window_store(known, world.window), float(len(data)))]
+            held_out = [*(part for _, part in parts), unknown]
+        model_params = train_model(world, sources, model_params, model_updates // rounds, next(keys), members, against)
+        params = train_inverter(world, setting, prior, params, model_params, updates // rounds, next(keys))
+    return Trained(*planner(), sources, held_out, rows)
 
 
 def _share(rows: Dataset, share: float) -> Dataset:
@@ -223,28 +232,35 @@ def gap(world: World, plans: Plans) -> np.ndarray:
     return np.asarray(realised - plans.out.cost)
 
 
-def detection(world: World, trained: Trained, seed: int) -> dict | None:
-    """A watcher trained on the same rows, calibrated on half of the plans that came out as predicted, tried on the rest."""
-    key, init_key = jax.random.split(jax.random.key(7919))
-    watcher = world.first_model(trained.rows, init_key)
-    watcher = train_model(world, trained.sources, watcher, _MODEL.value, key, 1)
-    watched = WatchedPlanner(trained.planner, world.model)
-    _, plans, _ = world.judge(trained.planner, trained.params, seed)
+def detection(world: World, trained: Trained, plans: Plans) -> dict:
+    """What a second model says of the plans; its threshold comes from held-out data."""
+    key, *keys = jax.random.split(jax.random.key(7919), 2 + len(trained.held_out))
+    watcher = world.first_model(trained.rows, key)
+    if world.single_steps:
+        watcher = train_model(world, trained.sources, watcher, _MODEL.value, keys[0], 1, single_steps=True)
+    watcher = train_model(world, trained.sources, watcher, _MODEL.value, keys[0], 1)
+    planner, horizon = trained.planner, world.inverter.horizon
+    watched = WatchedPlanner(planner, world.model)
     params = WatchedParams(trained.params, watcher, jnp.array(jnp.inf))
-    apart = jax.jit(jax.vmap(watched.disagreement, in_axes=(None, 0, 0)))(params, plans.problems, plans.out)
-    apart = np.asarray(apart)
-    hacked, half = plans.error() > world.harm, np.arange(len(apart)) % 2 == 0
-    if not (~hacked & half).any():
-        return None
-    threshold = float(calibrate(jnp.asarray(apart[~hacked & half])))
-    flagged = apart > threshold
+
+    @jax.jit
+    @jax.vmap
+    def apart(states: jax.Array, actions: jax.Array) -> jax.Array:
+        return watched.disagreement(params, states, actions)
+
+    stores = [window_store(part, horizon) for part in trained.held_out]
+    windows = [sample_windows(store, k, 1000, horizon) for store, k in zip(stores, keys[1:], strict=True)]
+    starts, actions = (jnp.concatenate(x) for x in zip(*((w.states[:, 0], w.actions) for w in windows), strict=True))
+    predicted = jax.jit(jax.vmap(planner.model.unroll, in_axes=(None, 0, 0)))(trained.params.model, starts, actions)
+    threshold = float(calibrate(apart(predicted, actions)))
+    flagged = np.asarray(apart(plans.out.states, plans.out.actions)) > threshold
+    hacked = plans.error() > world.harm
     return {
         "threshold_m": threshold,
-        "harm_m": world.harm,
-        "hacked_plans": int((hacked & ~half).sum()),
-        "good_plans": int((~hacked & ~half).sum()),
-        "flagged_of_hacked": float(flagged[hacked & ~half].mean()) if (hacked & ~half).any() else None,
-        "false_alarms": float(flagged[~hacked & ~half].mean()),
+        "hacked_plans": int(hacked.sum()),
+        "good_plans": int((~hacked).sum()),
+        "flagged_of_hacked": float(flagged[hacked].mean()) if hacked.any() else None,
+        "false_alarms": float(flagged[~hacked].mean()) if not hacked.all() else None,
     }
 
 
@@ -252,7 +268,7 @@ def main(argv: list[str]) -> None:
     """Trains and judges the settings of the flags."""
     use_compile_cache()
     names = _SETTINGS.value or list(SETTINGS)
-    for name in [*names, *_WATCHED.value]:
+    for name in names:
         if name not in SETTINGS:
             raise unknown_name("setting", name, SETTINGS)
     if _ROBOT.value == "ant" and not _POLICY.value:
@@ -275,11 +291,11 @@ def main(argv: list[str]) -> None:
             "error_median_m": float(np.median(errors)),
             "error_p90_m": float(np.percentile(errors, 90)),
             "hacked_share": float((errors > world.harm).mean()),
-            "detector": detection(world, trained, _SEED.value + 1) if name in _WATCHED.value else None,
+            "detector": detection(world, trained, plans),
         }
         rows.append(record)
         print(record, flush=True)
-        written = {"robot": _ROBOT.value, "rows": rows, **manifest(_SEED.value)}
+        written = {"robot": _ROBOT.value, "harm_m": world.harm, "rows": rows, **manifest(_SEED.value)}
         write_json(_OUTPUT.value, written)
     replace_files({Path(_OUTPUT.value).with_suffix(".png"): picture(world, rows, tracks)})
 

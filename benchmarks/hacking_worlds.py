@@ -21,6 +21,7 @@ from invlearn_jax.data import (
     random_data,
 )
 from invlearn_jax.data.ant_rows import executed_rows, upright_rows, uprightness
+from invlearn_jax.data.dataset import kept_rows
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import random_start
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze, MujocoMaze2d
@@ -80,10 +81,11 @@ class Maze:
     """maze2d-umaze. Narrow: D4RL's controller, which keeps to its lane. The objective is the shipped planner's.
 
     Both robots have ``model``, ``inverter``, the plain ``objective`` and ``trusting``, the one that keeps to the data, their
-    ``objective_params``; ``window`` steps to train the model on; ``harm`` metres of error from which a plan counts as hacked.
+    ``objective_params``; ``window`` steps to train the model on; ``harm`` metres of error from which a plan counts as hacked;
+    and whether the model is trained on ``single_steps`` first.
     """
 
-    window, harm = 16, 0.3
+    window, harm, single_steps = 16, 0.3, False
 
     def __init__(self, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data."""
@@ -103,6 +105,10 @@ class Maze:
         """D4RL's data."""
         rows = controller_data(self.env, jax.random.key(1), self._rows, 0.5)
         return _ended(np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], 1), rows["actions"], rows["timeouts"])
+
+    def corridor(self, rows: Dataset) -> Dataset:
+        """The corridor away from the goal alone."""
+        return kept_rows(rows, rows.states[:, 0] > 2.5)
 
     def broad(self) -> Dataset:
         """Random actions from anywhere."""
@@ -162,7 +168,7 @@ class Maze:
 class Ant:
     """The ant's motor level on an open floor. Narrow: the data policy on its one way through umaze, without noise."""
 
-    window, harm = 10, 0.5
+    window, harm, single_steps = 10, 0.5, True
 
     def __init__(self, policy: GoalPolicy, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data, made by a policy."""
@@ -183,6 +189,10 @@ class Ant:
         spec = registry.spec("antmaze-umaze-v2")
         rows = antmaze_data(spec, self._policy, jax.random.key(1), self._rows, noise=0.0)
         return upright_rows(_ended(rows["observations"], rows["actions"], rows["timeouts"]))
+
+    def corridor(self, rows: Dataset) -> Dataset:
+        """The first corridor alone."""
+        return kept_rows(rows, rows.states[:, 1] < 2)
 
     def broad(self) -> Dataset:
         """Walking and flailing under noise of any strength."""

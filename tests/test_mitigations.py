@@ -117,7 +117,7 @@ def test_a_watcher_that_agrees_says_nothing_and_one_that_does_not_is_heard():
         plain = planner.planner.plan(params.planner, KEY, problem)
         np.testing.assert_allclose(out.actions, plain.actions, atol=1e-6)
         assert Result(int(out.result)) is result
-        apart = planner.disagreement(params, problem, out)
+        apart = planner.disagreement(params, out.states, out.actions)
         other = planner.watcher.unroll(params.watcher, STATE, out.actions)
         wanted = np.linalg.norm((out.states - other)[:, :2], axis=-1).max()
         np.testing.assert_allclose(apart, wanted, atol=1e-5)
@@ -186,7 +186,6 @@ def test_settings_are_compared_in_one_record(tmp_path):
         "benchmarks.hacking_mitigations",
         "--robot=maze2d",
         "--settings=trust region + online correction",
-        "--watched=trust region + online correction",
         "--rows=20000",
         "--broad_rows=8000",
         "--model_updates=6",
@@ -196,9 +195,10 @@ def test_settings_are_compared_in_one_record(tmp_path):
     record = read_record(done, tmp_path / "table.json")
     (row,) = record["rows"]
     assert row["setting"] == "trust region + online correction"
-    assert row["hacked_share"] > 0
     detector = row["detector"]
-    assert detector is None or detector["hacked_plans"] + detector["good_plans"] == 500
+    assert detector["hacked_plans"] + detector["good_plans"] == 1000
+    assert row["hacked_share"] == detector["hacked_plans"] / 1000
+    assert row["error_median_m"] > 0
     assert (tmp_path / "table.png").stat().st_size > 10_000
     done = run_python("-m", "benchmarks.hacking_mitigations", "--robot=ant", f"--output={tmp_path / 'ant.json'}")
     assert done.returncode != 0

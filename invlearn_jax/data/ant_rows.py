@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.data.dataset import Dataset, kept_rows
 from invlearn_jax.envs.ant_model import QUATERNION
 
 # ``(states [N, S], goals [N, 2]) -> actions [N, A]``, or what a simulator does of states and actions.
@@ -33,9 +33,7 @@ def upright_rows(dataset: Dataset, least: float = 0.2) -> Dataset:
     keep = uprightness(dataset.states) >= least
     if not keep.any():
         raise ValueError(f"No row is upright (uprightness of {least} or more). Check the data, or lower the limit.")
-    ends = dataset.ends | np.append(~keep[1:], True)
-    rewards = None if dataset.rewards is None else dataset.rewards[keep]
-    return Dataset(dataset.states[keep], dataset.actions[keep], ends[keep], rewards)
+    return kept_rows(dataset, keep)
 
 
 def executed_rows(

@@ -108,6 +108,12 @@ def concatenate(*datasets: Dataset) -> Dataset:
     return Dataset(*(np.concatenate([d[i] for d in datasets]) for i in range(3)), joined)
 
 
+def kept_rows(dataset: Dataset, keep: np.ndarray) -> Dataset:
+    """The rows marked by ``keep`` ``[N]``; episodes are cut where rows are left out."""
+    ends = dataset.ends | np.append(~keep[1:], True)
+    return Dataset(*(None if x is None else x[keep] for x in dataset._replace(ends=ends)))
+
+
 def last_rows(dataset: Dataset) -> np.ndarray:
     """``[N]`` the last row of each row's episode."""
     stops = np.flatnonzero(dataset.ends)

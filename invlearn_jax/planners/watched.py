@@ -44,10 +44,12 @@ class WatchedPlanner:
         first, second = jax.random.split(key)
         return WatchedParams(self.planner.init(first), self.watcher.init(second), jnp.array(jnp.inf))
 
-    def disagreement(self, params: WatchedParams, problem: Problem, plan: PlanOutput) -> Float[Array, ""]:
-        """How far the two models part along a plan, metres."""
-        other = self.watcher.unroll(params.watcher, problem.state, plan.actions)
-        apart = plan.states[:, : self._position] - other[:, : self._position]
+    def disagreement(
+        self, params: WatchedParams, states: Float[Array, "T1 S"], actions: Float[Array, "T A"]
+    ) -> Float[Array, ""]:
+        """How far the two models part, metres, given what the planner's model makes of the actions."""
+        other = self.watcher.unroll(params.watcher, states[0], actions)
+        apart = states[:, : self._position] - other[:, : self._position]
         return jnp.sqrt((apart**2).sum(-1)).max()
 
     def plan(self, params: WatchedParams, key: Key, problem: Problem) -> PlanOutput:
@@ -55,7 +57,7 @@ class WatchedPlanner:
         out = self.planner.plan(params.planner, key, problem)
         bad = (out.result == Result.NON_FINITE) | (out.result == Result.OUTSIDE_DATA)
         # A second model that leaves the finite numbers does not agree either.
-        suspect = ~bad & ~(self.disagreement(params, problem, out) <= params.threshold)
+        suspect = ~bad & ~(self.disagreement(params, out.states, out.actions) <= params.threshold)
         return out._replace(result=jnp.where(suspect, Result.MODEL_DISAGREES, out.result).astype(jnp.int32))
 
 
