@@ -22,7 +22,7 @@ from invlearn_jax.envs import layouts
 from invlearn_jax.envs import maze2d_model as ball
 from invlearn_jax.envs.layouts import parse_layout
 from invlearn_jax.envs.maze2d import inside_maze
-from invlearn_jax.io.planners import save_planner
+from invlearn_jax.io.planners import load_config, save_planner
 from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 
 matplotlib_image = pytest.importorskip("matplotlib.image")
@@ -205,6 +205,22 @@ def test_a_stack_is_reported_without_a_planner_of_its_own(tmp_path):
     assert "stack over elsewhere" in (tmp_path / "report.html").read_text()
 
 
+def test_an_antmaze_is_reported_with_its_tracks(tmp_path):
+    ant = {name: value for name, value in record().items() if not name.startswith(("score_", "bound", "controller"))}
+    ant |= {"env": "antmaze-umaze-v2", "score_mean": 96.0, "success_rate": 0.96, "steps_to_goal_median": 124.0}
+    folder = make_run(tmp_path / "ant", records=[ant | {"success_ci95": [0.865, 0.989]}])
+    config = {"planner": {"env": "antmaze-umaze-v2"}, "level": {}, "motor": "ant-motor", "data": {"rows": 1_000_000}}
+    write(folder / "config.json", {"config": config, "seed": 0})
+    shutil.copytree(load_config("antmaze-umaze-v2")[1], folder / "planner")
+    write_report([str(folder)], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    for text in ("<strong>96.0</strong> ± 2.8", "86.5 to 98.9", "124 steps", "MeanFlowQL", "three times real speed"):
+        assert text in page, text
+    assert page.count("data:image/gif;base64,") == 1
+    assert "12 episodes on C MuJoCo" in page
+    assert {path.name for path in (folder / "figures").iterdir()} == {"scores.png", "tracks.png"}
+
+
 def test_seeds_of_equal_settings_get_a_mean(tmp_path):
     folders = [make_run(tmp_path / str(seed), seed, [record(score=score)]) for seed, score in ((0, 60.0), (3, 64.0))]
     groups = all_groups(read_runs([str(folder) for folder in folders]))
@@ -239,6 +255,8 @@ def broken_record(**changes):
         ("config.json", {"config": {}, "seed": 0}, "no 'planner'"),
         ("config.json", {"config": {"planner": {"env": "maze2d-umaze"}}, "seed": 0}, "maze2d-umaze-v1"),
         ("config.json", {"config": {"planner": {"system": "qubit"}}, "seed": 0}, "benchmarks.pulses"),
+        ("config.json", {"config": {"correction": {}}, "seed": 0}, "benchmarks.ant_motor"),
+        ("config.json", {"config": {"motor": {"correction": {}}}, "seed": 0}, "benchmarks.ant_motor"),
         ("manifest.json", "nonsense", "not valid JSON"),
         ("status.json", "", "not valid JSON"),
         ("metrics.csv", "a,b\n1,2\n", "stage, step, name, value"),

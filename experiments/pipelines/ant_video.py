@@ -2,6 +2,7 @@
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -32,6 +33,37 @@ def limbs(states: Float[np.ndarray, "N S"]) -> Float[np.ndarray, "N C 2 2"]:
     return np.stack(ends)
 
 
+def _maze(layout: Layout) -> tuple[Any, Any]:
+    """A figure of the maze, as wide as a page's column, and its axes in metres."""
+    from matplotlib.patches import PathPatch  # noqa: PLC0415
+    from matplotlib.path import Path as Outline  # noqa: PLC0415
+
+    corner = ant.cell_centre(layout, np.argwhere(layout.walls)) - ant.CELL / 2
+    low, high = corner.min(0) + ant.CELL - 0.5, corner.max(0) + 0.5
+    figure, axes = canvas(1, 1, _WIDTH, _WIDTH * (high - low)[1] / (high - low)[0])
+    place = axes[0, 0]
+    place.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+    place.grid(False)
+    square = ant.CELL * np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
+    # One path for all: renderers leave seams between neighbours that are drawn one by one.
+    walls = Outline.make_compound_path(*(Outline(square + low_left, closed=True) for low_left in corner))
+    place.add_patch(PathPatch(walls, facecolor=_WALL, linewidth=0))
+    return figure, place
+
+
+def draw_tracks(layout: Layout, tracks: list[np.ndarray], goals: Float[np.ndarray, "N 2"]) -> Any:
+    """A figure of the ways ``[t, 2]`` that ants went, from the dot to the goal's disc."""
+    from matplotlib.patches import Circle  # noqa: PLC0415
+
+    figure, place = _maze(layout)
+    for index, (track, goal) in enumerate(zip(tracks, goals, strict=True)):
+        color = _COLORS[index % len(_COLORS)]
+        place.add_patch(Circle(goal, GOAL_RADIUS, color=color, alpha=0.1, linewidth=0))
+        place.plot(*track.T, color=color, linewidth=1.0, alpha=0.8)
+        place.plot(*track[0], "o", color=color, markersize=3)
+    return figure
+
+
 def ant_gif(
     layout: Layout, states: Float[np.ndarray, "N L S"], goals: Float[np.ndarray, "N 2"], stride: int = 3, dpi: int = 70
 ) -> bytes:
@@ -49,18 +81,11 @@ def ant_gif(
     """
     from matplotlib.animation import FuncAnimation, PillowWriter  # noqa: PLC0415
     from matplotlib.collections import LineCollection  # noqa: PLC0415
-    from matplotlib.patches import Circle, Rectangle  # noqa: PLC0415
+    from matplotlib.patches import Circle  # noqa: PLC0415
 
     shown = states[: len(_COLORS), ::stride]
-    corner = ant.cell_centre(layout, np.argwhere(layout.walls)) - ant.CELL / 2
-    low, high = corner.min(0) + ant.CELL - 0.5, corner.max(0) + 0.5
     with style():
-        figure, axes = canvas(1, 1, _WIDTH, _WIDTH * (high - low)[1] / (high - low)[0])
-        place = axes[0, 0]
-        place.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
-        place.grid(False)
-        for x, y in corner:
-            place.add_patch(Rectangle((x, y), ant.CELL, ant.CELL, color=_WALL, linewidth=0))
+        figure, place = _maze(layout)
         bodies, tracks, torsos = [], [], []
         for goal, color in zip(goals, _COLORS, strict=False):
             place.add_patch(Circle(goal, GOAL_RADIUS, color=color, alpha=0.25, linewidth=0))

@@ -12,16 +12,18 @@ from experiments.pipelines.results import Group, Row, data_in_words, run_group
 from experiments.pipelines.run_files import RunFiles
 
 _STYLE_SHEET = Path(__file__).with_name("page.css")
-_NARROW = {"hacking"}
+_NARROW = {"hacking", "tracks"}
 _STRIP = 116  # pixels
+_NONE = "<td>–</td>"
 
 
 class RunPage(NamedTuple):
-    """What the page shows of one run: its files, its figures and its animation (empty without a planner)."""
+    """What the page shows of one run: its files, its figures, its animation (empty without a planner) and that one's speed."""
 
     run: RunFiles
     pictures: list[Picture]
     animation: str
+    speed: str = "half of real speed"
 
 
 def build_page(pages: list[RunPage], groups: list[Group], command: str) -> str:
@@ -57,7 +59,7 @@ def _opening(text: str, page: RunPage | None) -> str:
         return f'<div class="opening plain"><div>{text}</div></div>'
     if not page.animation:
         return f'<div class="opening plain"><div>{text}</div></div>{_tiles(page.run)}'
-    figure = f"<figure>{page.animation}<figcaption>Closed-loop episodes at half of real speed</figcaption></figure>"
+    figure = f"<figure>{page.animation}<figcaption>Closed-loop episodes at {page.speed}</figcaption></figure>"
     return f'<div class="opening"><div>{text}</div>{figure}</div>{_tiles(page.run)}'
 
 
@@ -113,9 +115,12 @@ def _in_words(run: RunFiles, row: Row) -> str:
     text = (
         f"The mean normalised score, with its standard error, of {record['episodes']} episodes on {escape(engine)} with "
         f"{_pass(row)}: {record['horizon']} steps are planned, {record['execute_steps']} executed, then the next plan is "
-        f"made. {100 * row.success:.0f} % reach the goal, and the score is {100 * row.ratio:.0f} % of a bound that no "
-        "controller can pass."
+        f"made. {_percent(row.success)} reach the goal"
     )
+    if row.ratio is not None:
+        text += f", and the score is {100 * row.ratio:.0f} % of a bound that no controller can pass."
+    else:
+        text += f", the median one in {row.steps:.0f} steps." if row.steps is not None else "."
     if row.published:
         text += f" The best published score is {row.published.score:.1f} ({escape(row.published.method)})."
     return text
@@ -129,11 +134,19 @@ def _tiles(run: RunFiles) -> str:
     tiles = [("Score", f"{row.score:.1f}", f"95 %: {_range(row.score_ci)}")]
     refined = [r for r in group.rows if r.multi_goal == row.multi_goal and r.refine_steps > row.refine_steps]
     tiles += [(f"With K = {r.refine_steps}", f"{r.score:.1f}", f"{r.plan_ms:.2f} ms per plan") for r in refined[-1:]]
-    tiles.append(("Episodes at the goal", f"{100 * row.success:.0f} %", f"95 %: {_range(row.success_ci, 100)}"))
-    tiles.append(("Of the upper bound", f"{100 * row.ratio:.0f} %", f"bound {row.bound:.1f}"))
+    tiles.append(("Episodes at the goal", _percent(row.success), f"95 %: {_range(row.success_ci, 100)}"))
+    if row.bound is not None:
+        tiles.append(("Of the upper bound", f"{100 * row.ratio:.0f} %", f"bound {row.bound:.1f}"))
+    if row.steps is not None:
+        tiles.append(("Steps to the goal", f"{row.steps:.0f}", "median of those who reach it"))
     tiles.append(("Time per plan", f"{row.plan_ms:.2f} ms", "median, one problem at a time"))
     cells = "".join(f"<div><dt>{a}</dt><dd>{b}<small>{c}</small></dd></div>" for a, b, c in tiles)
     return f'<dl class="tiles">{cells}</dl>'
+
+
+def _percent(share: float) -> str:
+    """No share but the whole reads 100 %."""
+    return f"{100 * share:.0f} %" if share == 1 or share < 0.99 else f"{100 * share:.1f} %"
 
 
 def _range(pair: Sequence[float] | None, scale: float = 1.0) -> str:
@@ -152,14 +165,18 @@ def _results(groups: list[Group], runs: list[RunFiles]) -> str:
     seeds = " (of a mean over seeds: over seeds, Student's)" if any(len(group.seeds) > 1 for group in groups) else ""
     notes = [
         f"K counts refinement steps; 0 is one forward pass. Scores are D4RL's normalised ones; standard error and interval are "
-        f"over episodes{seeds}. The controller that made the data and the bound, the shortest way at the speed limit, have the "
-        "same starts and goals. Strips run from 0 to the bound: a blue dot and bar for the score and its interval, an orange "
-        "tick for the best published score, a grey tick for the controller."
+        f"over episodes{seeds}. maze2d's controller that made the data and its bound, the shortest way at the speed limit, have "
+        "the same starts and goals; an antmaze's episodes end at the goal, after so many steps in the median, and its bound is "
+        "100. Strips run from 0 to the bound: a blue dot and bar for the score and its interval, an orange tick for the best "
+        "published score, a grey tick for the controller."
     ]
     if sources:
         published = f"Best published final-checkpoint scores: {sources}. They learn from D4RL's own files"
         random = any(run.config.get("data", {}).get("random_rows") for run in runs)
-        notes.append(published + ("; runs with random rows add broad data, so compare with care." if random else "."))
+        published += "; runs with random rows add broad data, so compare with care" if random else ""
+        ants = any("level" in run.config for run in runs)
+        published += "; ants here learn from executing their own plans too, so compare with care" if ants else ""
+        notes.append(f"{published}.")
     note = "".join(f'<p class="note">{text}</p>' for text in notes)
     return (
         f'<section id="results"><h2>Results</h2><div class="scroll"><table><thead>{head}</thead><tbody>{body}</tbody></table>'
@@ -179,9 +196,11 @@ def _table_rows(group: Group) -> str:
             f"<td>{row.refine_steps}</td>",
             f'<td class="whole"><strong>{row.score:.1f}</strong> ± {row.sem:.1f}<small>{_range(row.score_ci)}</small></td>',
             f'<td class="text">{_strip(row)}</td>',
-            f'<td class="whole">{100 * row.success:.1f} %<small>{_range(row.success_ci, 100)}</small></td>',
-            f'<td class="whole">{100 * row.ratio:.1f} %<small>{row.bound:.1f}</small></td>',
-            f"<td>{row.controller:.1f}</td>",
+            f'<td class="whole">{100 * row.success:.1f} %<small>{_range(row.success_ci, 100)}</small>{_steps(row)}</td>',
+            _NONE
+            if row.bound is None
+            else f'<td class="whole">{100 * row.ratio:.1f} %<small>{row.bound:.1f}</small></td>',
+            _NONE if row.controller is None else f"<td>{row.controller:.1f}</td>",
             f'<td class="text whole">{_published(row)}</td>',
             f"<td>{row.plan_ms:.2f}</td>",
         ]
@@ -190,13 +209,18 @@ def _table_rows(group: Group) -> str:
     return "".join(lines)
 
 
+def _steps(row: Row) -> str:
+    return "" if row.steps is None else f"<small>{row.steps:.0f} steps</small>"
+
+
 def _published(row: Row) -> str:
     return f"{row.published.score:.1f}<small>{escape(row.published.method)}</small>" if row.published else "–"
 
 
 def _strip(row: Row) -> str:
     """The score on a line from 0 to the bound (or beyond, where something lies beyond)."""
-    marks = [row.bound, row.controller, row.score_ci[1], row.published.score if row.published else 0.0]
+    bound = 100.0 if row.bound is None else row.bound
+    marks = [bound, row.controller or 0.0, row.score_ci[1], row.published.score if row.published else 0.0]
     end = max(*marks, 1e-9)
 
     def place(value: float) -> str:
@@ -205,13 +229,13 @@ def _strip(row: Row) -> str:
     def tick(value: float, color: str) -> str:
         return f'<path d="M{place(value)} 4v14" stroke="{color}" stroke-width="2"/>'
 
-    drawn = [f'<path d="M4 11H{place(row.bound)}" stroke="#dddbd4" stroke-width="5" stroke-linecap="round"/>']
-    drawn.append(tick(row.controller, "#8a8f98"))
+    drawn = [f'<path d="M4 11H{place(bound)}" stroke="#dddbd4" stroke-width="5" stroke-linecap="round"/>']
+    drawn += [] if row.controller is None else [tick(row.controller, "#8a8f98")]
     drawn += [tick(row.published.score, "#d55e00")] if row.published else []
     low, high = (place(x) for x in row.score_ci)
     drawn.append(f'<path d="M{low} 11H{high}" stroke="#0072b2" stroke-width="3"/>')
     drawn.append(f'<circle cx="{place(row.score)}" cy="11" r="4.5" fill="#0072b2" stroke="#fff" stroke-width="1.2"/>')
-    label = f"score {row.score:.1f} of {row.bound:.1f}"
+    label = f"score {row.score:.1f} of {bound:.1f}"
     return (
         f'<svg width="{_STRIP}" height="22" viewBox="0 0 {_STRIP} 22" role="img" aria-label="{label}">'
         f"{''.join(drawn)}</svg>"

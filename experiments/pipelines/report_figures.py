@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import figures
+from experiments.pipelines.ant_showcase import Walks
+from experiments.pipelines.ant_video import draw_tracks
 from experiments.pipelines.published import best_published
 from experiments.pipelines.run_files import Curve, RunFiles
 from experiments.pipelines.showcase import Showcase
@@ -12,8 +14,14 @@ from invlearn_jax.planners.maze import DT
 
 _WIDTH = 10.4  # inches of a figure as wide as the page
 _MOST_POINTS = 400  # of a plotted curve
-_LOSSES = {("model", "model_loss"): "loss", ("cost_to_go", "cost_to_go_loss"): "loss", ("inverter", "cost"): "cost"}
+_LOSSES = {
+    ("model", "model_loss"): "loss",
+    ("level_model", "model_loss"): "loss",
+    ("cost_to_go", "cost_to_go_loss"): "loss",
+    ("inverter", "cost"): "cost",
+}
 _STAGES = {
+    "level_model": ("upper level's model", figures.ORANGE),
     "model": ("forward model", figures.ORANGE),
     "cost_to_go": ("cost-to-go", figures.GREEN),
     "inverter": ("Inverter", figures.BLUE),
@@ -39,12 +47,12 @@ class Picture(NamedTuple):
     svg: bytes
 
 
-def draw_pictures(run: RunFiles, showcase: Showcase | None) -> list[Picture]:
+def draw_pictures(run: RunFiles, showcase: Showcase | Walks | None) -> list[Picture]:
     """All figures that the run's files allow.
 
     Args:
         run: its files.
-        showcase: of its planner, or None where there is none.
+        showcase: of its planner (of an ant's, its walks), or None where there is none.
 
     Returns:
         The figures in the page's order.
@@ -53,11 +61,13 @@ def draw_pictures(run: RunFiles, showcase: Showcase | None) -> list[Picture]:
     with figures.style():
         if run.evaluations:
             parts.append(_scores(run))
-        if showcase is not None:
+        if isinstance(showcase, Walks):
+            parts.append(_tracks(showcase))
+        elif showcase is not None:
             parts += [_plans(showcase), _cost_to_go(showcase)]
         if run.model_errors:
             parts.append(_model_error(run.model_errors))
-        if run.hacking is not None and showcase is not None:
+        if run.hacking is not None and isinstance(showcase, Showcase):
             parts.append(_hacking(run.hacking, showcase))
         if run.curves:
             parts.append(_training(run.curves))
@@ -102,8 +112,12 @@ def _scores(run: RunFiles) -> tuple[str, str, str, Any]:
 
 def _references(axes: Any, rows: list[dict], env: str, multi_goal: bool, named: bool) -> None:
     lines = [
-        (rows[0]["bound_score"], "upper bound", figures.INK, "-"),
-        (rows[0]["controller_score"], "data controller", figures.GREY, ":"),
+        (rows[0][name], label, color, dash)
+        for name, label, color, dash in (
+            ("bound_score", "upper bound", figures.INK, "-"),
+            ("controller_score", "data controller", figures.GREY, ":"),
+        )
+        if name in rows[0]
     ]
     published = best_published(env, multi_goal)
     if published:
@@ -140,6 +154,15 @@ def _plans(showcase: Showcase) -> tuple[str, str, str, Any]:
         "took another way or the world did not follow the model. Lines are of the ball's centre, its radius is 0.1 m."
     )
     return "plans", "Plans and what came of them", caption, figure
+
+
+def _tracks(walks: Walks) -> tuple[str, str, str, Any]:
+    arrived = sum(step is not None for step in walks.arrivals)
+    caption = (
+        f"{len(walks.arrivals)} episodes on C MuJoCo, one forward pass of each level per plan; {arrived} reach the goal's disc. "
+        "Walls are grey; a track ends at the goal, or with the episode."
+    )
+    return "tracks", "Where the ants went", caption, draw_tracks(walks.layout, walks.tracks(), walks.goals)
 
 
 def _cost_to_go(showcase: Showcase) -> tuple[str, str, str, Any]:

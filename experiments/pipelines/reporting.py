@@ -4,11 +4,14 @@ import os
 from collections.abc import Sequence
 
 from experiments.pipelines.animation import animate
+from experiments.pipelines.ant_showcase import ant_animation, walk_maze
 from experiments.pipelines.page import RunPage, build_page
 from experiments.pipelines.report_figures import draw_pictures
 from experiments.pipelines.results import all_groups
 from experiments.pipelines.run_files import RunFiles, read_runs
 from experiments.pipelines.showcase import make_showcase
+from invlearn_jax.envs import registry
+from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.files import replace_files, write_text
 from invlearn_jax.io.planners import load_config
 
@@ -40,6 +43,9 @@ def write_report(folders: Sequence[str], output: str | os.PathLike) -> None:
 def _run_page(run: RunFiles) -> RunPage:
     if run.planner is None:
         return RunPage(run, draw_pictures(run, None), "")
+    if isinstance(registry.spec(run.env), AntmazeSpec):
+        walks = walk_maze(run.planner, run.env)
+        return RunPage(run, draw_pictures(run, walks), ant_animation(walks), "three times real speed")
     refine_steps = max((record["refine_steps"] for record in run.evaluations), default=0) or _REFINE
     # A plan that a controller follows is drawn as it is.
     if getattr(load_config(run.planner)[0], "follow", "inverse_dynamics") != "inverse_dynamics":

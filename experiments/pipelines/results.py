@@ -21,9 +21,10 @@ class Row(NamedTuple):
         score_ci: its 95 % interval.
         success: share of episodes that reach the goal.
         success_ci: its 95 % interval, or None for a mean over seeds.
-        bound: the bound's score.
+        bound: the bound's score; this and the next two are None for an antmaze.
         ratio: score over the bound's score.
         controller: score of the controller that made the data, on the same starts and goals.
+        steps: to the goal, the median; None where none was reached, and for maze2d, where episodes go on.
         plan_ms: median milliseconds per plan.
         published: the best published score of the task, or None.
     """
@@ -35,9 +36,10 @@ class Row(NamedTuple):
     score_ci: tuple[float, float]
     success: float
     success_ci: tuple[float, float] | None
-    bound: float
-    ratio: float
-    controller: float
+    bound: float | None
+    ratio: float | None
+    controller: float | None
+    steps: float | None
     plan_ms: float
     published: Published | None
 
@@ -88,9 +90,10 @@ def run_group(run: RunFiles) -> Group:
             tuple(record["score_ci95"]),
             record["success_rate"],
             tuple(record["success_ci95"]),
-            record["bound_score"],
-            record["score_ratio_to_bound"],
-            record["controller_score"],
+            record.get("bound_score"),
+            record.get("score_ratio_to_bound"),
+            record.get("controller_score"),
+            record.get("steps_to_goal_median"),
             record["plan_ms_p50"],
             best_published(run.env, record["multi_goal"]),
         )
@@ -130,7 +133,9 @@ def _mean_row(rows: list[Row]) -> Row:
     scores = np.array([row.score for row in rows])
     mean, sem = float(scores.mean()), float(scores.std(ddof=1) / np.sqrt(len(scores)))
     half = float(scipy.stats.t.ppf(0.975, len(scores) - 1)) * sem
-    bound = float(np.mean([row.bound for row in rows]))
+    bound, controller, steps = (
+        _mean_of([getattr(row, name) for row in rows]) for name in ("bound", "controller", "steps")
+    )
     return rows[0]._replace(
         score=mean,
         sem=sem,
@@ -138,7 +143,13 @@ def _mean_row(rows: list[Row]) -> Row:
         success=float(np.mean([row.success for row in rows])),
         success_ci=None,
         bound=bound,
-        ratio=mean / bound,
-        controller=float(np.mean([row.controller for row in rows])),
+        ratio=None if bound is None else mean / bound,
+        controller=controller,
+        steps=steps,
         plan_ms=float(np.median([row.plan_ms for row in rows])),
     )
+
+
+def _mean_of(values: list[float | None]) -> float | None:
+    """None where one of them is."""
+    return None if None in values else float(np.mean(values))

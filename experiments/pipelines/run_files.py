@@ -18,14 +18,11 @@ _NUMBERS = (
     "execute_steps",
     "refine_steps",
     "score_mean",
-    "score_sem",
     "success_rate",
-    "bound_score",
-    "score_ratio_to_bound",
-    "controller_score",
     "plan_ms_p50",
 )
 _PAIRS = ("score_ci95", "success_ci95")
+_MAZE_NUMBERS = ("score_sem", "bound_score", "score_ratio_to_bound", "controller_score")  # of maze2d alone
 
 
 class Curve(NamedTuple):
@@ -97,13 +94,18 @@ def read_run(folder: Path) -> RunFiles:
             f"{file} is of a run of pulses, which has no episodes to report on. For its tables and pictures: "
             f"python -m benchmarks.pulses --planners={folder.parent} --output=pulses.json, and benchmarks.pulses_page."
         )
+    if isinstance(config, dict) and ("correction" in config or isinstance(config.get("motor"), dict)):
+        raise ValueError(
+            f"{file} is of a motor level, which walks on an open floor and has no episodes to report on. Its figures are in "
+            f"{folder / 'eval.json'}; to compare motor levels: python -m benchmarks.ant_motor --planners={folder / 'planner'}."
+        )
     evaluations = _evaluations(folder / "eval.json")
     try:
         config, seed = saved["config"], saved["seed"]
         env = _environment(config, evaluations)
-        registry.spec(env, "maze2d")
+        registry.spec(env)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} describes no maze2d run ({_reason(error)}). Restore it, or run again.") from error
+        raise ValueError(f"{file} describes no run in a maze ({_reason(error)}). Restore it, or run again.") from error
     planner = folder / "planner"
     return RunFiles(
         folder,
@@ -173,12 +175,18 @@ def _evaluations(file: Path) -> list[dict]:
     for index, record in enumerate(records):
         if not isinstance(record, dict):
             raise ValueError(f"{file} is broken: entry {index} is no record. Restore it, or evaluate again.")
-        broken = [name for name in _NUMBERS if not _number(record.get(name))]
-        broken += [name for name in _PAIRS if not _numbers(record.get(name), 2)]
+        ant = str(record.get("env")).startswith("antmaze")
+        broken = [name for name in (*_NUMBERS, *_MAZE_NUMBERS * (not ant)) if not _number(record.get(name))]
+        broken += [name for name in _PAIRS[ant:] if not _numbers(record.get(name), 2)]
         broken += [name for name in ("env", "backend") if not isinstance(record.get(name), str)]
         broken += ["multi_goal"] * (not isinstance(record.get("multi_goal"), bool))
         if broken:
             raise ValueError(f"{file} is broken: entry {index} has no valid {broken[0]!r}. Evaluate again.")
+        if ant:
+            rate, interval = record["success_rate"], record["success_ci95"]
+            # An antmaze pays 1 for the goal: its score is the share of the episodes that reach it.
+            record["score_sem"] = 100 * (rate * (1 - rate) / record["episodes"]) ** 0.5
+            record["score_ci95"] = [100 * x for x in interval]
     return sorted(records, key=lambda record: (record["multi_goal"], record["refine_steps"]))
 
 

@@ -1,0 +1,57 @@
+"""How long the data of an antmaze take to make, in D4RL's size, and what is in them.
+
+    python -m benchmarks.antmaze_data --envs=antmaze-umaze-v2,antmaze-large-diverse-v2 --policy=ant_goal_policy.npz \
+        --output=benchmarks/results/antmaze_data.json
+
+C MuJoCo on all cores; the time includes compiling.
+"""
+
+import time
+
+import jax
+import numpy as np
+from absl import flags
+
+from experiments.flag_config import run_program
+from invlearn_jax.data import antmaze_data, read_goal_policy
+from invlearn_jax.data.ant_rows import uprightness
+from invlearn_jax.envs import registry
+from invlearn_jax.files import write_json
+from invlearn_jax.io.compile_cache import use_compile_cache
+from invlearn_jax.io.run_folder import manifest
+
+_ENVS = flags.DEFINE_list("envs", ["antmaze-umaze-v2", "antmaze-large-diverse-v2"], "Whose data to make.")
+_POLICY = flags.DEFINE_string("policy", None, "The goal-reaching policy that makes them.", required=True)
+_ROWS = flags.DEFINE_integer("rows", 1_000_000, "Rows of each.", lower_bound=1)
+_NOISE = flags.DEFINE_float("noise", 0.2, "Standard deviation of the noise on actions.", lower_bound=0.0)
+_SEED = flags.DEFINE_integer("seed", 20261125, "Seed of the data.")
+_OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
+
+
+def main(argv: list[str]) -> None:
+    """Makes them and keeps the times."""
+    use_compile_cache()
+    policy, rows = read_goal_policy(_POLICY.value), []
+    for env in _ENVS.value:
+        spec, begin = registry.spec(env, "antmaze"), time.perf_counter()
+        data = antmaze_data(spec, policy, jax.random.key(_SEED.value), _ROWS.value, noise=_NOISE.value)
+        seconds = time.perf_counter() - begin
+        states, moving = data["observations"], ~data["timeouts"][:-1]
+        steps = np.linalg.norm(np.diff(states[:, :2], axis=0), axis=1)[moving]
+        rows.append(
+            {
+                "env": env,
+                "rows": len(states),
+                "seconds": seconds,
+                "rows_per_second": len(states) / seconds,
+                "metres_per_step": float(steps.mean()),
+                "flipped_share": float((uprightness(states) < 0).mean()),
+                "rewarded_share": float((data["rewards"] > 0).mean()),
+            }
+        )
+        print(rows[-1], flush=True)
+    write_json(_OUTPUT.value, {"noise": _NOISE.value, "rows": rows, **manifest(_SEED.value)})
+
+
+if __name__ == "__main__":
+    run_program(main)
