@@ -1,7 +1,7 @@
 """How long the data of an antmaze take to make, in D4RL's size, and what is in them.
 
     python -m benchmarks.antmaze_data --envs=antmaze-umaze-v2,antmaze-large-diverse-v2 --policy=ant_goal_policy.npz \
-        --output=benchmarks/results/antmaze_data.json
+        --output=benchmarks/results/ant_data.json
 
 C MuJoCo on all cores; the time includes compiling.
 """

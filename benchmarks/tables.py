@@ -1,4 +1,4 @@
-"""Writes the README's results tables from ``benchmarks/results/{maze2d,antmaze}_*.json``, between their markers.
+"""Writes the results tables of README and docs/hacking.md from ``benchmarks/results/``, between their markers.
 
 python -m benchmarks.tables
 """
@@ -16,6 +16,7 @@ _SIZES = ("umaze", "medium", "large")
 _VARIANTS = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 _BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
 _ANT_BEGIN, _ANT_END = "<!-- antmaze -->", "<!-- end of antmaze -->"
+_ROBOTS = ("maze2d", "ant")
 
 
 def results() -> dict[str, dict[str, dict]]:
@@ -76,6 +77,37 @@ def antmaze() -> str:
     return "\n".join([*lines, ""])
 
 
+def hacking(robot: str) -> str:
+    """The table of model hacking on one robot: a row per setting, and the detector's shares of all plans."""
+    rows = json.loads((_ROOT / f"benchmarks/results/hacking_mitigations_{robot}.json").read_text())["rows"]
+    lines = [
+        "| | success, % | realised less predicted cost | error, m | hacked, % | noticed of these, % | false alarms, % |",
+        "|---" * 7 + "|",
+    ]
+    for row in rows:
+        low, high = (100 * bound for bound in row["success_ci95"])
+        cells = [
+            row["setting"],
+            f"**{100 * row['success_rate']:.0f}** ({low:.0f} to {high:.0f})",
+            f"{row['gap_mean']:.3f}",
+            f"{row['error_median_m']:.2f}",
+            f"{100 * row['hacked_share']:.1f}",
+            *_noticed([row["detector"]]),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, f"| all plans | | | | | {' | '.join(_noticed([row['detector'] for row in rows]))} |", ""])
+
+
+def _noticed(detectors: list[dict]) -> list[str]:
+    """Shares of the hacked and of the good plans that a second model flagged, in %; a dash where there is no such plan."""
+    shares = []
+    for share, kind in (("flagged_of_hacked", "hacked_plans"), ("false_alarms", "good_plans")):
+        counted = [(row[kind], row[share]) for row in detectors if row[kind]]
+        plans = sum(count for count, _ in counted)
+        shares.append(f"{100 * sum(count * flagged for count, flagged in counted) / plans:.1f}" if plans else "–")
+    return shares
+
+
 def _one_pass(record: dict) -> dict:
     return next(row for row in record["table"] if row["refine_steps"] == 0)
 
@@ -111,13 +143,14 @@ def _cell(table: dict | None, multi_goal: bool, refine_steps: int) -> str:
 
 
 def main(argv: list[str]) -> None:
-    """Rewrites the README's blocks."""
-    path = _ROOT / "README.md"
-    text = path.read_text()
-    for begin, end, table in ((_BEGIN, _END, markdown()), (_ANT_BEGIN, _ANT_END, antmaze())):
-        before, rest = text.split(begin)
-        text = before + begin + "\n" + table + end + rest.split(end)[1]
-    write_text(path, text)
+    """Rewrites the pages' blocks."""
+    blocks = [("README.md", _BEGIN, _END, markdown()), ("README.md", _ANT_BEGIN, _ANT_END, antmaze())]
+    blocks += [
+        ("docs/hacking.md", f"<!-- {robot} -->", f"<!-- end of {robot} -->", hacking(robot)) for robot in _ROBOTS
+    ]
+    for page, begin, end, table in blocks:
+        before, rest = (_ROOT / page).read_text().split(begin)
+        write_text(_ROOT / page, before + begin + "\n" + table + end + rest.split(end)[1])
 
 
 if __name__ == "__main__":
