@@ -7,7 +7,8 @@ Every setting trains a forward model and an Inverter through it, each with as ma
 where there are rounds), and is judged in closed loop (success), and by executing whole plans open loop from states it got to:
 the gap is realised less predicted cost, the error the largest distance between predicted and realised positions. A plan whose
 error is above the robot's harm counts as hacked. A second model, trained like the setting's own from other initial weights,
-looks at the same plans; its threshold is what 5 % of the held-out windows of the setting's own data exceed.
+looks at every second of these plans; its threshold is what no more than 5 % exceed, of the held-out windows of the setting's
+own data and of the other plans that were not hacked.
 """
 
 from collections.abc import Callable
@@ -81,7 +82,7 @@ SETTINGS = {
     "narrow + 10 % of the broad": Setting(broad=0.1),
     "narrow + broad": Setting(broad=1.0),
     "ensemble + disagreement": Setting(disagreement=1.0),
-    "adversarial model": Setting(adversarial=0.01),
+    "adversarial model": Setting(adversarial=0.1),
     "trust region": Setting(trust=True),
     "online correction": Setting(rounds=3),
     "trust region + online correction": Setting(trust=True, rounds=3),
@@ -168,11 +169,11 @@ def _charged(objective: Objective, weight: float) -> Objective:
     return charged
 
 
-def train_setting(world: World, setting: Setting, narrow: Dataset, broad: Dataset, seed: int) -> Trained:
+def train_setting(world: World, setting: Setting, seed: int) -> Trained:
     """Data, model, Inverter; then the rounds of correction or of adversarial training, with as many updates again."""
     keys = iter(jax.random.split(jax.random.key(seed), 64))
-    narrow = world.corridor(narrow) if setting.corridor else narrow
-    parts = [split(rows) for rows in ([narrow, _share(broad, setting.broad)] if setting.broad else [narrow])]
+    narrow = world.corridor(world.narrow) if setting.corridor else world.narrow
+    parts = [split(rows) for rows in ([narrow, _share(world.broad, setting.broad)] if setting.broad else [narrow])]
     rows, held_out = concatenate(*(part for part, _ in parts)), [part for _, part in parts]
     data = sources = [Source(window_store(part, world.window), 1.0) for part, _ in parts]
     members = _MEMBERS if setting.disagreement else 1
@@ -233,7 +234,7 @@ def gap(world: World, plans: Plans) -> np.ndarray:
 
 
 def detection(world: World, trained: Trained, plans: Plans) -> dict:
-    """What a second model says of the plans; its threshold comes from held-out data."""
+    """What a second model says of half of the plans; its threshold comes from held-out data and the good ones of the others."""
     key, *keys = jax.random.split(jax.random.key(7919), 2 + len(trained.held_out))
     watcher = world.first_model(trained.rows, key)
     if world.single_steps:
@@ -252,9 +253,11 @@ def detection(world: World, trained: Trained, plans: Plans) -> dict:
     windows = [sample_windows(store, k, 1000, horizon) for store, k in zip(stores, keys[1:], strict=True)]
     starts, actions = (jnp.concatenate(x) for x in zip(*((w.states[:, 0], w.actions) for w in windows), strict=True))
     predicted = jax.jit(jax.vmap(planner.model.unroll, in_axes=(None, 0, 0)))(trained.params.model, starts, actions)
-    threshold = float(calibrate(apart(predicted, actions)))
-    flagged = np.asarray(apart(plans.out.states, plans.out.actions)) > threshold
-    hacked = plans.error() > world.harm
+    found, hacked = apart(plans.out.states, plans.out.actions), plans.error() > world.harm
+    asked = np.arange(len(hacked)) % 2 == 1
+    good = found[~hacked & ~asked]
+    threshold = max(float(calibrate(sample)) for sample in (apart(predicted, actions), good) if len(sample))
+    flagged, hacked = np.asarray(found)[asked] > threshold, hacked[asked]
     return {
         "threshold_m": threshold,
         "hacked_plans": int(hacked.sum()),
@@ -278,10 +281,9 @@ def main(argv: list[str]) -> None:
         if _ROBOT.value == "ant"
         else Maze(_ROWS.value, _BROAD.value)
     )
-    narrow, broad = world.narrow(), world.broad()
     rows, tracks = [], {}
     for name in names:
-        trained = train_setting(world, SETTINGS[name], narrow, broad, seed=0)
+        trained = train_setting(world, SETTINGS[name], seed=0)
         record, plans, tracks[name] = world.judge(trained.planner, trained.params, _SEED.value)
         gaps, errors = gap(world, plans), plans.error()
         record |= {

@@ -31,12 +31,14 @@ from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, hindsight_store
 from invlearn_jax.learn.forward_model import fit_scales
 from invlearn_jax.learn.inverter import InverterTraining, problem_sampler
+from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.ant_motor import build_motor_inverter, build_motor_model, motor_objective
 from invlearn_jax.planners.maze import MazeObjective, build_inverter, build_model
 from invlearn_jax.types import Key, Params, PlanOutput, Problem
 
+_BIN = 0.1  # m, of the places where the narrow data of the maze are
 _PLANS = 1000  # held against the simulator
 _MAZE_EPISODES = 100
 _ANTS, _ANT_STEPS, _ANT_WAY = 200, 60, 5.0  # m that an ant has to go in so many steps
@@ -78,11 +80,11 @@ def _plans(planner: InversePlanner, params: PlannerParams, step: Callable, probl
 
 
 class Maze:
-    """maze2d-umaze. Narrow: D4RL's controller, which keeps to its lane. The objective is the shipped planner's.
+    """maze2d-umaze. The objective is the shipped planner's, and knows where the narrow data are.
 
-    Both robots have ``model``, ``inverter``, the plain ``objective`` and ``trusting``, the one that keeps to the data, their
-    ``objective_params``; ``window`` steps to train the model on; ``harm`` metres of error from which a plan counts as hacked;
-    and whether the model is trained on ``single_steps`` first.
+    Both robots have ``narrow`` and ``broad`` data, ``model``, ``inverter``, the plain ``objective`` and ``trusting``, the one
+    that keeps to the data, their ``objective_params``; ``window`` steps to train the model on; ``harm`` metres of error from
+    which a plan counts as hacked; and whether the model is trained on ``single_steps`` first.
     """
 
     window, harm, single_steps = 16, 0.3, False
@@ -90,30 +92,29 @@ class Maze:
     def __init__(self, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data."""
         config, _ = load_config("maze2d-umaze-v1")
-        self.env, self._rows, self._broad = registry.make(config.env), rows, broad_rows
+        self.env = registry.make(config.env)
+        # D4RL's controller keeps to its lane; random actions from anywhere do not.
+        steered = controller_data(self.env, jax.random.key(1), rows, 0.5)
+        states = np.concatenate([steered["infos/qpos"], steered["infos/qvel"]], 1)
+        self.narrow = _ended(states, steered["actions"], steered["timeouts"])
+        free = random_data(self.env, jax.random.key(2), broad_rows)
+        self.broad = _ended(free["observations"], free["actions"], free["timeouts"])
         self.config = dataclasses.replace(config, unvisited_weight=0.0)
         self.model, self.inverter = build_model(self.config), build_inverter(self.config)
         self.objective = MazeObjective(self.config)
         self.trusting = MazeObjective(dataclasses.replace(self.config, unvisited_weight=30.0))
         shipped, params = load_planner("maze2d-umaze-v1")
-        self.objective_params, self._scaled = params.objective, params.inverter
+        places = _BIN * np.unique(np.round(states[:, :2] / _BIN), axis=0)
+        unvisited = np.maximum(distance_to_data(places, params.objective.centre, params.objective.half) - _BIN, 0)
+        self.objective_params = params.objective._replace(unvisited=jnp.asarray(unvisited))
+        self._scaled = params.inverter
         self.training = InverterTraining(batch=192)
         self._places = covered_places(shipped.inverter, params.inverter)
         self.draw = problem_sampler(self._places, params.inverter.scale)
 
-    def narrow(self) -> Dataset:
-        """D4RL's data."""
-        rows = controller_data(self.env, jax.random.key(1), self._rows, 0.5)
-        return _ended(np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], 1), rows["actions"], rows["timeouts"])
-
     def corridor(self, rows: Dataset) -> Dataset:
         """The corridor away from the goal alone."""
         return kept_rows(rows, rows.states[:, 0] > 2.5)
-
-    def broad(self) -> Dataset:
-        """Random actions from anywhere."""
-        rows = random_data(self.env, jax.random.key(2), self._broad)
-        return _ended(rows["observations"], rows["actions"], rows["timeouts"])
 
     def first_model(self, rows: Dataset, key: Key) -> SequenceParams:
         """Fresh parameters with the data's scales."""
@@ -166,13 +167,18 @@ class Maze:
 
 
 class Ant:
-    """The ant's motor level on an open floor. Narrow: the data policy on its one way through umaze, without noise."""
+    """The ant's motor level on an open floor."""
 
     window, harm, single_steps = 10, 0.5, True
 
     def __init__(self, policy: GoalPolicy, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data, made by a policy."""
-        self._policy, self._rows, self._broad = policy, rows, broad_rows
+        # The data policy on its one way through umaze, without noise; and walking and flailing under noise of any strength.
+        walked = antmaze_data(registry.spec("antmaze-umaze-v2"), policy, jax.random.key(1), rows, noise=0.0)
+        free = random_ant_data(policy, jax.random.key(2), broad_rows)
+        self.narrow, self.broad = (
+            upright_rows(_ended(data["observations"], data["actions"], data["timeouts"])) for data in (walked, free)
+        )
         self.settings = MotorConfig()
         config = self.settings.planner
         self.config = config
@@ -184,20 +190,9 @@ class Ant:
         # Imagined starts are standing ants; what they come to is up to the model.
         self.draw = local_problems(jnp.asarray(self._floor), self.settings.nearest, self.settings.farthest)
 
-    def narrow(self) -> Dataset:
-        """One behaviour on one way."""
-        spec = registry.spec("antmaze-umaze-v2")
-        rows = antmaze_data(spec, self._policy, jax.random.key(1), self._rows, noise=0.0)
-        return upright_rows(_ended(rows["observations"], rows["actions"], rows["timeouts"]))
-
     def corridor(self, rows: Dataset) -> Dataset:
         """The first corridor alone."""
         return kept_rows(rows, rows.states[:, 1] < 2)
-
-    def broad(self) -> Dataset:
-        """Walking and flailing under noise of any strength."""
-        rows = random_ant_data(self._policy, jax.random.key(2), self._broad)
-        return upright_rows(_ended(rows["observations"], rows["actions"], rows["timeouts"]))
 
     def first_model(self, rows: Dataset, key: Key) -> SequenceParams:
         """Fresh parameters with the data's scales in the robot's frame."""
