@@ -5,10 +5,10 @@
 
 Every setting trains a forward model and an Inverter through it, each with as many updates in all (half of them in the rounds,
 where there are rounds), and is judged in closed loop (success), and by executing whole plans open loop from states it got to:
-the gap is realised less predicted cost, the error the largest distance between predicted and realised positions. A plan whose
-error is above the robot's harm counts as hacked. A second model, trained like the setting's own from other initial weights,
-looks at every second of these plans; its threshold is what no more than 5 % exceed, of the held-out windows of the setting's
-own data and of the other plans that were not hacked.
+the gap is realised less predicted cost, the error the largest distance between predicted and realised positions. A plan with
+much of both is hacked: its promise came from the model's error. A plan with little error is good. A second model, trained like
+the setting's own from other initial weights, looks at every second of these plans; its threshold is what no more than 5 %
+exceed, of the held-out windows of the setting's own data and of the other plans that were good.
 """
 
 from collections.abc import Callable
@@ -233,6 +233,13 @@ def gap(world: World, plans: Plans) -> np.ndarray:
     return np.asarray(realised - plans.out.cost)
 
 
+def kinds(world: World, plans: Plans) -> tuple[np.ndarray, np.ndarray]:
+    """Which plans are hacked, and which are good; those that are off without any gain are neither."""
+    metres, cost = world.harm
+    off = plans.error() > metres
+    return off & (gap(world, plans) > cost), ~off
+
+
 def detection(world: World, trained: Trained, plans: Plans) -> dict:
     """What a second model says of half of the plans; its threshold comes from held-out data and the good ones of the others."""
     key, *keys = jax.random.split(jax.random.key(7919), 2 + len(trained.held_out))
@@ -253,17 +260,16 @@ def detection(world: World, trained: Trained, plans: Plans) -> dict:
     windows = [sample_windows(store, k, 1000, horizon) for store, k in zip(stores, keys[1:], strict=True)]
     starts, actions = (jnp.concatenate(x) for x in zip(*((w.states[:, 0], w.actions) for w in windows), strict=True))
     predicted = jax.jit(jax.vmap(planner.model.unroll, in_axes=(None, 0, 0)))(trained.params.model, starts, actions)
-    found, hacked = apart(plans.out.states, plans.out.actions), plans.error() > world.harm
-    asked = np.arange(len(hacked)) % 2 == 1
-    good = found[~hacked & ~asked]
-    threshold = max(float(calibrate(sample)) for sample in (apart(predicted, actions), good) if len(sample))
-    flagged, hacked = np.asarray(found)[asked] > threshold, hacked[asked]
+    found, (hacked, good) = np.asarray(apart(plans.out.states, plans.out.actions)), kinds(world, plans)
+    samples = [np.asarray(apart(predicted, actions)), found[::2][good[::2]]]
+    threshold = max(float(calibrate(jnp.asarray(sample))) for sample in samples if len(sample))
+    flagged, hacked, good = found[1::2] > threshold, hacked[1::2], good[1::2]
     return {
         "threshold_m": threshold,
         "hacked_plans": int(hacked.sum()),
-        "good_plans": int((~hacked).sum()),
+        "good_plans": int(good.sum()),
         "flagged_of_hacked": float(flagged[hacked].mean()) if hacked.any() else None,
-        "false_alarms": float(flagged[~hacked].mean()) if not hacked.all() else None,
+        "false_alarms": float(flagged[good].mean()) if good.any() else None,
     }
 
 
@@ -292,12 +298,12 @@ def main(argv: list[str]) -> None:
             "gap_p99": float(np.percentile(gaps, 99)),
             "error_median_m": float(np.median(errors)),
             "error_p90_m": float(np.percentile(errors, 90)),
-            "hacked_share": float((errors > world.harm).mean()),
+            "hacked_share": float(kinds(world, plans)[0].mean()),
             "detector": detection(world, trained, plans),
         }
         rows.append(record)
         print(record, flush=True)
-        written = {"robot": _ROBOT.value, "harm_m": world.harm, "rows": rows, **manifest(_SEED.value)}
+        written = {"robot": _ROBOT.value, "harm": world.harm, "rows": rows, **manifest(_SEED.value)}
         write_json(_OUTPUT.value, written)
     replace_files({Path(_OUTPUT.value).with_suffix(".png"): picture(world, rows, tracks)})
 

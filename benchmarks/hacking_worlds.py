@@ -83,11 +83,12 @@ class Maze:
     """maze2d-umaze. The objective is the shipped planner's, and knows where the narrow data are.
 
     Both robots have ``narrow`` and ``broad`` data, ``model``, ``inverter``, the plain ``objective`` and ``trusting``, the one
-    that keeps to the data, their ``objective_params``; ``window`` steps to train the model on; ``harm`` metres of error from
-    which a plan counts as hacked; and whether the model is trained on ``single_steps`` first.
+    that keeps to the data, their ``objective_params``; ``window`` steps to train the model on; ``harm``, how many metres a
+    hacked plan is off and by how much its cost is above what was predicted; and whether the model is trained on
+    ``single_steps`` first.
     """
 
-    window, harm, single_steps = 16, 0.3, False
+    window, harm, single_steps = 16, (0.3, 0.1), False
 
     def __init__(self, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data."""
@@ -169,7 +170,7 @@ class Maze:
 class Ant:
     """The ant's motor level on an open floor."""
 
-    window, harm, single_steps = 10, 0.5, True
+    window, harm, single_steps = 10, (0.5, 0.2), True
 
     def __init__(self, policy: GoalPolicy, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data, made by a policy."""

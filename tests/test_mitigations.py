@@ -196,8 +196,8 @@ def test_settings_are_compared_in_one_record(tmp_path):
     (row,) = record["rows"]
     assert row["setting"] == "trust region + online correction"
     detector = row["detector"]
-    assert detector["hacked_plans"] + detector["good_plans"] == 500
-    assert detector["hacked_plans"] > 0
+    assert 0 < detector["hacked_plans"] <= 500 - detector["good_plans"]
+    assert row["hacked_share"] > 0
     assert row["error_median_m"] > 0
     assert (tmp_path / "table.png").stat().st_size > 10_000
     done = run_python("-m", "benchmarks.hacking_mitigations", "--robot=ant", f"--output={tmp_path / 'ant.json'}")
