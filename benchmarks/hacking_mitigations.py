@@ -301,7 +301,7 @@ def main(argv: list[str]) -> None:
             "hacked_share": float(kinds(world, plans)[0].mean()),
             "detector": detection(world, trained, plans),
         }
-        rows.append(record)
+        rows = sorted([*rows, record], key=lambda row: list(SETTINGS).index(row["setting"]))
         print(record, flush=True)
         written = {"robot": _ROBOT.value, "harm": world.harm, "rows": rows, **manifest(_SEED.value)}
         write_json(_OUTPUT.value, written)
