@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from helpers import run_python
 
+from experiments.pipelines.ant_motor import MotorData, tried_actions, with_starts
 from invlearn_jax.data import Dataset, antmaze_data, random_ant_data, read_goal_policy, write_ogbench
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import random_start
 from invlearn_jax.io.planners import load_planner, save_planner
-from invlearn_jax.planners.ant_motor import AntMotorConfig
+from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
 from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
 from invlearn_jax.types import Problem
 
@@ -134,3 +135,34 @@ def test_a_planner_of_another_robot_is_refused():
     done = run_python("-m", "experiments.evaluate", "--planner=maze2d-umaze-v1", "--env=antmaze-umaze-v2")
     assert done.returncode != 0
     assert "maze2d-umaze-v1 is no planner for antmaze-umaze-v2" in done.stderr
+
+
+def test_every_second_ant_follows_its_plan():
+    config = AntMotorConfig(horizon=4, inverter_hidden=(8,), model_hidden=(8,))
+    planner = build_motor(config)
+    params = planner.init(KEY)
+    # Fresh plans hardly differ from step to step.
+    net = jax.tree.map(lambda x: x + 0.3 * jax.random.normal(KEY, x.shape), params.inverter.net)
+    params = params._replace(inverter=params.inverter._replace(net=net))
+    states = [np.asarray(jax.vmap(random_start)(jax.random.split(jax.random.key(i), 4))) for i in range(5)]
+    goals = np.array([[3.0, 0.0], [0.0, 3.0], [-3.0, 0.0], [2.0, 2.0]])
+
+    def plans(step):
+        problems = Problem(jnp.asarray(states[step]), jnp.asarray(goals, jnp.float32))
+        return np.asarray(jax.vmap(planner.plan, in_axes=(None, None, 0))(params, KEY, problems).actions)
+
+    act = tried_actions(planner, params, 4)
+    found = [act(now, goals) for now in states]
+    for step, actions in enumerate(found):
+        np.testing.assert_allclose(actions[::2], plans(step)[::2, 0], atol=1e-5)
+        np.testing.assert_allclose(actions[1::2], plans(step // 4 * 4)[1::2, step % 4], atol=1e-5)
+    assert np.abs(plans(1)[1::2, 0] - found[1][1::2]).max() > 1e-2
+
+
+def test_executed_states_are_their_share_of_the_starts():
+    rows = Dataset(np.zeros((300, 29), np.float32), np.zeros((300, 8), np.float32), np.arange(300) == 299)
+    data = MotorData(rows, {"d4rl": (rows, 1.0)})
+    executed = rows._replace(states=np.ones((50, 29), np.float32))
+    assert with_starts(data, [executed, executed], 0.4)[:, 0].mean() == pytest.approx(0.4)
+    assert with_starts(data, [], 0.4) is rows.states
+    assert with_starts(data, [executed], 0.0) is rows.states

@@ -75,6 +75,8 @@ class CorrectionConfig:
         ants: side by side.
         rows: steps of each, per round.
         noise: greatest standard deviation of the noise on their actions.
+        follow: for how many steps every second ant follows its plan before the next one; the others plan in every step.
+        starts: share of the Inverter's starts that are executed states, once there are any.
         share: of a batch that the executed rows of all rounds are, once there are any.
         model_steps: updates of the model per round.
         steps: updates of the Inverter per round.
@@ -84,6 +86,8 @@ class CorrectionConfig:
     ants: int = 256
     rows: int = 500
     noise: float = 0.2
+    follow: int = 1
+    starts: float = 0.0
     share: float = 0.5
     model_steps: int = 2000
     steps: int = 2000
@@ -146,7 +150,8 @@ def policy() -> PolicyConfig:
     motor.data.policy, motor.data.rows, motor.data.broad_rows = "none", 300_000, 0
     motor.cloning.steps, motor.cloning.weight = 0, 0.0
     motor.model.one_step_updates, motor.model.steps = 5000, 2000
-    motor.inverter.steps, motor.correction.rounds = 2000, 6
+    # A plan that is made anew in every step can put off walking for ever: what it promises has to be tried.
+    motor.inverter.steps, motor.correction = 2000, CorrectionConfig(rounds=8, follow=16, starts=0.5)
     return config
 
 

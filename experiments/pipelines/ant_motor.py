@@ -1,6 +1,7 @@
 """The ant's motor level from data to planner: forward model, cloned start, Inverter, each stage resumable."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -209,16 +210,16 @@ def train_inverter(
     config: MotorConfig,
     run: RunFolder,
     stage: str,
-    data: MotorData,
+    starts: np.ndarray,
     loss: Loss,
     params: HeadingInverterParams,
     model_params: SequenceParams,
     updates: int,
     key: Key,
 ) -> HeadingInverterParams:
-    """Trains the Inverter from ``params`` through the frozen model, with the cloning term kept."""
+    """Trains the Inverter from ``params`` through the frozen model, starting in ``[M, S]``, with the cloning term kept."""
     settings, planner, weight = config.inverter, config.planner, config.cloning.weight
-    draw = local_problems(jnp.asarray(data.main.states), config.nearest, config.farthest)
+    draw = local_problems(jnp.asarray(starts), config.nearest, config.farthest)
     optimizer = default_optimizer(settings.learning_rate, updates)
     update = inverter_update(
         build_motor_inverter(planner),
@@ -246,7 +247,7 @@ def executed(
         starts = data.main.states[rng.choice(len(data.main.states), settings.ants)]
         simulator = MujocoAntmaze()
         rows = executed_rows(
-            first_actions(build_motor(config.planner), params),
+            tried_actions(build_motor(config.planner), params, settings.follow),
             simulator.step,
             starts,
             int(rng.integers(2**31)),
@@ -263,6 +264,15 @@ def with_executed(data: MotorData, rounds: list[Dataset], share: float) -> Motor
     """The data with the rows executed so far as a part of their own."""
     parts = {name: (rows, (1.0 - share) * part) for name, (rows, part) in data.parts.items()}
     return data._replace(parts=parts | {"executed": (concatenate(*rounds), share)})
+
+
+def with_starts(data: MotorData, rounds: list[Dataset], share: float) -> np.ndarray:
+    """``[M, S]`` states of the data, and as many of the rows executed so far that they are a share of all."""
+    count = round(share / (1 - share) * len(data.main.states)) if rounds else 0
+    if not count:
+        return data.main.states
+    states = concatenate(*rounds).states
+    return np.concatenate([data.main.states, states[np.random.default_rng(0).integers(len(states), size=count)]])
 
 
 def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, PlannerOf]:
@@ -304,7 +314,8 @@ def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, Pl
             joined = with_executed(data, rounds, correction.share)
             model_params = train_model(config, run, again, joined, model_params, model_key)
         stage, updates = (f"inverter_{round_}", correction.steps) if round_ else ("inverter", config.inverter.steps)
-        params = train_inverter(config, run, stage, data, loss, params, model_params, updates, inverter_key)
+        starts = with_starts(data, rounds, correction.starts)
+        params = train_inverter(config, run, stage, starts, loss, params, model_params, updates, inverter_key)
     errors = {
         name: prediction_errors(
             build_motor_model(planner),
@@ -325,6 +336,21 @@ def first_actions(planner: InversePlanner, params: PlannerParams) -> Act:
     """The planner as it acts where it plans anew in every step, for many ants at a time."""
     act = walker(planner, params, 1)
     return lambda states, goals: act(0, states, goals)
+
+
+def tried_actions(planner: InversePlanner, params: PlannerParams, follow: int) -> Act:
+    """Every second ant plans in every step; the others follow each plan for ``follow`` steps, to see what comes of it."""
+    if follow == 1:
+        return first_actions(planner, params)
+    planning, following, steps = walker(planner, params, 1), walker(planner, params, follow), itertools.count()
+
+    def act(states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        actions = np.empty((len(states), planner.inverter.action_size))
+        actions[::2] = planning(0, states[::2], goals[::2])
+        actions[1::2] = following(next(steps), states[1::2], goals[1::2])
+        return actions
+
+    return act
 
 
 def walker(planner: InversePlanner, params: PlannerParams, execute_steps: int | None = None) -> Walk:
