@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -19,6 +20,8 @@ from invlearn_jax.data import (
     fit_normalizer,
     random_ant_data,
     random_data,
+    read_ogbench,
+    write_ogbench,
 )
 from invlearn_jax.data.ant_rows import executed_rows, upright_rows, uprightness
 from invlearn_jax.data.dataset import kept_rows
@@ -67,6 +70,17 @@ def _ended(states: np.ndarray, actions: np.ndarray, ends: np.ndarray) -> Dataset
     return Dataset(states, actions, np.append(ends[:-1], True))
 
 
+def kept_data(path: Path, make: Callable[[], Dataset]) -> Dataset:
+    """Rows that are made once and kept."""
+    if not path.exists():
+        write_ogbench(path, make())
+    return read_ogbench(path)
+
+
+def _upright(data: dict[str, np.ndarray]) -> Dataset:
+    return upright_rows(_ended(data["observations"], data["actions"], data["timeouts"]))
+
+
 def _executed(step: Callable, starts: np.ndarray, actions: np.ndarray) -> np.ndarray:
     states = [np.asarray(starts, np.float64)]
     for time in range(actions.shape[1]):
@@ -90,28 +104,35 @@ class Maze:
 
     window, harm, single_steps = 16, (0.3, 0.1), False
 
-    def __init__(self, rows: int, broad_rows: int) -> None:
-        """For so many rows of narrow and of broad data."""
+    def __init__(self, folder: Path, rows: int, broad_rows: int) -> None:
+        """For so many rows of narrow and of broad data, kept in a folder."""
         config, _ = load_config("maze2d-umaze-v1")
         self.env = registry.make(config.env)
-        # D4RL's controller keeps to its lane; random actions from anywhere do not.
-        steered = controller_data(self.env, jax.random.key(1), rows, 0.5)
-        states = np.concatenate([steered["infos/qpos"], steered["infos/qvel"]], 1)
-        self.narrow = _ended(states, steered["actions"], steered["timeouts"])
-        free = random_data(self.env, jax.random.key(2), broad_rows)
-        self.broad = _ended(free["observations"], free["actions"], free["timeouts"])
+        self.narrow = kept_data(folder / f"narrow_{rows}.npz", lambda: self._steered(rows))
+        self.broad = kept_data(folder / f"broad_{broad_rows}.npz", lambda: self._free(broad_rows))
         self.config = dataclasses.replace(config, unvisited_weight=0.0)
         self.model, self.inverter = build_model(self.config), build_inverter(self.config)
         self.objective = MazeObjective(self.config)
         self.trusting = MazeObjective(dataclasses.replace(self.config, unvisited_weight=30.0))
         shipped, params = load_planner("maze2d-umaze-v1")
-        places = _BIN * np.unique(np.round(states[:, :2] / _BIN), axis=0)
+        places = _BIN * np.unique(np.round(self.narrow.states[:, :2] / _BIN), axis=0)
         unvisited = np.maximum(distance_to_data(places, params.objective.centre, params.objective.half) - _BIN, 0)
         self.objective_params = params.objective._replace(unvisited=jnp.asarray(unvisited))
         self._scaled = params.inverter
         self.training = InverterTraining(batch=192)
         self._places = covered_places(shipped.inverter, params.inverter)
         self.draw = problem_sampler(self._places, params.inverter.scale)
+
+    def _steered(self, rows: int) -> Dataset:
+        """D4RL's controller, which keeps to its lane."""
+        data = controller_data(self.env, jax.random.key(1), rows, 0.5)
+        states = np.concatenate([data["infos/qpos"], data["infos/qvel"]], 1)
+        return _ended(states, data["actions"], data["timeouts"])
+
+    def _free(self, rows: int) -> Dataset:
+        """Random actions from anywhere."""
+        data = random_data(self.env, jax.random.key(2), rows)
+        return _ended(data["observations"], data["actions"], data["timeouts"])
 
     def corridor(self, rows: Dataset) -> Dataset:
         """The corridor away from the goal alone."""
@@ -172,13 +193,15 @@ class Ant:
 
     window, harm, single_steps = 10, (0.5, 0.2), True
 
-    def __init__(self, policy: GoalPolicy, rows: int, broad_rows: int) -> None:
-        """For so many rows of narrow and of broad data, made by a policy."""
-        # The data policy on its one way through umaze, without noise; and walking and flailing under noise of any strength.
-        walked = antmaze_data(registry.spec("antmaze-umaze-v2"), policy, jax.random.key(1), rows, noise=0.0)
-        free = random_ant_data(policy, jax.random.key(2), broad_rows)
-        self.narrow, self.broad = (
-            upright_rows(_ended(data["observations"], data["actions"], data["timeouts"])) for data in (walked, free)
+    def __init__(self, folder: Path, policy: GoalPolicy, rows: int, broad_rows: int) -> None:
+        """For so many rows of narrow and of broad data, made by a policy and kept in a folder."""
+        # The policy on its one way through umaze, without noise; and walking and flailing under noise of any strength.
+        umaze, one, other = registry.spec("antmaze-umaze-v2"), jax.random.key(1), jax.random.key(2)
+        self.narrow = kept_data(
+            folder / f"narrow_{rows}.npz", lambda: _upright(antmaze_data(umaze, policy, one, rows, noise=0.0))
+        )
+        self.broad = kept_data(
+            folder / f"broad_{broad_rows}.npz", lambda: _upright(random_ant_data(policy, other, broad_rows))
         )
         self.settings = MotorConfig()
         config = self.settings.planner

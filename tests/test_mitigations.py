@@ -181,17 +181,15 @@ def test_a_gif_has_a_frame_for_every_stride():
 
 
 def test_settings_are_compared_in_one_record(tmp_path):
-    done = run_python(
+    small = ["--rows=20000", "--broad_rows=8000", "--inverter_updates=6", f"--workdir={tmp_path / 'runs'}"]
+    run = [
         "-m",
         "benchmarks.hacking_mitigations",
         "--robot=maze2d",
         "--settings=trust region + online correction",
-        "--rows=20000",
-        "--broad_rows=8000",
-        "--model_updates=6",
-        "--inverter_updates=6",
-        f"--output={tmp_path / 'table.json'}",
-    )
+        *small,
+    ]
+    done = run_python(*run, "--model_updates=6", f"--output={tmp_path / 'table.json'}")
     record = read_record(done, tmp_path / "table.json")
     (row,) = record["rows"]
     assert row["setting"] == "trust region + online correction"
@@ -200,6 +198,11 @@ def test_settings_are_compared_in_one_record(tmp_path):
     assert row["hacked_share"] > 0
     assert row["error_median_m"] > 0
     assert (tmp_path / "table.png").stat().st_size > 10_000
+    assert (tmp_path / "runs" / "trust-region-online-correction" / "data" / "executed_3.npz").exists()
+    # The folder goes on with the same settings alone.
+    done = run_python(*run, "--model_updates=9", f"--output={tmp_path / 'other.json'}")
+    assert done.returncode != 0
+    assert "holds a run with other settings" in done.stderr
     done = run_python("-m", "benchmarks.hacking_mitigations", "--robot=ant", f"--output={tmp_path / 'ant.json'}")
     assert done.returncode != 0
     assert "give its file by --policy" in done.stderr
