@@ -10,7 +10,7 @@ where there are rounds), and is judged in closed loop (success), and by executin
 the gap is realised less predicted cost, the error the largest distance between predicted and realised positions. A plan with
 much of both is hacked: its promise came from the model's error. A plan with little error is good. A second model, trained like
 the setting's own from other initial weights, looks at every second of these plans; its threshold is what no more than 5 %
-exceed, of the held-out windows of the setting's own data and of the other plans that were good.
+exceed, of the held-out windows of the setting's own data and, if most plans are good, of the other good plans.
 """
 
 from pathlib import Path
@@ -67,8 +67,10 @@ def detection(world: World, trained: Trained, plans: Plans) -> dict:
     predicted = jax.jit(jax.vmap(trained.planner.model.unroll, in_axes=(None, 0, 0)))
     windows = predicted(trained.params.model, trained.starts, trained.actions)
     found, (hacked, good) = np.asarray(apart(plans.out.states, plans.out.actions)), kinds(world, plans)
-    samples = [np.asarray(apart(windows, trained.actions)), found[::2][good[::2]]]
-    threshold = max(float(calibrate(jnp.asarray(sample))) for sample in samples if len(sample))
+    samples = [np.asarray(apart(windows, trained.actions))]
+    # A planner that is mostly wrong is no measure of what is right.
+    samples += [found[::2][good[::2]]] if good.mean() > 0.5 else []
+    threshold = max(float(calibrate(jnp.asarray(sample))) for sample in samples)
     flagged, hacked, good = found[1::2] > threshold, hacked[1::2], good[1::2]
     return {
         "threshold_m": threshold,
