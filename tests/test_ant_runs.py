@@ -35,10 +35,12 @@ MOTOR = (
         "correction.rounds": 1,
         "correction.ants": 8,
         "correction.rows": 10,
+        "correction.follow": 2,
         "correction.model_steps": 5,
         "correction.steps": 5,
     }
 )
+CLONING = {"cloning.steps": 5, "cloning.batch": 8, "cloning.within": 8}
 
 
 def flags(settings):
@@ -49,7 +51,7 @@ def test_a_run_from_data_to_both_levels(tmp_path):
     rows = random_ant_data(None, KEY, 4000, length=50, streams=80)
     write_ogbench(tmp_path / "rows.npz", Dataset(rows["observations"], rows["actions"], rows["timeouts"]))
     common = {"data.path": tmp_path / "rows.npz", "data.broad_rows": 0}
-    motor = common | MOTOR | {"cloning.steps": 5, "cloning.batch": 8, "cloning.within": 8}
+    motor = common | MOTOR | CLONING
     run = ["-m", "experiments.run", "--seed=1"]
     done = run_python(*run, "--experiment=ant-motor", f"--workdir={tmp_path / 'motor'}", *flags(motor))
     assert done.returncode == 0, done.stderr
@@ -104,15 +106,21 @@ def test_a_motor_level_that_is_none_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("policy", "message"), [("", "There are no data to learn from"), ("none.npz", "there is no policy here")]
+    ("setting", "message"),
+    [
+        ("data.policy=", "There are no data to learn from"),
+        ("data.policy=none.npz", "there is no policy here"),
+        ("correction.follow=17", "a plan can be followed for 1 to 16 steps"),
+    ],
 )
-def test_a_run_without_data_is_refused(tmp_path, policy, message):
+def test_a_run_that_cannot_be_is_refused(tmp_path, setting, message):
     done = run_python(
         "-m",
         "experiments.run",
         "--experiment=ant-motor",
         f"--workdir={tmp_path / 'run'}",
-        f"--config.data.policy={policy}",
+        "--config.data.policy=none",
+        f"--config.{setting}",
     )
     assert done.returncode != 0
     assert message in done.stderr
@@ -120,8 +128,9 @@ def test_a_run_without_data_is_refused(tmp_path, policy, message):
 
 
 def test_a_policy_from_nothing(tmp_path):
-    small = {f"motor.{name}": value for name, value in MOTOR.items()}
-    small |= {"motor.data.rows": 2000, "hidden": "(8,8)", "steps": 5, "batch": 8}
+    small = {f"{part}.{name}": value for part in ("flail", "motor") for name, value in MOTOR.items()}
+    small |= {f"motor.{name}": value for name, value in CLONING.items()}
+    small |= {"flail.data.rows": 2000, "generations": 1, "hidden": "(8,8)", "steps": 5, "batch": 8}
     run = ["-m", "experiments.run", "--experiment=ant-policy", f"--workdir={tmp_path}", "--seed=1"]
     done = run_python(*run, *flags(small))
     assert done.returncode == 0, done.stderr

@@ -121,17 +121,21 @@ def motor() -> MotorConfig:
 
 @dataclasses.dataclass
 class PolicyConfig:
-    """A goal-reaching policy from nothing: a motor level that flails, then learns from what it does; and its clone.
+    """A goal-reaching policy from nothing: motor levels that each learn from what the one before did, and a clone of the last.
 
     Attributes:
-        motor: the motor level, without data but its own.
+        flail: the first generation, whose data are its own flailing.
+        motor: those after it, which also clone what the one before executed.
+        generations: how many come after the first.
         hidden: widths of the policy.
         steps: updates of the policy.
         batch: states per update.
         learning_rate: greatest.
     """
 
+    flail: MotorConfig = dataclasses.field(default_factory=MotorConfig)
     motor: MotorConfig = dataclasses.field(default_factory=MotorConfig)
+    generations: int = 2
     hidden: tuple[int, ...] = (256, 256)
     steps: int = 10_000
     batch: int = 512
@@ -144,14 +148,16 @@ class PolicyConfig:
 
 
 def policy() -> PolicyConfig:
-    """The ant's policy: no cloning, since there is nothing to clone, and more rounds instead."""
+    """The ant's policy."""
     config = PolicyConfig()
-    motor = config.motor
-    motor.data.policy, motor.data.rows, motor.data.broad_rows = "none", 300_000, 0
-    motor.cloning.steps, motor.cloning.weight = 0, 0.0
-    motor.model.one_step_updates, motor.model.steps = 5000, 2000
+    first, later = config.flail, config.motor
+    first.data.policy, first.data.rows, first.data.broad_rows = "none", 300_000, 0
+    first.cloning.steps, first.cloning.weight = 0, 0.0
+    first.model.one_step_updates, first.model.steps, first.inverter.steps = 5000, 2000, 2000
     # A plan that is made anew in every step can put off walking for ever: what it promises has to be tried.
-    motor.inverter.steps, motor.correction = 2000, CorrectionConfig(rounds=8, follow=16, starts=0.5)
+    first.correction = CorrectionConfig(rounds=3, follow=16, starts=0.5)
+    later.data.broad_rows = 0
+    later.correction = CorrectionConfig(rounds=3, follow=8, starts=0.5)
     return config
 
 

@@ -66,6 +66,12 @@ def check(config: MotorConfig) -> None:
     check_data(config.data)
     build_motor(config.planner)
     check_advance(config.inverter.advance, config.planner.horizon)
+    correction = config.correction
+    if not 1 <= correction.follow <= config.planner.horizon or not 0 <= correction.starts < 1:
+        raise ValueError(
+            f"correction.follow is {correction.follow} and correction.starts {correction.starts}; a plan can be followed for 1 "
+            f"to {config.planner.horizon} steps, and starts are a share from 0 to less than 1."
+        )
 
 
 def check_data(settings: AntDataConfig) -> None:

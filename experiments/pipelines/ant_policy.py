@@ -1,5 +1,6 @@
-"""A goal-reaching policy of the ant from nothing: a motor level learns from its own flailing, and a network learns from it."""
+"""A goal-reaching policy of the ant from nothing: motor levels learn from their flailing, a network learns from the last."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -30,29 +31,36 @@ def check(config: PolicyConfig) -> None:
     Raises:
         ValueError: for settings that do not fit together, or no round of correction.
     """
-    if config.motor.correction.rounds < 1:
-        raise ValueError(
-            "The policy learns from what the motor level does, so motor.correction.rounds must be 1 or more; it is "
-            f"{config.motor.correction.rounds}."
-        )
-    ant_motor.check(config.motor)
+    for name, motor in (("flail", config.flail), ("motor", config.motor)):
+        if motor.correction.rounds < 1:
+            raise ValueError(
+                f"What a motor level does is what comes after it learns from, so {name}.correction.rounds must be 1 or more; "
+                f"it is {motor.correction.rounds}."
+            )
+        # Later generations have their data from those before.
+        ant_motor.check(motor if name == "flail" else dataclasses.replace(motor, data=config.flail.data))
 
 
-def executed_states(run: Path, least: float) -> np.ndarray:
-    """``[N, 29]`` the upright states that the motor level came through in its rounds."""
-    rounds = sorted((run / "data").glob("executed_*.npz"))
-    return np.concatenate([upright_rows(read_ogbench(path), least).states for path in rounds])
+def executed_files(run: RunFolder) -> list[Path]:
+    """What a generation did in its rounds."""
+    return sorted((run.path / "data").glob("executed_*.npz"))
 
 
 def train_policy(config: PolicyConfig, run: RunFolder, seed: int) -> tuple[str, PlannerOf]:
-    """Trains the motor level, then the policy on its first actions; the policy is saved as ``policy.npz``.
+    """Trains the generations, then the policy on the last one's first actions; the policy is saved as ``policy.npz``.
 
     Returns:
-        The environment's name and the motor level.
+        The environment's name and the last motor level.
     """
-    env, motor_of = ant_motor.train_motor(config.motor, run, seed)
+    generation = RunFolder(run.path / "generation_0")
+    env, motor_of = ant_motor.train_motor(config.flail, generation, seed)
+    for number in range(1, config.generations + 1):
+        data = dataclasses.replace(config.motor.data, path=",".join(map(str, executed_files(generation))))
+        generation = RunFolder(run.path / f"generation_{number}")
+        env, motor_of = ant_motor.train_motor(dataclasses.replace(config.motor, data=data), generation, seed)
     planner, params = motor_of(0)
-    states = jnp.asarray(executed_states(run.path, config.motor.data.upright))
+    rows = (upright_rows(read_ogbench(path), config.motor.data.upright) for path in executed_files(generation))
+    states = jnp.asarray(np.concatenate([part.states for part in rows]))
 
     def teacher(key: jax.Array) -> tuple[Problem, jax.Array]:
         row_key, angle_key = jax.random.split(key)
