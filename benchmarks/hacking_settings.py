@@ -27,6 +27,7 @@ from invlearn_jax.types import Key, Objective, Params
 _MEMBERS = 3
 _ADVERSARIAL_ROUNDS = 3
 _BLOCK = 250
+_WORST = 3.0  # s or m
 _WINDOWS = 1000  # held out, of each part of the data
 
 
@@ -269,6 +270,8 @@ def _against(world: World, weight: float, inverter: Params) -> Callable[[Params,
     def one(params: Params, key: Key) -> jax.Array:
         problem = world.draw(key)
         actions = jnp.tanh(world.inverter.logits(inverter, problem))
-        return score(world.model, world.objective, params, world.objective_params, problem, actions).cost
+        cost = score(world.model, world.objective, params, world.objective_params, problem, actions).cost
+        # What an adversary has of one plan is bounded, or its model runs away.
+        return jnp.minimum(cost, _WORST)
 
     return lambda params, key: -weight * jax.vmap(one, in_axes=(None, 0))(params, jax.random.split(key, 64)).mean()
