@@ -22,7 +22,7 @@ from absl import flags
 
 from benchmarks.hacking_settings import SETTINGS, Experiment, Trained, train_setting
 from benchmarks.hacking_worlds import Ant, Maze, Plans, World
-from experiments.figures import canvas, draw_maze, encode, style
+from experiments.figures import canvas, draw_goal, draw_maze, encode, style
 from experiments.flag_config import run_program
 from invlearn_jax.data import read_goal_policy
 from invlearn_jax.files import replace_files, write_json
@@ -127,6 +127,7 @@ def picture(world: World, rows: list[dict], tracks: dict[str, list[np.ndarray]])
         for place, row in zip(axes.flat, rows, strict=False):
             if isinstance(world, Maze):
                 draw_maze(place, world.env.spec.layout)
+                draw_goal(place, np.asarray(world.env.goal))
             else:
                 place.set_aspect("equal")
                 place.set(xlim=(-2, 7), ylim=(-3.5, 3.5), xlabel="towards the goal (m)")

@@ -135,3 +135,5 @@ def test_published_numbers_have_their_files():
 def test_the_readmes_table_is_made_from_the_files():
     assert tables.markdown() in (ROOT / "README.md").read_text()
     assert tables.antmaze() in (ROOT / "README.md").read_text()
+    for robot in ("maze2d", "ant"):
+        assert tables.hacking(robot) in (ROOT / "docs" / "hacking.md").read_text()
