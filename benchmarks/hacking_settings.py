@@ -120,28 +120,10 @@ class Stages:
         key: Key,
         members: int = 1,
         prior: Callable[[Params, Key], jax.Array] | None = None,
+        single_steps: bool = False,
     ) -> Params:
-        """One model, or several from different initial weights, on windows."""
-        return self._model(stage, sources, params, steps, key, members, prior, 192, self._world.window)
-
-    def single_steps(
-        self, stage: str, sources: list[Source], params: Params, steps: int, key: Key, members: int = 1
-    ) -> Params:
-        """The same on single steps."""
-        return self._model(stage, sources, params, steps, key, members, None, 1024, 1)
-
-    def _model(
-        self,
-        stage: str,
-        sources: list[Source],
-        params: Params,
-        steps: int,
-        key: Key,
-        members: int,
-        prior: Callable[[Params, Key], jax.Array] | None,
-        batch: int,
-        window: int,
-    ) -> Params:
+        """One model, or several from different initial weights, on windows or on single steps."""
+        batch, window = (1024, 1) if single_steps else (192, self._world.window)
         optimizer = default_optimizer(1e-3, steps)
         update = forward_model_update(self._world.model, optimizer, sources, batch, window, prior)
         opt_state = jax.vmap(optimizer.init)(params.net) if members > 1 else optimizer.init(params.net)
@@ -220,7 +202,9 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
     rounds = _ADVERSARIAL_ROUNDS if setting.adversarial else setting.rounds
     model_steps, steps = (total // 2 if rounds else total for total in (experiment.model, experiment.inverter))
     if world.single_steps:
-        model_params = stages.single_steps("one_step", sources, model_params, experiment.model, next(keys), members)
+        model_params = stages.model(
+            "one_step", sources, model_params, experiment.model, next(keys), members, single_steps=True
+        )
     model_params = stages.model("model", sources, model_params, model_steps, next(keys), members)
     params = world.first_inverter(first[0], next(keys))
     prior = world.prior(parts[0][0]) if setting.trust else None
@@ -250,7 +234,7 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
     init_key, one_key, many_key, *window_keys = jax.random.split(jax.random.key(7919 + seed), 3 + len(held_out))
     watcher = world.first_model(rows, init_key)
     if world.single_steps:
-        watcher = stages.single_steps("watcher_one_step", sources, watcher, experiment.model, one_key)
+        watcher = stages.model("watcher_one_step", sources, watcher, experiment.model, one_key, single_steps=True)
     watcher = stages.model("watcher", sources, watcher, experiment.model, many_key)
     horizon = world.inverter.horizon
     stores = [window_store(part, horizon) for part in held_out]
