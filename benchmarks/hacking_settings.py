@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.hacking_worlds import World, kept_data
-from experiments.pipelines.stages import run_stage
+from benchmarks.hacking_worlds import World
+from experiments.pipelines.stages import kept_data, run_stage
 from invlearn_jax.data import Dataset, concatenate, sample_windows, split, window_store
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.behaviour_cloning import cloning_state, cloning_update
@@ -19,6 +19,7 @@ from invlearn_jax.learn.forward_model import Source, ensemble_update, forward_mo
 from invlearn_jax.learn.inverter import inverter_state, inverter_update
 from invlearn_jax.learn.loop import TrainState, Update, default_optimizer
 from invlearn_jax.models.ensemble import DisagreementModel, EnsembleModel
+from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.objectives import disagreement
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.rollout import score
@@ -231,16 +232,29 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
             f"model_{round_}", sources, model_params, model_steps // rounds, next(keys), members, against
         )
         params = stages.inverter(f"inverter_{round_}", prior, params, model_params, steps // rounds, next(keys))
-    init_key, one_key, many_key, *window_keys = jax.random.split(jax.random.key(7919 + seed), 3 + len(held_out))
-    watcher = world.first_model(rows, init_key)
+    others = jax.random.split(jax.random.key(7919 + seed), 3 + len(held_out))
+    watcher = _watcher(stages, world, rows, sources, experiment.model, others[:3])
+    return Trained(*planner(), watcher, *_unseen(held_out, world.inverter.horizon, others[3:]))
+
+
+def _watcher(
+    stages: Stages, world: World, rows: Dataset, sources: list[Source], updates: int, keys: Key
+) -> SequenceParams:
+    """A model like the setting's last one, from other initial weights."""
+    init_key, one_key, many_key = keys
+    params = world.first_model(rows, init_key)
     if world.single_steps:
-        watcher = stages.model("watcher_one_step", sources, watcher, experiment.model, one_key, single_steps=True)
-    watcher = stages.model("watcher", sources, watcher, experiment.model, many_key)
-    horizon = world.inverter.horizon
-    stores = [window_store(part, horizon) for part in held_out]
-    windows = [sample_windows(store, key, _WINDOWS, horizon) for store, key in zip(stores, window_keys, strict=True)]
-    starts, actions = (jnp.concatenate(x) for x in zip(*((w.states[:, 0], w.actions) for w in windows), strict=True))
-    return Trained(*planner(), watcher, starts, actions)
+        params = stages.model("watcher_one_step", sources, params, updates, one_key, single_steps=True)
+    return stages.model("watcher", sources, params, updates, many_key)
+
+
+def _unseen(parts: list[Dataset], horizon: int, keys: Key) -> tuple[jax.Array, jax.Array]:
+    """First states and actions of windows of each part."""
+    windows = [
+        sample_windows(window_store(part, horizon), key, _WINDOWS, horizon)
+        for part, key in zip(parts, keys, strict=True)
+    ]
+    return jnp.concatenate([w.states[:, 0] for w in windows]), jnp.concatenate([w.actions for w in windows])
 
 
 def _share(rows: Dataset, share: float) -> Dataset:

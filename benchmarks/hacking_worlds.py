@@ -12,6 +12,7 @@ import numpy as np
 from experiments.configs.antmaze import MotorConfig
 from experiments.pipelines.ant_motor import first_actions, local_problems
 from experiments.pipelines.maze2d_stack import covered_places
+from experiments.pipelines.stages import kept_data
 from invlearn_jax.data import (
     Dataset,
     GoalPolicy,
@@ -20,8 +21,6 @@ from invlearn_jax.data import (
     fit_normalizer,
     random_ant_data,
     random_data,
-    read_ogbench,
-    write_ogbench,
 )
 from invlearn_jax.data.ant_rows import executed_rows, upright_rows, uprightness
 from invlearn_jax.data.dataset import kept_rows
@@ -68,13 +67,6 @@ class Plans(NamedTuple):
 def _ended(states: np.ndarray, actions: np.ndarray, ends: np.ndarray) -> Dataset:
     """The rows, whose last one ends an episode also where it is cut short."""
     return Dataset(states, actions, np.append(ends[:-1], True))
-
-
-def kept_data(path: Path, make: Callable[[], Dataset]) -> Dataset:
-    """Rows that are made once and kept."""
-    if not path.exists():
-        write_ogbench(path, make())
-    return read_ogbench(path)
 
 
 def _upright(data: dict[str, np.ndarray]) -> Dataset:

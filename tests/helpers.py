@@ -155,3 +155,24 @@ def haar(seed: int, num: int, dimension: int) -> np.ndarray:
     q, r = np.linalg.qr(parts[0] + 1j * parts[1])
     diagonal = np.diagonal(r, axis1=1, axis2=2)
     return q * (diagonal / np.abs(diagonal))[:, None, :]
+
+
+def make_dataset(lengths=(4, 5), rewards=True, seed=0):
+    """Rows of random numbers in episodes of these lengths."""
+    rng = np.random.default_rng(seed)
+    rows = sum(lengths)
+    return Dataset(
+        rng.normal(size=(rows, 4)).astype(np.float32),
+        rng.uniform(-1, 1, (rows, 2)).astype(np.float32),
+        np.isin(np.arange(rows), np.cumsum(lengths) - 1),
+        rng.uniform(size=rows).astype(np.float32) if rewards else None,
+    )
+
+
+def assert_same(first, second):
+    """The same arrays, of the same types."""
+    for a, b in zip(first, second, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)

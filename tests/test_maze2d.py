@@ -1,7 +1,6 @@
-"""maze2d against its closed form, D4RL's own XML on C MuJoCo, gymnasium-robotics' PointMaze, and D4RL's tables."""
+"""maze2d against its closed form, D4RL's own XML on C MuJoCo and gymnasium-robotics' PointMaze."""
 
 import importlib
-import inspect
 import warnings
 
 import jax
@@ -17,37 +16,9 @@ from invlearn_jax.envs import maze2d_model as ball
 from invlearn_jax.envs.layouts import parse_layout
 from invlearn_jax.envs.maze2d import Maze2d, dense_reward, inside_maze, maze2d_spec, sparse_reward
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
-from invlearn_jax.evaluate import normalized_score
 from invlearn_jax.types import Environment, Problem
 
 MASS = 4.1887902  # kg, as D4RL's compiled model has it
-
-# id: steps, reference return of a random policy and of D4RL's controller (d4rl/pointmaze/__init__.py, d4rl/infos.py).
-D4RL_TABLE = {
-    "maze2d-open-v0": (150, 0.01, 20.66),
-    "maze2d-open-dense-v0": (150, 11.17817, 27.166538620695782),
-    "maze2d-umaze-v1": (300, 23.85, 161.86),
-    "maze2d-umaze-dense-v1": (300, 68.537689, 193.66285642381482),
-    "maze2d-medium-v1": (600, 13.13, 277.39),
-    "maze2d-medium-dense-v1": (600, 44.264742, 297.4552547777125),
-    "maze2d-large-v1": (800, 6.7, 273.99),
-    "maze2d-large-dense-v1": (800, 30.569041, 303.4857382709002),
-    "maze2d-eval-umaze-v1": (300, 36.63, 141.4),
-    "maze2d-eval-umaze-dense-v1": (300, 56.95455, 178.21373133248397),
-    "maze2d-eval-medium-v1": (600, 13.07, 204.93),
-    "maze2d-eval-medium-dense-v1": (600, 42.28578, 235.5658957482388),
-    "maze2d-eval-large-v1": (800, 16.4, 302.22),
-    "maze2d-eval-large-dense-v1": (800, 56.95455, 326.09647655082637),
-}
-GOALS = {
-    "open": (2, 3),
-    "umaze": (1, 1),
-    "medium": (6, 6),
-    "large": (7, 9),
-    "eval-umaze": (1, 3),
-    "eval-medium": (1, 6),
-    "eval-large": (1, 9),
-}
 
 
 def free_motion(obs, action):
@@ -418,35 +389,7 @@ def test_balls_of_a_batch_do_not_touch_each_other(umaze_batch, umaze_rows):
     assert not np.array_equal(alone[8], together[8])
 
 
-# --- the registry and custom mazes ---
-
-
-def test_the_registry_holds_d4rls_ids():
-    assert [name for name in registry.environment_names() if name.startswith("maze2d")] == sorted(D4RL_TABLE)
-
-
-@pytest.mark.parametrize("name", D4RL_TABLE)
-def test_registered_environments_match_d4rls_table(name):
-    spec = registry.spec(name)
-    assert (spec.name, spec.episode_length, spec.ref_min, spec.ref_max) == (name, *D4RL_TABLE[name])
-    assert spec.reward == ("dense" if "dense" in name else "sparse")
-    stem = name.removeprefix("maze2d-").replace("-dense", "").rsplit("-", 1)[0]
-    assert tuple(spec.layout.goal) == GOALS[stem]
-
-
-def test_an_unknown_id_names_the_nearest():
-    with pytest.raises(ValueError, match=r"Unknown environment 'maze2d-umaze-v2'.*Nearest known: .*maze2d-umaze-v1"):
-        registry.make("maze2d-umaze-v2")
-    with pytest.raises(ValueError, match=r"Unknown environment 'zzz'\. Known: .*maze2d-large-v1"):
-        registry.spec("zzz")
-
-
-def test_a_maze_by_its_rows():
-    spec = registry.spec("#####/#OOG#/#####")
-    assert tuple(spec.layout.goal) == (1, 3)
-    assert normalized_score(spec, 150.0) == pytest.approx(25.0)  # a quarter of 600 steps at the goal
-    with pytest.raises(ValueError, match="row"):
-        registry.spec("#####/#OG#/#####")
+# --- mazes of one's own, threads, numbers ---
 
 
 def test_a_custom_maze():
@@ -462,20 +405,6 @@ def test_a_custom_maze():
     ]
     simulator.close()
     np.testing.assert_allclose(rest[:, :2], [[1, 3.19863], [1, 0.40137], [1.19863, 2], [0.40137, 2]], rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"rows": ("###", "#O#", "###")}, "0 goal cells"),
-        ({"rows": layouts.UMAZE, "episode_length": 0}, "episode_length is 0; give at least 1"),
-        ({"rows": layouts.UMAZE, "reward": "sparce"}, "reward is 'sparce'; allowed are 'sparse' and 'dense'"),
-    ],
-)
-def test_bad_custom_mazes_raise(arguments, message):
-    # Unwrapped: the tests' type checker would catch a wrong literal before the function's own message.
-    with pytest.raises(ValueError, match=message):
-        inspect.unwrap(maze2d_spec)(**arguments)
 
 
 def test_simulator_threads_do_not_change_the_motion(umaze, umaze_simulator):

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments.configs.antmaze import AntDataConfig, MotorConfig
 from experiments.configs.shared import EvaluationConfig
-from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
+from experiments.pipelines.stages import PlannerOf, inverter_training, kept_data, run_stage
 from invlearn_jax.data import (
     Dataset,
     antmaze_data,
@@ -24,7 +24,6 @@ from invlearn_jax.data import (
     window_store,
 )
 from invlearn_jax.data.ant_rows import Act, executed_rows, upright_rows
-from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import random_start
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
@@ -95,19 +94,12 @@ def walking_data(settings: AntDataConfig, env: str, run: RunFolder) -> Dataset:
     paths = [path for path in settings.path.split(",") if path]
     if paths:
         return concatenate(*(read_ant(path) for path in paths))
-    return _cached(run, "d4rl", functools.partial(_d4rl, settings, env))
+    return kept_data(run.path / "data" / "d4rl.npz", functools.partial(_d4rl, settings, env))
 
 
 def broad_data(settings: AntDataConfig, run: RunFolder) -> Dataset:
     """Broad data on an open floor, kept in the run's folder."""
-    return _cached(run, "broad", functools.partial(_broad, settings))
-
-
-def _cached(run: RunFolder, name: str, make: Callable[[], Dataset]) -> Dataset:
-    path = run.path / "data" / f"{name}.npz"
-    if not path.exists():
-        write_ogbench(path, make())
-    return read_ogbench(path)
+    return kept_data(run.path / "data" / "broad.npz", functools.partial(_broad, settings))
 
 
 def _d4rl(settings: AntDataConfig, env: str) -> Dataset:
@@ -247,8 +239,9 @@ def executed(
     config: MotorConfig, run: RunFolder, data: MotorData, params: PlannerParams, round_: int, seed: int
 ) -> Dataset:
     """What the motor level does on an open floor, kept in the run's folder."""
-    path, settings = run.path / "data" / f"executed_{round_}.npz", config.correction
-    if not path.exists():
+    settings = config.correction
+
+    def walk() -> Dataset:
         rng = np.random.default_rng((seed, round_))
         starts = data.main.states[rng.choice(len(data.main.states), settings.ants)]
         simulator = MujocoAntmaze()
@@ -262,8 +255,9 @@ def executed(
             noise=settings.noise,
         )
         simulator.close()
-        write_ogbench(path, rows)
-    return upright_rows(read_ogbench(path), config.data.upright)
+        return rows
+
+    return upright_rows(kept_data(run.path / "data" / f"executed_{round_}.npz", walk), config.data.upright)
 
 
 def with_executed(data: MotorData, rounds: list[Dataset], share: float) -> MotorData:

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from experiments.pipelines.ant_video import ant_gif
+from experiments.pipelines.run_files import saved_planner
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.evaluate import steps_to_goal
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
-from invlearn_jax.io.planners import load_planner
 
 _EPISODES, _ANIMATED = 12, 6
 _ROLL = 5  # steps that are shown after the last arrival
@@ -56,10 +56,7 @@ def walk_maze(folder: Path, env_name: str, episodes: int = _EPISODES) -> Walks:
     Raises:
         ValueError: if the planner's files are broken; names the folder.
     """
-    try:
-        planner, params = load_planner(folder)
-    except ValueError as error:
-        raise ValueError(f"The planner in {folder} cannot be loaded ({error}). Save it again.") from error
+    planner, params = saved_planner(folder)
     env = registry.make(env_name)
     start_key, run_key = jax.random.split(jax.random.key(_SEED))
     starts, goals = start_states(env, start_key, episodes, multi_goal=False)

@@ -12,11 +12,10 @@ from experiments.configs.antmaze import Config
 from experiments.configs.shared import EvaluationConfig
 from experiments.pipelines.ant_motor import FLAIL, check_data, first_actions, walking_data
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
-from experiments.pipelines.stages import PlannerOf, distil_graph, inverter_training, run_stage
+from experiments.pipelines.stages import PlannerOf, distil_graph, inverter_training, kept_data, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, window_store
 from invlearn_jax.data.ant_rows import upright_rows, uprightness
 from invlearn_jax.data.level_rows import evenly, level_rows
-from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
@@ -93,8 +92,9 @@ def train_cost_to_go(config: Config, run: RunFolder, main: Dataset, key: Key) ->
 
 def achieved(config: Config, run: RunFolder, main: Dataset, seed: int) -> Dataset:
     """What the motor level does towards random sub-goals from the data's states, kept in the run's folder."""
-    path, settings = run.path / "data" / "level.npz", config.level
-    if not path.exists():
+    settings = config.level
+
+    def walk() -> Dataset:
         act = first_actions(*load_planner(config.motor))
         rng = np.random.default_rng((seed, 3))
         standing = main.states[uprightness(main.states) > _STANDING]
@@ -113,8 +113,9 @@ def achieved(config: Config, run: RunFolder, main: Dataset, seed: int) -> Datase
             for _ in range(settings.episodes)
         ]
         simulator.close()
-        write_ogbench(path, concatenate(*parts))
-    return read_ogbench(path)
+        return concatenate(*parts)
+
+    return kept_data(run.path / "data" / "level.npz", walk)
 
 
 def train_level_model(config: Config, run: RunFolder, rows: Dataset, key: Key) -> SequenceParams:

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from experiments.configs.shared import DataConfig
-from invlearn_jax.data import Dataset, concatenate, read, write_ogbench
+from experiments.pipelines.stages import kept_data
+from invlearn_jax.data import Dataset, concatenate, read
 from invlearn_jax.data.maze2d_generator import controller_data, random_data
 from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.envs import registry
@@ -55,13 +56,14 @@ def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data
     Raises:
         ValueError: if a file's rows are not the environment's: sizes of state and action, positions in its walls.
     """
-    paths = [path for path in settings.path.split(",") if path]
+    paths, folder = [path for path in settings.path.split(",") if path], run.path / "data"
     if paths:
         name, main = "own", concatenate(*(_own(env, path) for path in paths))
     else:
-        name, main = "d4rl", _cached(run, "d4rl", functools.partial(_controller, settings, env, seed))
-    broad = _cached(run, "random", functools.partial(_random, settings, env, seed)) if settings.random_rows else None
-    return Data(name, main, broad)
+        name, main = "d4rl", kept_data(folder / "d4rl.npz", functools.partial(_controller, settings, env, seed))
+    if not settings.random_rows:
+        return Data(name, main, None)
+    return Data(name, main, kept_data(folder / "random.npz", functools.partial(_random, settings, env, seed)))
 
 
 def _own(env: str, path: str) -> Dataset:
@@ -82,13 +84,6 @@ def _own(env: str, path: str) -> Dataset:
             "metres); turn and shift those of other sources first, or choose the environment the data are from."
         )
     return rows
-
-
-def _cached(run: RunFolder, name: str, make: object) -> Dataset:
-    path = run.path / "data" / f"{name}.npz"
-    if not path.exists():
-        write_ogbench(path, make())
-    return read(path)
 
 
 def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:

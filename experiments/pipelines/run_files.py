@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from invlearn_jax.envs import registry
-from invlearn_jax.io.planners import load_config
+from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.types import Params, Planner
 
 _NUMBERS = (
     "episodes",
@@ -21,8 +22,10 @@ _NUMBERS = (
     "success_rate",
     "plan_ms_p50",
 )
-_PAIRS = ("score_ci95", "success_ci95")
-_MAZE_NUMBERS = ("score_sem", "bound_score", "score_ratio_to_bound", "controller_score")  # of maze2d alone
+_INTERVALS = ("success_ci95",)
+# Of maze2d alone.
+_MAZE_NUMBERS = ("score_sem", "bound_score", "score_ratio_to_bound", "controller_score")
+_MAZE_INTERVALS = ("score_ci95",)
 
 
 class Curve(NamedTuple):
@@ -122,6 +125,18 @@ def read_run(folder: Path) -> RunFiles:
     )
 
 
+def saved_planner(folder: Path, refine_steps: int = 0) -> tuple[Planner, Params]:
+    """The planner of a run, with a number of refinement steps.
+
+    Raises:
+        ValueError: if its files are broken; names the folder.
+    """
+    try:
+        return load_planner(folder, refine_steps)
+    except ValueError as error:
+        raise ValueError(f"The planner in {folder} cannot be loaded ({error}). Save it again.") from error
+
+
 def _environment(config: dict[str, Any], evaluations: list[dict]) -> str:
     """Of the run's own planner, or where that stands on another (a stack, a policy), of what was evaluated or stands below."""
     below = config["stack"]["motor"] if "stack" in config else config.get("base")
@@ -176,8 +191,9 @@ def _evaluations(file: Path) -> list[dict]:
         if not isinstance(record, dict):
             raise ValueError(f"{file} is broken: entry {index} is no record. Restore it, or evaluate again.")
         ant = str(record.get("env")).startswith("antmaze")
-        broken = [name for name in (*_NUMBERS, *_MAZE_NUMBERS * (not ant)) if not _number(record.get(name))]
-        broken += [name for name in _PAIRS[ant:] if not _numbers(record.get(name), 2)]
+        numbers, intervals = (_NUMBERS, _INTERVALS) if ant else (_NUMBERS + _MAZE_NUMBERS, _INTERVALS + _MAZE_INTERVALS)
+        broken = [name for name in numbers if not _number(record.get(name))]
+        broken += [name for name in intervals if not _numbers(record.get(name), 2)]
         broken += [name for name in ("env", "backend") if not isinstance(record.get(name), str)]
         broken += ["multi_goal"] * (not isinstance(record.get("multi_goal"), bool))
         if broken:

@@ -7,12 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.pipelines.run_files import saved_planner
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.envs.maze2d import GOAL_RADIUS
 from invlearn_jax.evaluate import free_space, steps_to_goal, times_to
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
-from invlearn_jax.io.planners import load_planner
 from invlearn_jax.types import Key, Planner, Problem
 
 _DRAWN = 64  # starts to choose from
@@ -89,11 +89,8 @@ def make_showcase(folder: Path, env_name: str, refine_steps: int, episodes: int 
     Raises:
         ValueError: if the planner's files are broken; names the folder.
     """
-    try:
-        one_pass, params = load_planner(folder)
-        refining = load_planner(folder, refine_steps)[0]
-    except ValueError as error:
-        raise ValueError(f"The planner in {folder} cannot be loaded ({error}). Save it again.") from error
+    one_pass, params = saved_planner(folder)
+    refining = saved_planner(folder, refine_steps)[0]
     env = registry.make(env_name)
     layout, goal = env.spec.layout, np.asarray(env.goal)
     field = _field(one_pass.objective.cost_to_go, params.objective, layout, goal)

@@ -3,11 +3,13 @@
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from experiments.configs.shared import InverterConfig
+from invlearn_jax.data import Dataset, read_ogbench, write_ogbench
 from invlearn_jax.io.checkpoint import Checkpoints
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
@@ -19,6 +21,13 @@ from invlearn_jax.types import Key, Planner
 
 # From a number of refinement steps to a planner and its parameters.
 PlannerOf = Callable[[int], tuple[Planner, PlannerParams]]
+
+
+def kept_data(path: Path, make: Callable[[], Dataset]) -> Dataset:
+    """Rows that are made once and kept in a file, from which they are read at every later call."""
+    if not path.exists():
+        write_ogbench(path, make())
+    return read_ogbench(path)
 
 
 def inverter_training(settings: InverterConfig) -> InverterTraining:

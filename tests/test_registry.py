@@ -1,0 +1,154 @@
+"""The registry of environments: D4RL's tables of maze2d and antmaze, and mazes of one's own."""
+
+import inspect
+
+import jax
+import numpy as np
+import pytest
+
+from invlearn_jax.envs import ant_model as ant
+from invlearn_jax.envs import layouts, registry
+from invlearn_jax.envs.antmaze import antmaze_spec
+from invlearn_jax.envs.maze2d import maze2d_spec
+from invlearn_jax.evaluate import normalized_score
+
+# id: steps, reference return of a random policy and of D4RL's controller (d4rl/pointmaze/__init__.py, d4rl/infos.py).
+MAZE2D = {
+    "maze2d-open-v0": (150, 0.01, 20.66),
+    "maze2d-open-dense-v0": (150, 11.17817, 27.166538620695782),
+    "maze2d-umaze-v1": (300, 23.85, 161.86),
+    "maze2d-umaze-dense-v1": (300, 68.537689, 193.66285642381482),
+    "maze2d-medium-v1": (600, 13.13, 277.39),
+    "maze2d-medium-dense-v1": (600, 44.264742, 297.4552547777125),
+    "maze2d-large-v1": (800, 6.7, 273.99),
+    "maze2d-large-dense-v1": (800, 30.569041, 303.4857382709002),
+    "maze2d-eval-umaze-v1": (300, 36.63, 141.4),
+    "maze2d-eval-umaze-dense-v1": (300, 56.95455, 178.21373133248397),
+    "maze2d-eval-medium-v1": (600, 13.07, 204.93),
+    "maze2d-eval-medium-dense-v1": (600, 42.28578, 235.5658957482388),
+    "maze2d-eval-large-v1": (800, 16.4, 302.22),
+    "maze2d-eval-large-dense-v1": (800, 56.95455, 326.09647655082637),
+}
+
+MAZE2D_GOALS = {
+    "open": (2, 3),
+    "umaze": (1, 1),
+    "medium": (6, 6),
+    "large": (7, 9),
+    "eval-umaze": (1, 3),
+    "eval-medium": (1, 6),
+    "eval-large": (1, 9),
+}
+
+# id stem: steps, goal cell, what the goals' x and y lie between (m).
+ANTMAZE = {
+    "umaze": (700, (3, 1), (0, 1.5), (8, 9.5)),
+    "umaze-diverse": (700, (3, 1), (0, 1.5), (8, 9.5)),
+    "medium-play": (1000, (6, 6), (20, 21.5), (20, 21.5)),
+    "medium-diverse": (1000, (6, 6), (20, 21.5), (20, 21.5)),
+    "large-play": (1000, (7, 9), (32, 33.5), (24, 25.5)),
+    "large-diverse": (1000, (7, 9), (32, 33.5), (24, 25.5)),
+}
+
+
+def test_the_registry_holds_d4rls_maze2d():
+    assert [name for name in registry.environment_names() if name.startswith("maze2d")] == sorted(MAZE2D)
+
+
+@pytest.mark.parametrize("name", MAZE2D)
+def test_maze2d_environments_match_d4rls_table(name):
+    spec = registry.spec(name)
+    assert (spec.name, spec.episode_length, spec.ref_min, spec.ref_max) == (name, *MAZE2D[name])
+    assert spec.reward == ("dense" if "dense" in name else "sparse")
+    stem = name.removeprefix("maze2d-").replace("-dense", "").rsplit("-", 1)[0]
+    assert tuple(spec.layout.goal) == MAZE2D_GOALS[stem]
+
+
+def test_an_unknown_id_names_the_nearest():
+    with pytest.raises(ValueError, match=r"Unknown environment 'maze2d-umaze-v2'.*Nearest known: .*maze2d-umaze-v1"):
+        registry.make("maze2d-umaze-v2")
+    with pytest.raises(ValueError, match=r"Unknown environment 'zzz'\. Known: .*maze2d-large-v1"):
+        registry.spec("zzz")
+
+
+def test_a_maze_by_its_rows():
+    spec = registry.spec("#####/#OOG#/#####")
+    assert tuple(spec.layout.goal) == (1, 3)
+    assert normalized_score(spec, 150.0) == pytest.approx(25.0)  # a quarter of 600 steps at the goal
+    with pytest.raises(ValueError, match="row"):
+        registry.spec("#####/#OG#/#####")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"rows": ("###", "#O#", "###")}, "0 goal cells"),
+        ({"rows": layouts.UMAZE, "episode_length": 0}, "episode_length is 0; give at least 1"),
+        ({"rows": layouts.UMAZE, "reward": "sparce"}, "reward is 'sparce'; allowed are 'sparse' and 'dense'"),
+    ],
+)
+def test_bad_custom_mazes_raise(arguments, message):
+    # Unwrapped: the tests' type checker would catch a wrong literal before the function's own message.
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(maze2d_spec)(**arguments)
+
+
+@pytest.mark.parametrize("stem", ANTMAZE)
+def test_antmaze_environments_match_d4rls_table(stem):
+    steps, goal, *_ = ANTMAZE[stem]
+    spec = registry.spec(f"antmaze-{stem}-v2", "antmaze")
+    assert (spec.name, spec.episode_length, spec.ref_min, spec.ref_max) == (f"antmaze-{stem}-v2", steps, 0, 1)
+    assert tuple(spec.layout.goal) == goal
+    assert tuple(spec.layout.free[0]) == (1, 1)
+    maze = registry.spec(f"maze2d-{stem.split('-')[0]}-v1").layout
+    np.testing.assert_array_equal(spec.layout.walls, maze.walls)
+
+
+def test_the_registry_holds_d4rls_antmazes():
+    ants = [name for name in registry.environment_names() if name.startswith("antmaze")]
+    assert ants == sorted(f"antmaze-{stem}-v2" for stem in ANTMAZE)
+
+
+def test_unknown_and_wrong_kinds_are_refused():
+    with pytest.raises(ValueError, match="Unknown environment 'antmaze-umaze-play-v2'.*Nearest known: .*antmaze-umaze"):
+        registry.make("antmaze-umaze-play-v2")
+    with pytest.raises(ValueError, match="'antmaze-umaze-v2' is no maze2d environment.*maze2d-large-v1"):
+        registry.make("antmaze-umaze-v2", "maze2d")
+    with pytest.raises(ValueError, match="'maze2d-umaze-v1' is no antmaze environment.*antmaze-large-play-v2"):
+        registry.spec("maze2d-umaze-v1", "antmaze")
+    with pytest.raises(ValueError, match="no antmaze environment"):
+        registry.spec("#####/#OOG#/#####", "antmaze")
+
+
+def test_a_custom_antmaze():
+    spec = antmaze_spec(("#####", "###G#", "#OOO#", "#####"), "corner", 50)
+    assert (spec.name, spec.episode_length) == ("corner", 50)
+    # The ant starts in the first free cell, wherever that is.
+    np.testing.assert_array_equal(ant.cell_centre(spec.layout, spec.layout.free), [[0, 0], [-8, 4], [-4, 4], [0, 4]])
+    with pytest.raises(ValueError, match="episode_length is 0"):
+        antmaze_spec(("####", "#OG#", "####"), episode_length=0)
+    with pytest.raises(ValueError, match="0 goal cells"):
+        antmaze_spec(("####", "#OO#", "####"))
+
+
+@pytest.mark.parametrize("stem", ["umaze", "medium-play", "large-diverse"])
+def test_starts_and_goals_are_drawn_as_in_d4rl(stem):
+    *_, low_high_x, low_high_y = ANTMAZE[stem]
+    env = registry.make(f"antmaze-{stem}-v2")
+    state = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 4000))
+    obs, goals = np.asarray(state.obs), np.asarray(state.info["goal"])
+    np.testing.assert_allclose(np.linalg.norm(obs[:, 3:7], axis=1), 1.0, atol=1e-6)
+    middle = np.array([0, 0, 0.75, 0, 0, 0, 0, *[0] * 8])
+    off = (obs[:, :15] - middle)[:, [0, 1, 2, *range(7, 15)]]
+    assert -0.1 <= off.min() < -0.099
+    assert 0.099 < off.max() <= 0.1
+    assert (np.abs(obs[:, 4:7]) < 0.12).all()
+    np.testing.assert_allclose(obs[:, 15:].std(0), 0.1, rtol=0.06)
+    for axis, (low, high) in enumerate((low_high_x, low_high_y)):
+        assert low < goals[:, axis].min() < low + 0.1
+        assert high - 0.1 < goals[:, axis].max() < high
+        # The sum of U(0, 1) and U(0, 0.5).
+        assert goals[:, axis].mean() == pytest.approx((low + high) / 2, abs=0.02)
+        assert goals[:, axis].var() == pytest.approx((1 + 0.25) / 12, rel=0.05)
+    np.testing.assert_allclose(env.goal, [sum(low_high_x) / 2, sum(low_high_y) / 2], atol=1e-5)
+    assert not np.asarray(state.done).any()
