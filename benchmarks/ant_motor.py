@@ -1,6 +1,6 @@
 """Motor levels of the ant on an open floor, side by side: speed towards the goal, falls, and what refinement adds.
 
-    python -m benchmarks.ant_motor --planners=runs/ant-motor-0/planner --names=default --policy=ant_goal_policy.npz \
+    python -m benchmarks.ant_motor --planners=runs/ant-motor-0/planner --names=default --policy=ant-v1 \
         --output=benchmarks/results/ant_motor.json
 
 C MuJoCo; each ant heads 10 m its own way, straight on, and with a new direction every 4 s.

@@ -1,6 +1,6 @@
 """How long the data of an antmaze take to make, in D4RL's size, and what is in them.
 
-    python -m benchmarks.antmaze_data --envs=antmaze-umaze-v2,antmaze-large-diverse-v2 --policy=ant_goal_policy.npz \
+    python -m benchmarks.antmaze_data --envs=antmaze-umaze-v2,antmaze-large-diverse-v2 \
         --output=benchmarks/results/ant_data.json
 
 C MuJoCo on all cores; the time includes compiling.
@@ -21,7 +21,7 @@ from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 
 _ENVS = flags.DEFINE_list("envs", ["antmaze-umaze-v2", "antmaze-large-diverse-v2"], "Whose data to make.")
-_POLICY = flags.DEFINE_string("policy", None, "The goal-reaching policy that makes them.", required=True)
+_POLICY = flags.DEFINE_string("policy", "ant-v1", "The goal-reaching policy that makes them.")
 _ROWS = flags.DEFINE_integer("rows", 1_000_000, "Rows of each.", lower_bound=1)
 _NOISE = flags.DEFINE_float("noise", 0.2, "Standard deviation of the noise on actions.", lower_bound=0.0)
 _SEED = flags.DEFINE_integer("seed", 20261125, "Seed of the data.")

@@ -1,16 +1,17 @@
 """Model hacking on narrow data, and what mends it, side by side; and a detector that notices it.
 
     python -m benchmarks.hacking_mitigations --robot=maze2d --output=benchmarks/results/hacking_mitigations_maze2d.json
-    python -m benchmarks.hacking_mitigations --robot=ant --policy=ant_goal_policy.npz --output=...ant.json
+    python -m benchmarks.hacking_mitigations --robot=ant --output=benchmarks/results/hacking_mitigations_ant.json
 
 What was trained is kept in the working folder; the same command goes on from there.
 
 Every setting trains a forward model and an Inverter through it, each with as many updates in all (half of them in the rounds,
 where there are rounds), and is judged in closed loop (success), and by executing whole plans open loop from states it got to:
 the gap is realised less predicted cost, the error the largest distance between predicted and realised positions. A plan with
-much of both is hacked: its promise came from the model's error. A plan with little error is good. A second model, trained like
-the setting's own from other initial weights, looks at every second of these plans; its threshold is what no more than 5 %
-exceed, of the held-out windows of the setting's own data and, if most plans are good, of the other good plans.
+much of both is hacked: its promise came from the model's error. A plan with little error is good. A second model of other
+initial weights, which also learned from executed plans of the finished planner, looks at every second of these plans; its
+threshold is what no more than 5 % exceed of the other good plans, or, where hardly any is good, of held-out windows of the
+setting's own data.
 """
 
 from pathlib import Path
@@ -32,7 +33,7 @@ from invlearn_jax.names import unknown_name
 from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate
 
 _ROBOT = flags.DEFINE_enum("robot", None, ["maze2d", "ant"], "Which robot.", required=True)
-_POLICY = flags.DEFINE_string("policy", "", "The ant's goal-reaching policy, which makes its data.")
+_POLICY = flags.DEFINE_string("policy", "ant-v1", "The ant's goal-reaching policy, which makes its data.")
 _SETTINGS = flags.DEFINE_list("settings", [], "Which settings to train; by default all.")
 _ROWS = flags.DEFINE_integer("rows", 100_000, "Rows of narrow data.", lower_bound=1000)
 _BROAD = flags.DEFINE_integer("broad_rows", 400_000, "Rows of broad data.", lower_bound=1000)
@@ -43,6 +44,8 @@ _WORKDIR = flags.DEFINE_string("workdir", "", "Where data and trainings are kept
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Where to write the record as JSON; a picture goes beside it.", required=True
 )
+
+_FEW = 20  # good plans are no measure of what is right
 
 
 def gap(world: World, plans: Plans) -> np.ndarray:
@@ -60,17 +63,15 @@ def kinds(world: World, plans: Plans) -> tuple[np.ndarray, np.ndarray]:
 
 
 def detection(world: World, trained: Trained, plans: Plans) -> dict:
-    """What a second model says of half of the plans; its threshold comes from held-out data and the good ones of the others."""
+    """What a second model says of half of the plans; its threshold comes from the good ones of the others, or held-out data."""
     watched = WatchedPlanner(trained.planner, world.model)
     params = WatchedParams(trained.params, trained.watcher, jnp.array(jnp.inf))
     apart = jax.jit(jax.vmap(lambda states, actions: watched.disagreement(params, states, actions)))
     predicted = jax.jit(jax.vmap(trained.planner.model.unroll, in_axes=(None, 0, 0)))
     windows = predicted(trained.params.model, trained.starts, trained.actions)
     found, (hacked, good) = np.asarray(apart(plans.out.states, plans.out.actions)), kinds(world, plans)
-    samples = [np.asarray(apart(windows, trained.actions))]
-    # A planner that is mostly wrong is no measure of what is right.
-    samples += [found[::2][good[::2]]] if good.mean() > 0.5 else []
-    threshold = max(float(calibrate(jnp.asarray(sample))) for sample in samples)
+    sound = found[::2][good[::2]]
+    threshold = float(calibrate(apart(windows, trained.actions) if len(sound) < _FEW else jnp.asarray(sound)))
     flagged, hacked, good = found[1::2] > threshold, hacked[1::2], good[1::2]
     return {
         "threshold_m": threshold,
@@ -88,8 +89,6 @@ def main(argv: list[str]) -> None:
     for name in names:
         if name not in SETTINGS:
             raise unknown_name("setting", name, SETTINGS)
-    if _ROBOT.value == "ant" and not _POLICY.value:
-        raise ValueError("The ant's data are made by a goal-reaching policy; give its file by --policy.")
     workdir = Path(_WORKDIR.value or f"runs/hacking-{_ROBOT.value}")
     experiment = Experiment(_ROBOT.value, _ROWS.value, _BROAD.value, _MODEL.value, _INVERTER.value)
     if _ROBOT.value == "ant":

@@ -29,6 +29,7 @@ _MEMBERS = 3
 _ADVERSARIAL_ROUNDS = 3
 _BLOCK = 250
 _WORST = 3.0  # s or m
+_WATCHING = 3  # times as many updates as the model had
 _WINDOWS = 1000  # held out, of each part of the data
 
 
@@ -90,7 +91,7 @@ class Trained(NamedTuple):
     Attributes:
         planner: to be judged.
         params: its parameters.
-        watcher: parameters of a second model, trained on the same data.
+        watcher: parameters of a second model, trained on the same data and on what the planner did.
         starts: ``[N, S]`` first states of windows that neither model learned from.
         actions: ``[N, T, A]`` actions of these.
     """
@@ -177,6 +178,8 @@ def _charged(objective: Objective, weight: float) -> Objective:
 def train_setting(world: World, experiment: Experiment, name: str, workdir: Path, seed: int) -> Trained:
     """Data, model, Inverter; rounds of correction or of adversarial training, with as many updates again; and a watcher.
 
+    The watcher alone learns from what the finished planner does, whole plans among it.
+
     Args:
         world: the robot.
         experiment: how much there is of everything.
@@ -233,14 +236,17 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
         )
         params = stages.inverter(f"inverter_{round_}", prior, params, model_params, steps // rounds, next(keys))
     others = jax.random.split(jax.random.key(7919 + seed), 3 + len(held_out))
-    watcher = _watcher(stages, world, rows, sources, experiment.model, others[:3])
+    path = run.path / "data" / "watched.npz"
+    seen = kept_data(path, lambda: world.executed(*planner(), seed=100 * seed + 99, watched=True))
+    sources = [*sources, Source(window_store(seen, world.window), sum(source.share for source in sources))]
+    watcher = _watcher(stages, world, rows, sources, _WATCHING * experiment.model, others[:3])
     return Trained(*planner(), watcher, *_unseen(held_out, world.inverter.horizon, others[3:]))
 
 
 def _watcher(
     stages: Stages, world: World, rows: Dataset, sources: list[Source], updates: int, keys: Key
 ) -> SequenceParams:
-    """A model like the setting's last one, from other initial weights."""
+    """A model of the same kind, from other initial weights."""
     init_key, one_key, many_key = keys
     params = world.first_model(rows, init_key)
     if world.single_steps:

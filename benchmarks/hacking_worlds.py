@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.configs.antmaze import MotorConfig
-from experiments.pipelines.ant_motor import first_actions, local_problems
+from experiments.pipelines.ant_motor import first_actions, local_problems, tried_actions
 from experiments.pipelines.maze2d_stack import covered_places
 from experiments.pipelines.stages import kept_data
 from invlearn_jax.data import (
@@ -42,6 +42,7 @@ from invlearn_jax.types import Key, Params, PlanOutput, Problem
 
 _BIN = 0.1  # m, of the places where the narrow data of the maze are
 _PLANS = 1000  # held against the simulator
+_WATCHED_ANTS, _WATCHED_STEPS = 1024, 400
 _MAZE_EPISODES = 100
 _ANTS, _ANT_STEPS, _ANT_WAY = 200, 60, 5.0  # m that an ant has to go in so many steps
 
@@ -142,18 +143,19 @@ class Maze:
         """None: the objective holds this robot's trust region."""
         return
 
-    def executed(self, planner: InversePlanner, params: PlannerParams, seed: int) -> Dataset:
-        """Closed-loop episodes between random places, with some noise in the actions of half of them."""
+    def executed(self, planner: InversePlanner, params: PlannerParams, seed: int, watched: bool = False) -> Dataset:
+        """Closed-loop episodes between random places, with some noise in the actions of half of them; watched: of whole plans."""
         rng = np.random.default_rng(seed)
         count, length = 256, 200
         problems = jax.vmap(self.draw)(jax.random.split(jax.random.key(seed), count))
         plan = jax.jit(jax.vmap(lambda s, g: planner.plan(params, jax.random.key(0), Problem(s, g)).actions))
         simulator, state, goals = MujocoMaze2d(self.env.spec), np.asarray(problems.state, float), problems.goal
+        every = planner.horizon if watched else planner.execute_steps
         noise, states, actions = 0.5 * (np.arange(count) % 2)[:, None], [], []
         for time in range(length):
-            if time % planner.execute_steps == 0:
+            if time % every == 0:
                 chosen = np.asarray(plan(jnp.asarray(state, jnp.float32), goals))
-            action = chosen[:, time % planner.execute_steps]
+            action = chosen[:, time % every]
             action = np.clip(action + noise * rng.normal(size=action.shape), -1, 1)
             states.append(state.astype(np.float32))
             actions.append(action.astype(np.float32))
@@ -229,11 +231,12 @@ class Ant:
         loss = cloning_loss(self.inverter.logits, store, cloning.batch, self.config.horizon, 2, cloning.within)
         return lambda params, key: cloning.weight * loss(params, key)
 
-    def executed(self, planner: InversePlanner, params: PlannerParams, seed: int) -> Dataset:
-        """The motor level on its own."""
-        act, simulator = first_actions(planner, params), MujocoAntmaze()
-        starts = self._floor[np.random.default_rng(seed).choice(len(self._floor), 256)]
-        rows = executed_rows(act, simulator.step, starts, seed, 200, noise=0.2)
+    def executed(self, planner: InversePlanner, params: PlannerParams, seed: int, watched: bool = False) -> Dataset:
+        """The motor level on its own; watched: more of it, and every second ant follows whole plans."""
+        count, steps = (_WATCHED_ANTS, _WATCHED_STEPS) if watched else (256, 200)
+        act, simulator = tried_actions(planner, params, planner.horizon if watched else 1), MujocoAntmaze()
+        starts = self._floor[np.random.default_rng(seed).choice(len(self._floor), count)]
+        rows = executed_rows(act, simulator.step, starts, seed, steps, noise=0.2)
         simulator.close()
         return upright_rows(rows)
 

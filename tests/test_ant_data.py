@@ -1,5 +1,7 @@
 """Made antmaze data: D4RL's recipe row by row, its grid planner, the goal policy and its files, and broad data."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -289,10 +291,11 @@ def test_bad_policy_files_say_what_is_wrong(tmp_path):
             data.read_goal_policy(path)
 
 
-def test_the_policy_of_d4rls_data_walks():
-    if not SHARED_POLICY.is_file():
-        pytest.skip(f"{SHARED_POLICY} is not there.")
-    policy, simulator = data.read_goal_policy(SHARED_POLICY), MujocoAntmaze(threads=2)
+@pytest.mark.parametrize("path", [SHARED_POLICY, *data.goal_policy_names()], ids=lambda path: Path(path).stem)
+def test_policies_that_make_data_walk(path):
+    if isinstance(path, Path) and not path.is_file():
+        pytest.skip(f"{path} is not there.")
+    policy, simulator = data.read_goal_policy(path), MujocoAntmaze(threads=2)
     obs = np.zeros((16, 29))
     obs[:, 2:4] = 0.75, 1.0
     angle = np.arange(16) * np.pi / 8

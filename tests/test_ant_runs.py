@@ -86,6 +86,19 @@ def test_a_run_from_data_to_both_levels(tmp_path):
     planner, params = load_planner(tmp_path / "upper" / "planner")
     out = jax.jit(planner.plan)(params, KEY, Problem(random_start(KEY), jnp.array([0.7, 8.5])))
     assert jnp.isfinite(out.actions).all()
+    table = tmp_path / "antmaze.json"
+    done = run_python(
+        "-m",
+        "benchmarks.antmaze",
+        f"--planners={tmp_path / 'upper' / 'planner'}",
+        "--episodes=2",
+        "--seed=3",
+        f"--output={table}",
+    )
+    assert done.returncode == 0, done.stderr
+    row = json.loads(table.read_text())["table"][0]
+    assert (row["training_seeds"], row["episodes"], row["success_rate"], row["steps_to_goal_median"]) == (1, 2, 0, None)
+    assert row["plans_per_second"] > 0
 
 
 def test_a_motor_level_that_is_none_is_refused(tmp_path):
@@ -138,6 +151,19 @@ def test_a_policy_from_nothing(tmp_path):
     assert [layer.w.shape for layer in policy.hidden] == [(8, 29), (8, 8)]
     rows = antmaze_data(registry.spec("antmaze-umaze-v2"), policy, KEY, 300, streams=2)
     assert np.isfinite(rows["observations"]).all()
+    file, times = tmp_path / "policy.npz", tmp_path / "times.json"
+    done = run_python(
+        "-m",
+        "benchmarks.antmaze_data",
+        "--envs=antmaze-umaze-v2",
+        f"--policy={file}",
+        "--rows=300",
+        f"--output={times}",
+    )
+    assert done.returncode == 0, done.stderr
+    (made,) = json.loads(times.read_text())["rows"]
+    assert (made["env"], made["rows"]) == ("antmaze-umaze-v2", 300)
+    assert made["rewarded_share"] == 0 < made["metres_per_step"] < 0.2
 
 
 def test_a_planner_of_another_robot_is_refused():

@@ -13,8 +13,8 @@ class AntDataConfig:
 
     Attributes:
         path: files of your own (D4RL HDF5 or OGBench npz), comma-separated; empty makes D4RL's data anew.
-        policy: the npz file of the goal-reaching policy that makes data, see ``data.read_goal_policy``; ``none`` for an ant that
-            flails at random.
+        policy: the goal-reaching policy that makes data, shipped or an npz file, see ``data.read_goal_policy``; ``none`` for an
+            ant that flails at random.
         rows: rows of D4RL's recipe to make.
         noise: standard deviation of its action noise.
         broad_rows: rows of broad data on an open floor to add; 0 for none.
@@ -24,7 +24,7 @@ class AntDataConfig:
     """
 
     path: str = ""
-    policy: str = ""
+    policy: str = "ant-v1"
     rows: int = 1_000_000
     noise: float = 0.2
     broad_rows: int = 500_000

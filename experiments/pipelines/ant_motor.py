@@ -17,6 +17,7 @@ from invlearn_jax.data import (
     antmaze_data,
     concatenate,
     fit_normalizer,
+    goal_policy_names,
     random_ant_data,
     read_ant,
     read_goal_policy,
@@ -82,8 +83,8 @@ def check_data(settings: AntDataConfig) -> None:
     """
     if not settings.path and not settings.policy:
         raise ValueError(
-            "There are no data to learn from. Give files of your own by --config.data.path, or, by --config.data.policy, the npz "
-            "file of a goal-reaching policy, which makes D4RL's data anew; --experiment=ant-policy trains one from nothing."
+            "There are no data to learn from. Give files of your own by --config.data.path, or, by --config.data.policy, a "
+            f"goal-reaching policy, which makes D4RL's data anew: {', '.join(goal_policy_names())}, or an npz file of your own."
         )
     if settings.policy and settings.policy != FLAIL:
         read_goal_policy(settings.policy)

@@ -65,7 +65,7 @@ def check(config: Config) -> None:
     if config.data.policy == FLAIL and not config.data.path:
         raise ValueError(
             f"data.policy is {FLAIL!r}, an ant that flails on an open floor; a maze's ways are learned from ants that walk them. "
-            "Give the npz file of a goal-reaching policy."
+            "Give a goal-reaching policy."
         )
     if config.planner.motor != AntMotorConfig():
         raise ValueError(

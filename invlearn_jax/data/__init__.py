@@ -13,7 +13,7 @@ from invlearn_jax.data.dataset import (
     split,
     window_store,
 )
-from invlearn_jax.data.goal_policy import GoalPolicy, read_goal_policy, write_goal_policy
+from invlearn_jax.data.goal_policy import GoalPolicy, goal_policy_names, read_goal_policy, write_goal_policy
 from invlearn_jax.data.maze2d_generator import controller_data, random_data
 from invlearn_jax.data.minari import read_minari, write_minari
 from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
@@ -35,6 +35,7 @@ __all__ = [
     "read_ant",
     "read_d4rl",
     "read_goal_policy",
+    "goal_policy_names",
     "read_minari",
     "read_ogbench",
     "sample_windows",

@@ -17,6 +17,7 @@ from invlearn_jax.envs.ant_model import ACTION_SIZE, STATE_SIZE
 from invlearn_jax.files import replace_files
 from invlearn_jax.types import Key
 
+_SHIPPED = Path(__file__).parent / "shipped"
 _GOAL_NORM = 10.0  # m, the length that goal vectors were trained with
 _LOG_STD = (-20.0, 2.0)
 # Everything but the position, and the goal vector.
@@ -90,12 +91,18 @@ def fresh_policy(key: Key, hidden: Sequence[int] = (256, 256), log_std: float = 
     return GoalPolicy(layers, mean, Linear(jnp.zeros((ACTION_SIZE, sizes[-1])), jnp.full(ACTION_SIZE, log_std)))
 
 
+def goal_policy_names() -> list[str]:
+    """Names of the shipped policies. ``ant-v1`` learned from flailing alone, by ``--experiment=ant-policy`` with seed 0."""
+    return sorted(file.stem for file in _SHIPPED.glob("*.npz"))
+
+
 def read_goal_policy(path: PathLike) -> GoalPolicy:
-    """Reads a policy from an npz file.
+    """Reads a policy, shipped or your own.
 
     Args:
-        path: a file with the float arrays ``actor.fc<i>.w [out, in]`` and ``actor.fc<i>.b [out]`` of the hidden layers i = 0,
-            1, .., and the same of ``actor.last_fc`` (means) and ``actor.last_fc_log_std``; others are ignored.
+        path: one of ``goal_policy_names()``, or an npz file with the float arrays ``actor.fc<i>.w [out, in]`` and
+            ``actor.fc<i>.b [out]`` of the hidden layers i = 0, 1, .., and the same of ``actor.last_fc`` (means) and
+            ``actor.last_fc_log_std``; others are ignored.
 
     Returns:
         The policy.
@@ -105,10 +112,12 @@ def read_goal_policy(path: PathLike) -> GoalPolicy:
         ValueError: if it is no npz, or an array is missing, of a wrong shape or not finite; names it.
     """
     source = os.fspath(path)
+    if source in goal_policy_names():
+        path = _SHIPPED / f"{source}.npz"
     if not Path(path).is_file():
         raise FileNotFoundError(
-            f"{source}: there is no policy here (looked for {Path(path).absolute()}). Give the path of an npz file with the "
-            "arrays of a goal-reaching ant policy, as write_goal_policy writes it; `python -m experiments.run "
+            f"{source}: there is no policy here (looked for {Path(path).absolute()}). Give a shipped one by its name "
+            f"({', '.join(goal_policy_names())}), or an npz file as write_goal_policy writes it; `python -m experiments.run "
             "--experiment=ant-policy --workdir=DIR` trains one (DIR/policy.npz)."
         )
     if not zipfile.is_zipfile(path):

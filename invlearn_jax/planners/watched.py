@@ -2,8 +2,9 @@
 
     d = max_t |x_t - x'_t|,    x the plan's predicted positions, x' those of the second model under the plan's actions
 
-A plan with d above a threshold gets the result ``MODEL_DISAGREES``. The second model has seen no plan: where the data are, the
-two agree; where a plan has left them, each is wrong in its own way.
+A plan with d above a threshold gets the result ``MODEL_DISAGREES``. The planner was trained to please its own model, not the
+second one: where the data are, the two agree; where a plan has left them, each is wrong in its own way. A second model that also
+learned from what such plans did is wrong less often, and notices more.
 """
 
 from typing import NamedTuple
@@ -32,7 +33,7 @@ class WatchedPlanner:
 
         Args:
             planner: what plans.
-            watcher: the second model, trained like the planner's, from other initial weights.
+            watcher: the second model, trained from other initial weights, at best also on executed plans of this planner.
             position_size: leading state entries that are the position.
         """
         self.planner, self.watcher, self._position = planner, watcher, position_size
