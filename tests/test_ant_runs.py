@@ -9,8 +9,7 @@ import pytest
 from helpers import run_python
 
 from experiments.pipelines.ant_motor import MotorData, tried_actions, with_starts
-from invlearn_jax.data import Dataset, antmaze_data, random_ant_data, read_goal_policy, write_ogbench
-from invlearn_jax.envs import registry
+from invlearn_jax.data import Dataset, random_ant_data, read_goal_policy, write_ogbench
 from invlearn_jax.envs.antmaze import random_start
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
@@ -47,19 +46,48 @@ def flags(settings):
     return [f"--config.{name}={value}" for name, value in settings.items()]
 
 
-def test_a_run_from_data_to_both_levels(tmp_path):
+@pytest.fixture(scope="module")
+def policy_run(tmp_path_factory):
+    """A policy from nothing, by way of two motor levels."""
+    folder = tmp_path_factory.mktemp("policy")
+    small = {f"{part}.{name}": value for part in ("flail", "motor") for name, value in MOTOR.items()}
+    small |= {f"motor.{name}": value for name, value in CLONING.items()}
+    small |= {"flail.data.rows": 2000, "generations": 1, "hidden": "(8,8)", "steps": 5, "batch": 8}
+    done = run_python(
+        "-m", "experiments.run", "--experiment=ant-policy", f"--workdir={folder}", "--seed=1", *flags(small)
+    )
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_policy_from_nothing(policy_run, tmp_path):
+    walks = json.loads((policy_run / "eval.json").read_text())
+    assert [walk["turn_every"] for walk in walks] == [None, 40]
+    assert (policy_run / "generation_1" / "data" / "executed_1.npz").exists()
+    file, times = policy_run / "policy.npz", tmp_path / "times.json"
+    policy = read_goal_policy(file)
+    assert [layer.w.shape for layer in policy.hidden] == [(8, 29), (8, 8)]
+    done = run_python(
+        "-m",
+        "benchmarks.antmaze_data",
+        "--envs=antmaze-umaze-v2",
+        f"--policy={file}",
+        "--rows=300",
+        f"--output={times}",
+    )
+    assert done.returncode == 0, done.stderr
+    (made,) = json.loads(times.read_text())["rows"]
+    assert (made["env"], made["rows"]) == ("antmaze-umaze-v2", 300)
+    assert made["rewarded_share"] == 0 < made["metres_per_step"] < 0.2
+
+
+def test_a_planner_of_two_levels(policy_run, tmp_path):
     rows = random_ant_data(None, KEY, 4000, length=50, streams=80)
     write_ogbench(tmp_path / "rows.npz", Dataset(rows["observations"], rows["actions"], rows["timeouts"]))
-    common = {"data.path": tmp_path / "rows.npz", "data.broad_rows": 0}
-    motor = common | MOTOR | CLONING
-    run = ["-m", "experiments.run", "--seed=1"]
-    done = run_python(*run, "--experiment=ant-motor", f"--workdir={tmp_path / 'motor'}", *flags(motor))
-    assert done.returncode == 0, done.stderr
-    walks = json.loads((tmp_path / "motor" / "eval.json").read_text())
-    assert [walk["turn_every"] for walk in walks] == [None, 40]
-    assert (tmp_path / "motor" / "data" / "executed_1.npz").exists()
     upper = {
-        "motor": tmp_path / "motor" / "planner",
+        "data.path": tmp_path / "rows.npz",
+        "data.broad_rows": 0,
+        "motor": policy_run / "generation_1" / "planner",
         "planner.inverter_hidden": "(8,)",
         "planner.model_hidden": "(8,)",
         "planner.cost_to_go_hidden": "(8,)",
@@ -76,8 +104,10 @@ def test_a_run_from_data_to_both_levels(tmp_path):
         "level.steps": 5,
         "level.batch": 8,
     }
-    upper = flags(common | LOOP | INVERTER | upper)
-    done = run_python(*run, "--experiment=antmaze-umaze", f"--workdir={tmp_path / 'upper'}", *upper)
+    upper = flags(LOOP | INVERTER | upper)
+    done = run_python(
+        "-m", "experiments.run", "--seed=1", "--experiment=antmaze-umaze", f"--workdir={tmp_path / 'upper'}", *upper
+    )
     assert done.returncode == 0, done.stderr
     (record,) = json.loads((tmp_path / "upper" / "eval.json").read_text())
     assert record["success_rate"] == 0
@@ -138,32 +168,6 @@ def test_a_run_that_cannot_be_is_refused(tmp_path, setting, message):
     assert done.returncode != 0
     assert message in done.stderr
     assert not (tmp_path / "run" / "config.json").exists()
-
-
-def test_a_policy_from_nothing(tmp_path):
-    small = {f"{part}.{name}": value for part in ("flail", "motor") for name, value in MOTOR.items()}
-    small |= {f"motor.{name}": value for name, value in CLONING.items()}
-    small |= {"flail.data.rows": 2000, "generations": 1, "hidden": "(8,8)", "steps": 5, "batch": 8}
-    run = ["-m", "experiments.run", "--experiment=ant-policy", f"--workdir={tmp_path}", "--seed=1"]
-    done = run_python(*run, *flags(small))
-    assert done.returncode == 0, done.stderr
-    policy = read_goal_policy(tmp_path / "policy.npz")
-    assert [layer.w.shape for layer in policy.hidden] == [(8, 29), (8, 8)]
-    rows = antmaze_data(registry.spec("antmaze-umaze-v2"), policy, KEY, 300, streams=2)
-    assert np.isfinite(rows["observations"]).all()
-    file, times = tmp_path / "policy.npz", tmp_path / "times.json"
-    done = run_python(
-        "-m",
-        "benchmarks.antmaze_data",
-        "--envs=antmaze-umaze-v2",
-        f"--policy={file}",
-        "--rows=300",
-        f"--output={times}",
-    )
-    assert done.returncode == 0, done.stderr
-    (made,) = json.loads(times.read_text())["rows"]
-    assert (made["env"], made["rows"]) == ("antmaze-umaze-v2", 300)
-    assert made["rewarded_share"] == 0 < made["metres_per_step"] < 0.2
 
 
 def test_a_planner_of_another_robot_is_refused():
