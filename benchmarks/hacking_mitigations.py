@@ -10,8 +10,8 @@ where there are rounds), and is judged in closed loop (success), and by executin
 the gap is realised less predicted cost, the error the largest distance between predicted and realised positions. A plan with
 much of both is hacked: its promise came from the model's error. A plan with little error is good. A second model of other
 initial weights, which also learned from executed plans of the finished planner, looks at every second of these plans; its
-threshold is what no more than 5 % exceed of the other good plans, or, where hardly any is good, of held-out windows of the
-setting's own data.
+threshold is what, with 95 % confidence, no more than 5 % exceed of the other good plans, or, where hardly any is good, of
+held-out windows of the setting's own data.
 """
 
 from pathlib import Path
@@ -45,7 +45,7 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Where to write the record as JSON; a picture goes beside it.", required=True
 )
 
-_FEW = 20  # good plans are no measure of what is right
+_ENOUGH = 59  # good plans for a threshold; see ``calibrate``
 
 
 def gap(world: World, plans: Plans) -> np.ndarray:
@@ -71,7 +71,7 @@ def detection(world: World, trained: Trained, plans: Plans) -> dict:
     windows = predicted(trained.params.model, trained.starts, trained.actions)
     found, (hacked, good) = np.asarray(apart(plans.out.states, plans.out.actions)), kinds(world, plans)
     sound = found[::2][good[::2]]
-    threshold = float(calibrate(apart(windows, trained.actions) if len(sound) < _FEW else jnp.asarray(sound)))
+    threshold = float(calibrate(jnp.asarray(sound) if len(sound) >= _ENOUGH else apart(windows, trained.actions)))
     flagged, hacked, good = found[1::2] > threshold, hacked[1::2], good[1::2]
     return {
         "threshold_m": threshold,

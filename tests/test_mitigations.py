@@ -142,13 +142,23 @@ def test_a_bad_problem_keeps_its_result_and_all_other_plans_are_watched():
     assert Result(int(planner.plan(broken, KEY, problem).result)) is Result.MODEL_DISAGREES
 
 
-def test_the_threshold_is_what_a_share_of_good_plans_exceeds():
-    apart = jax.random.uniform(KEY, (2000,))
-    threshold = calibrate(apart, 0.05)
-    assert abs(float((apart > threshold).mean()) - 0.05) < 1e-3
-    for bad in ((apart, 0.0), (apart, 1.0), (apart[:0], 0.05)):
-        with pytest.raises(ValueError, match="give a share between 0 and 1, and some plans"):
+@pytest.mark.parametrize("count", [59, 60, 250, 2000])
+def test_a_share_of_good_plans_at_most_exceeds_the_threshold(count):
+    # Of uniform draws the share of all plans above a threshold is one minus it.
+    drawn = jax.random.uniform(KEY, (2000, count))
+    shares = np.array([1 - float(calibrate(row)) for row in drawn])
+    assert 0.93 < (shares <= 0.05).mean() < 0.99
+    assert np.median(shares) > (0.04 if count == 2000 else 0)
+
+
+def test_a_threshold_needs_enough_plans():
+    apart = jax.random.uniform(KEY, (58,))
+    for bad in ((apart, 0.0), (apart, 1.0), (apart, 0.05, 1.0)):
+        with pytest.raises(ValueError, match="give shares between 0 and 1"):
             calibrate(*bad)
+    for few in (apart, apart[:0]):
+        with pytest.raises(ValueError, match=f"There are {len(few)} plans; .* from fewer than 59"):
+            calibrate(few)
 
 
 # ---- pictures

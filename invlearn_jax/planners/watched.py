@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
+from scipy.stats import binom
 
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.types import ForwardModel, Key, Params, PlanOutput, Problem, Result
@@ -62,21 +64,33 @@ class WatchedPlanner:
         return out._replace(result=jnp.where(suspect, Result.MODEL_DISAGREES, out.result).astype(jnp.int32))
 
 
-def calibrate(disagreements: Float[Array, " N"], false_alarms: float = 0.05) -> Float[Array, ""]:
-    """The threshold that a share of good plans exceeds.
+def calibrate(
+    disagreements: Float[Array, " N"], false_alarms: float = 0.05, confidence: float = 0.95
+) -> Float[Array, ""]:
+    """The threshold that no more than a share of all good plans exceeds, with some confidence over which N were drawn.
+
+    The k-th smallest of N independent draws is such a limit for the least k with ``P(Binomial(N, 1 - share) < k) >= confidence``,
+    whatever their distribution (Wilks, 1941).
 
     Args:
         disagreements: of plans or windows of data that came out as predicted, metres.
         false_alarms: the share.
+        confidence: that the share is kept.
 
     Returns:
         Metres.
 
     Raises:
-        ValueError: for a share outside 0 .. 1, or no plan.
+        ValueError: for a share or confidence outside 0 .. 1, or fewer plans than such a limit needs (59 by default).
     """
-    if not 0 < false_alarms < 1 or not len(disagreements):
+    if not 0 < false_alarms < 1 or not 0 < confidence < 1:
+        raise ValueError(f"false_alarms is {false_alarms} and confidence {confidence}; give shares between 0 and 1.")
+    count = len(disagreements)
+    rank = int(binom.ppf(confidence, count, 1 - false_alarms)) + 1
+    if rank > count:
+        needed = int(np.ceil(np.log1p(-confidence) / np.log1p(-false_alarms)))
         raise ValueError(
-            f"false_alarms is {false_alarms}, of {len(disagreements)} plans; give a share between 0 and 1, and some plans."
+            f"There are {count} plans; no threshold for {false_alarms} of false alarms follows from fewer than {needed}. "
+            "Give more plans, or allow more false alarms."
         )
-    return jnp.quantile(disagreements, 1 - false_alarms)
+    return jnp.sort(disagreements)[rank - 1]
