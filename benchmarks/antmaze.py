@@ -1,7 +1,7 @@
 """The results on one antmaze: every trained planner of it, and the policy that made its data, from the same starts.
 
     python -m benchmarks.antmaze --planners=runs/large-play-0/planner,runs/large-play-1/planner \
-        --policy=ant-v1 --episodes=500 --seed=20261122 --output=benchmarks/results/antmaze_large_play.json
+        --policy=POLICY.npz --episodes=500 --seed=20261122 --output=benchmarks/results/antmaze_large_play.json
 
 The evaluation seed is to be one that no choice was made on. C MuJoCo, D4RL's protocol (v2). The data policy walks with the
 map's waypoints and the data's noise of 0.2.

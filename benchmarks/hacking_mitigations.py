@@ -5,13 +5,16 @@
 
 What was trained is kept in the working folder; the same command goes on from there.
 
-Every setting trains a forward model and an Inverter through it, each with as many updates in all (half of them in the rounds,
-where there are rounds), and is judged in closed loop (success), and by executing whole plans open loop from states it got to:
+The committed records are of these commands, the ant's with the policy of its other results (--policy=FILE).
+
+Every setting trains a forward model and an Inverter through it, with as many updates in all (half of them in the rounds, where
+there are rounds; each member of an ensemble has as many, and a cloned start has some of its own), and is judged in closed
+loop (success), and by executing whole plans open loop from states it got to:
 the gap is realised less predicted cost, the error the largest distance between predicted and realised positions. A plan with
 much of both is hacked: its promise came from the model's error. A plan with little error is good. A second model of other
-initial weights, which also learned from executed plans of the finished planner, looks at every second of these plans; its
-threshold is what, with 95 % confidence, no more than 5 % exceed of the other good plans, or, where hardly any is good, of
-held-out windows of the setting's own data.
+initial weights, which also learned from executed plans of the finished planner, looks at the plans of every second episode; its
+threshold is what, with 95 % confidence if plans were independent, no more than 5 % exceed of the other episodes' good plans, or,
+where hardly any is good, of held-out windows of the setting's own data.
 """
 
 from pathlib import Path
@@ -25,12 +28,11 @@ from benchmarks.hacking_settings import SETTINGS, Experiment, Trained, train_set
 from benchmarks.hacking_worlds import Ant, Maze, Plans, World
 from experiments.figures import canvas, draw_goal, draw_maze, encode, style
 from experiments.flag_config import run_program
-from invlearn_jax.data import read_goal_policy
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.names import unknown_name
-from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate
+from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate, plans_needed
 
 _ROBOT = flags.DEFINE_enum("robot", None, ["maze2d", "ant"], "Which robot.", required=True)
 _POLICY = flags.DEFINE_string("policy", "ant-v1", "The ant's goal-reaching policy, which makes its data.")
@@ -39,13 +41,12 @@ _ROWS = flags.DEFINE_integer("rows", 100_000, "Rows of narrow data.", lower_boun
 _BROAD = flags.DEFINE_integer("broad_rows", 400_000, "Rows of broad data.", lower_bound=1000)
 _MODEL = flags.DEFINE_integer("model_updates", 2000, "Updates of the forward model.", lower_bound=6)
 _INVERTER = flags.DEFINE_integer("inverter_updates", 2000, "Updates of the Inverter.", lower_bound=6)
-_SEED = flags.DEFINE_integer("seed", 20261123, "Seed of the judging; training uses others.", lower_bound=0)
+_WATCHER = flags.DEFINE_integer("watcher_updates", 6000, "Updates of the model that watches.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 20261127, "Seed of the judging; training uses others.", lower_bound=0)
 _WORKDIR = flags.DEFINE_string("workdir", "", "Where data and trainings are kept; by default runs/hacking-ROBOT.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Where to write the record as JSON; a picture goes beside it.", required=True
 )
-
-_ENOUGH = 59  # good plans for a threshold; see ``calibrate``
 
 
 def gap(world: World, plans: Plans) -> np.ndarray:
@@ -64,17 +65,19 @@ def kinds(world: World, plans: Plans) -> tuple[np.ndarray, np.ndarray]:
 
 def detection(world: World, trained: Trained, plans: Plans) -> dict:
     """What a second model says of half of the plans; its threshold comes from the good ones of the others, or held-out data."""
+    held, tried = plans.episode % 2 == 0, plans.episode % 2 == 1
     watched = WatchedPlanner(trained.planner, world.model)
     params = WatchedParams(trained.params, trained.watcher, jnp.array(jnp.inf))
     apart = jax.jit(jax.vmap(lambda states, actions: watched.disagreement(params, states, actions)))
     predicted = jax.jit(jax.vmap(trained.planner.model.unroll, in_axes=(None, 0, 0)))
     windows = predicted(trained.params.model, trained.starts, trained.actions)
     found, (hacked, good) = np.asarray(apart(plans.out.states, plans.out.actions)), kinds(world, plans)
-    sound = found[::2][good[::2]]
-    threshold = float(calibrate(jnp.asarray(sound) if len(sound) >= _ENOUGH else apart(windows, trained.actions)))
-    flagged, hacked, good = found[1::2] > threshold, hacked[1::2], good[1::2]
+    enough = (good & held).sum() >= plans_needed()
+    threshold = float(calibrate(jnp.asarray(found[good & held]) if enough else apart(windows, trained.actions)))
+    flagged, hacked, good = ~(found[tried] <= threshold), hacked[tried], good[tried]
     return {
         "threshold_m": threshold,
+        "threshold_from": "good plans" if enough else "held-out data",
         "hacked_plans": int(hacked.sum()),
         "good_plans": int(good.sum()),
         "flagged_of_hacked": float(flagged[hacked].mean()) if hacked.any() else None,
@@ -90,9 +93,11 @@ def main(argv: list[str]) -> None:
         if name not in SETTINGS:
             raise unknown_name("setting", name, SETTINGS)
     workdir = Path(_WORKDIR.value or f"runs/hacking-{_ROBOT.value}")
-    experiment = Experiment(_ROBOT.value, _ROWS.value, _BROAD.value, _MODEL.value, _INVERTER.value)
+    policy = _POLICY.value if _ROBOT.value == "ant" else ""
+    updates = _MODEL.value, _INVERTER.value, _WATCHER.value
+    experiment = Experiment(_ROBOT.value, _ROWS.value, _BROAD.value, *updates, policy)
     if _ROBOT.value == "ant":
-        world = Ant(workdir / "data", read_goal_policy(_POLICY.value), _ROWS.value, _BROAD.value)
+        world = Ant(workdir / "data", policy, _ROWS.value, _BROAD.value)
     else:
         world = Maze(workdir / "data", _ROWS.value, _BROAD.value)
     rows, tracks = [], {}

@@ -1,6 +1,7 @@
 """The settings of the hacking experiment: what each trains its models and its Inverter on, in stages that are kept."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +30,6 @@ _MEMBERS = 3
 _ADVERSARIAL_ROUNDS = 3
 _BLOCK = 250
 _WORST = 3.0  # s or m
-_WATCHING = 3  # times as many updates as the model had
 _WINDOWS = 1000  # held out, of each part of the data
 
 
@@ -70,13 +70,15 @@ SETTINGS = {
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """What all settings share: the robot, its rows of data, and how many updates of model and Inverter are made."""
+    """What all settings share: the robot, its rows of data, how many updates are made, and the policy of the ant's data."""
 
     robot: str
     rows: int
     broad_rows: int
     model: int
     inverter: int
+    watcher: int
+    policy: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,10 +228,9 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
         against = _against(world, setting.adversarial, params) if setting.adversarial else None
         if setting.rounds:
             path = run.path / "data" / f"executed_{round_}.npz"
-            executed.append(kept_data(path, lambda: world.executed(*planner(), seed=100 * seed + round_)))  # noqa: B023
+            executed.append(kept_data(path, functools.partial(world.executed, *planner(), seed=100 * seed + round_)))
             known, unknown = split(concatenate(*executed))
-            # As large a part of a batch as all the rest.
-            sources = [*data, Source(window_store(known, world.window), float(len(data)))]
+            sources = _as_much(data, known, world.window)
             held_out = [*(part for _, part in parts), unknown]
         model_params = stages.model(
             f"model_{round_}", sources, model_params, model_steps // rounds, next(keys), members, against
@@ -237,10 +238,14 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
         params = stages.inverter(f"inverter_{round_}", prior, params, model_params, steps // rounds, next(keys))
     others = jax.random.split(jax.random.key(7919 + seed), 3 + len(held_out))
     path = run.path / "data" / "watched.npz"
-    seen = kept_data(path, lambda: world.executed(*planner(), seed=100 * seed + 99, watched=True))
-    sources = [*sources, Source(window_store(seen, world.window), sum(source.share for source in sources))]
-    watcher = _watcher(stages, world, rows, sources, _WATCHING * experiment.model, others[:3])
+    seen = kept_data(path, functools.partial(world.executed, *planner(), seed=100 * seed + 99, watched=True))
+    watcher = _watcher(stages, world, rows, _as_much(sources, seen, world.window), experiment.watcher, others[:3])
     return Trained(*planner(), watcher, *_unseen(held_out, world.inverter.horizon, others[3:]))
+
+
+def _as_much(sources: list[Source], rows: Dataset, window: int) -> list[Source]:
+    """The sources and further rows, which are as large a part of a batch as all the rest."""
+    return [*sources, Source(window_store(rows, window), sum(source.share for source in sources))]
 
 
 def _watcher(

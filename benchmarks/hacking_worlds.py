@@ -15,12 +15,12 @@ from experiments.pipelines.maze2d_stack import covered_places
 from experiments.pipelines.stages import kept_data
 from invlearn_jax.data import (
     Dataset,
-    GoalPolicy,
     antmaze_data,
     controller_data,
     fit_normalizer,
     random_ant_data,
     random_data,
+    read_goal_policy,
 )
 from invlearn_jax.data.ant_rows import executed_rows, upright_rows, uprightness
 from invlearn_jax.data.dataset import kept_rows
@@ -54,11 +54,13 @@ class Plans(NamedTuple):
         problems: what was asked.
         out: the plans.
         realised: ``[N, T+1, S]``.
+        episode: ``[N]`` which one each plan's start is from.
     """
 
     problems: Problem
     out: PlanOutput
     realised: np.ndarray
+    episode: np.ndarray
 
     def error(self) -> np.ndarray:
         """``[N]`` the largest distance between predicted and realised positions along a plan, metres."""
@@ -81,9 +83,11 @@ def _executed(step: Callable, starts: np.ndarray, actions: np.ndarray) -> np.nda
     return np.stack(states, axis=1)
 
 
-def _plans(planner: InversePlanner, params: PlannerParams, step: Callable, problems: Problem) -> Plans:
+def _plans(
+    planner: InversePlanner, params: PlannerParams, step: Callable, problems: Problem, episode: np.ndarray
+) -> Plans:
     out = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))(params, jax.random.key(0), problems)
-    return Plans(problems, out, _executed(step, problems.state, np.asarray(out.actions)))
+    return Plans(problems, out, _executed(step, problems.state, np.asarray(out.actions)), episode)
 
 
 class Maze:
@@ -177,7 +181,7 @@ class Maze:
             jnp.asarray(rows.states[episode, time], jnp.float32), jnp.asarray(goals[episode], jnp.float32)
         )
         simulator = MujocoMaze2d(self.env.spec)
-        plans = _plans(planner, params, simulator.step, problems)
+        plans = _plans(planner, params, simulator.step, problems, episode)
         simulator.close()
         return _rate(reached), plans, [track[:, :2] for track in rows.states[:12]]
 
@@ -187,15 +191,16 @@ class Ant:
 
     window, harm, single_steps = 10, (0.5, 0.2), True
 
-    def __init__(self, folder: Path, policy: GoalPolicy, rows: int, broad_rows: int) -> None:
+    def __init__(self, folder: Path, policy_name: str, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data, made by a policy and kept in a folder."""
+        policy, by = read_goal_policy(policy_name), Path(policy_name).stem
         # The policy on its one way through umaze, without noise; and walking and flailing under noise of any strength.
         umaze, one, other = registry.spec("antmaze-umaze-v2"), jax.random.key(1), jax.random.key(2)
         self.narrow = kept_data(
-            folder / f"narrow_{rows}.npz", lambda: _upright(antmaze_data(umaze, policy, one, rows, noise=0.0))
+            folder / f"narrow_{by}_{rows}.npz", lambda: _upright(antmaze_data(umaze, policy, one, rows, noise=0.0))
         )
         self.broad = kept_data(
-            folder / f"broad_{broad_rows}.npz", lambda: _upright(random_ant_data(policy, other, broad_rows))
+            folder / f"broad_{by}_{broad_rows}.npz", lambda: _upright(random_ant_data(policy, other, broad_rows))
         )
         self.settings = MotorConfig()
         config = self.settings.planner
@@ -254,7 +259,7 @@ class Ant:
         upright = uprightness(tracks[ant, time]) > 0.2
         ant, time = ant[upright], time[upright]
         problems = Problem(jnp.asarray(tracks[ant, time], jnp.float32), jnp.asarray(goals[ant], jnp.float32))
-        plans = _plans(planner, params, simulator.step, problems)
+        plans = _plans(planner, params, simulator.step, problems, ant)
         simulator.close()
         turn = np.stack([np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)], -1).reshape(-1, 2, 2)
         seen = np.einsum("nij,ntj->nti", turn, tracks[..., :2] - tracks[:, :1, :2])

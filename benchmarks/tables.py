@@ -88,7 +88,7 @@ def hacking(robot: str) -> str:
         low, high = (100 * bound for bound in row["success_ci95"])
         cells = [
             row["setting"],
-            f"**{100 * row['success_rate']:.0f}** ({low:.0f} to {high:.0f})",
+            f"**{100 * row['success_rate']:.1f}** ({low:.0f} to {high:.0f})",
             f"{row['gap_mean']:.3f}",
             f"{row['error_median_m']:.2f}",
             f"{100 * row['hacked_share']:.1f}",

@@ -291,11 +291,21 @@ def test_bad_policy_files_say_what_is_wrong(tmp_path):
             data.read_goal_policy(path)
 
 
-@pytest.mark.parametrize("path", [SHARED_POLICY, *data.goal_policy_names()], ids=lambda path: Path(path).stem)
-def test_policies_that_make_data_walk(path):
-    if isinstance(path, Path) and not path.is_file():
-        pytest.skip(f"{path} is not there.")
-    policy, simulator = data.read_goal_policy(path), MujocoAntmaze(threads=2)
+def test_shipped_policies_have_names_and_files_come_first(tmp_path, monkeypatch):
+    assert data.goal_policy_names() == ["ant-v1"]
+    monkeypatch.chdir(tmp_path)
+    shipped = data.read_goal_policy("ant-v1")
+    with pytest.raises(FileNotFoundError, match=r"ant-v2: there is no policy here .*by its name \(ant-v1\)"):
+        data.read_goal_policy("ant-v2")
+    data.write_goal_policy(tmp_path / "ant-v1", drawn_policy())
+    assert data.read_goal_policy("ant-v1").mean.w.shape != shipped.mean.w.shape
+
+
+@pytest.mark.parametrize("name", [SHARED_POLICY, "ant-v1"], ids=lambda name: Path(name).stem)
+def test_policies_that_make_data_walk(name):
+    if isinstance(name, Path) and not name.is_file():
+        pytest.skip(f"{name} is not there.")
+    policy, simulator = data.read_goal_policy(name), MujocoAntmaze(threads=2)
     obs = np.zeros((16, 29))
     obs[:, 2:4] = 0.75, 1.0
     angle = np.arange(16) * np.pi / 8

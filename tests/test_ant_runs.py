@@ -67,6 +67,7 @@ def test_a_policy_from_nothing(policy_run, tmp_path):
     file, times = policy_run / "policy.npz", tmp_path / "times.json"
     policy = read_goal_policy(file)
     assert [layer.w.shape for layer in policy.hidden] == [(8, 29), (8, 8)]
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(policy))
     done = run_python(
         "-m",
         "benchmarks.antmaze_data",
@@ -121,12 +122,16 @@ def test_a_planner_of_two_levels(policy_run, tmp_path):
         "-m",
         "benchmarks.antmaze",
         f"--planners={tmp_path / 'upper' / 'planner'}",
+        f"--policy={policy_run / 'policy.npz'}",
         "--episodes=2",
+        "--policy_episodes=2",
         "--seed=3",
         f"--output={table}",
     )
     assert done.returncode == 0, done.stderr
-    row = json.loads(table.read_text())["table"][0]
+    record = json.loads(table.read_text())
+    assert record["data_policy"]["steps_to_goal_median"] is None
+    row = record["table"][0]
     assert (row["training_seeds"], row["episodes"], row["success_rate"], row["steps_to_goal_median"]) == (1, 2, 0, None)
     assert row["plans_per_second"] > 0
 

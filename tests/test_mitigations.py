@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, counting_rows, double_integrator, read_record, run_python
+from scipy.stats import beta
 
 from experiments.pipelines.ant_video import ant_gif, limbs
 from invlearn_jax.data import fit_normalizer, window_store
@@ -19,7 +20,7 @@ from invlearn_jax.models.ensemble import DisagreementModel, EnsembleModel
 from invlearn_jax.models.sequence import SequenceModel
 from invlearn_jax.objectives import disagreement
 from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams
-from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate
+from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate, plans_needed
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)
@@ -142,13 +143,13 @@ def test_a_bad_problem_keeps_its_result_and_all_other_plans_are_watched():
     assert Result(int(planner.plan(broken, KEY, problem).result)) is Result.MODEL_DISAGREES
 
 
-@pytest.mark.parametrize("count", [59, 60, 250, 2000])
-def test_a_share_of_good_plans_at_most_exceeds_the_threshold(count):
-    # Of uniform draws the share of all plans above a threshold is one minus it.
-    drawn = jax.random.uniform(KEY, (2000, count))
-    shares = np.array([1 - float(calibrate(row)) for row in drawn])
-    assert 0.93 < (shares <= 0.05).mean() < 0.99
-    assert np.median(shares) > (0.04 if count == 2000 else 0)
+@pytest.mark.parametrize("count", [59, 60, 92, 93, 250, 2000])
+@pytest.mark.parametrize(("share", "confidence"), [(0.05, 0.95), (0.2, 0.5)])
+def test_the_threshold_is_the_least_that_keeps_the_share_of_false_alarms(count, share, confidence):
+    rank = float(calibrate(jax.random.permutation(KEY, jnp.arange(1.0, count + 1)), share, confidence))
+    # The k-th smallest of N uniform draws has Beta's distribution; above it lies one minus it of all plans.
+    kept = [beta(k, count + 1 - k).sf(1 - share) for k in (rank, rank - 1)]
+    assert kept[0] >= confidence > kept[1]
 
 
 def test_a_threshold_needs_enough_plans():
@@ -157,8 +158,11 @@ def test_a_threshold_needs_enough_plans():
         with pytest.raises(ValueError, match="give shares between 0 and 1"):
             calibrate(*bad)
     for few in (apart, apart[:0]):
-        with pytest.raises(ValueError, match=f"There are {len(few)} plans; .* from fewer than 59"):
+        with pytest.raises(ValueError, match=f"There are {len(few)} plans; .* needs 59"):
             calibrate(few)
+    assert plans_needed(0.05, 0.95) == 59
+    with pytest.raises(ValueError, match="threshold is nan: too many of the 60 disagreements"):
+        calibrate(jnp.full(60, jnp.nan))
 
 
 # ---- pictures
@@ -191,7 +195,13 @@ def test_a_gif_has_a_frame_for_every_stride():
 
 
 def test_settings_are_compared_in_one_record(tmp_path):
-    small = ["--rows=20000", "--broad_rows=8000", "--inverter_updates=6", f"--workdir={tmp_path / 'runs'}"]
+    small = [
+        "--rows=20000",
+        "--broad_rows=8000",
+        "--inverter_updates=6",
+        "--watcher_updates=6",
+        f"--workdir={tmp_path / 'runs'}",
+    ]
     run = [
         "-m",
         "benchmarks.hacking_mitigations",
@@ -204,11 +214,14 @@ def test_settings_are_compared_in_one_record(tmp_path):
     (row,) = record["rows"]
     assert row["setting"] == "trust region + online correction"
     detector = row["detector"]
-    assert 0 < detector["hacked_plans"] <= 500 - detector["good_plans"]
+    assert 0 < detector["hacked_plans"] < 1000 - detector["good_plans"]
+    assert detector["threshold_m"] > 0
+    assert detector["threshold_from"] in {"good plans", "held-out data"}
     assert row["hacked_share"] > 0
     assert row["error_median_m"] > 0
     assert (tmp_path / "table.png").stat().st_size > 10_000
     assert (tmp_path / "runs" / "trust-region-online-correction" / "data" / "executed_3.npz").exists()
+    assert (tmp_path / "runs" / "trust-region-online-correction" / "data" / "watched.npz").exists()
     # The folder goes on with the same settings alone.
     done = run_python(*run, "--model_updates=9", f"--output={tmp_path / 'other.json'}")
     assert done.returncode != 0

@@ -1,4 +1,4 @@
-"""The registry of environments: D4RL's tables of maze2d and antmaze, and mazes of one's own."""
+"""The registry of environments: D4RL's tables of maze2d and antmaze, starts and goals of antmaze, mazes of one's own."""
 
 import inspect
 

@@ -14,7 +14,7 @@ class AntDataConfig:
     Attributes:
         path: files of your own (D4RL HDF5 or OGBench npz), comma-separated; empty makes D4RL's data anew.
         policy: the goal-reaching policy that makes data, shipped or an npz file, see ``data.read_goal_policy``; ``none`` for an
-            ant that flails at random.
+            ant that flails at random. Broad data are of its ants too, also beside files of your own.
         rows: rows of D4RL's recipe to make.
         noise: standard deviation of its action noise.
         broad_rows: rows of broad data on an open floor to add; 0 for none.
@@ -156,7 +156,7 @@ def policy() -> PolicyConfig:
     first.model.one_step_updates, first.model.steps, first.inverter.steps = 5000, 2000, 2000
     # A plan that is made anew in every step can put off walking for ever: what it promises has to be tried.
     first.correction = CorrectionConfig(rounds=3, follow=16, starts=0.5)
-    later.data.broad_rows = 0
+    later.data.policy, later.data.broad_rows = "none", 0
     later.correction = CorrectionConfig(rounds=3, follow=8, starts=0.5)
     return config
 

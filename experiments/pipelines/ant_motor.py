@@ -51,7 +51,7 @@ from invlearn_jax.types import Key, Params, Problem
 
 Loss = Callable[[Params, Key], jax.Array]
 
-# In place of a policy's file.
+# In place of a policy.
 FLAIL = "none"
 TURN = 40  # steps after which the directions of the second evaluation change
 

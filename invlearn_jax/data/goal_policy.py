@@ -92,7 +92,7 @@ def fresh_policy(key: Key, hidden: Sequence[int] = (256, 256), log_std: float = 
 
 
 def goal_policy_names() -> list[str]:
-    """Names of the shipped policies. ``ant-v1`` learned from flailing alone, by ``--experiment=ant-policy`` with seed 0."""
+    """Names of the shipped policies."""
     return sorted(file.stem for file in _SHIPPED.glob("*.npz"))
 
 
@@ -100,9 +100,9 @@ def read_goal_policy(path: PathLike) -> GoalPolicy:
     """Reads a policy, shipped or your own.
 
     Args:
-        path: one of ``goal_policy_names()``, or an npz file with the float arrays ``actor.fc<i>.w [out, in]`` and
-            ``actor.fc<i>.b [out]`` of the hidden layers i = 0, 1, .., and the same of ``actor.last_fc`` (means) and
-            ``actor.last_fc_log_std``; others are ignored.
+        path: one of ``goal_policy_names()``, unless there is a file of that name, or an npz file with the float arrays
+            ``actor.fc<i>.w [out, in]`` and ``actor.fc<i>.b [out]`` of the hidden layers i = 0, 1, .., and the same of
+            ``actor.last_fc`` (means) and ``actor.last_fc_log_std``; others are ignored.
 
     Returns:
         The policy.
@@ -112,7 +112,7 @@ def read_goal_policy(path: PathLike) -> GoalPolicy:
         ValueError: if it is no npz, or an array is missing, of a wrong shape or not finite; names it.
     """
     source = os.fspath(path)
-    if source in goal_policy_names():
+    if not Path(path).is_file() and source in goal_policy_names():
         path = _SHIPPED / f"{source}.npz"
     if not Path(path).is_file():
         raise FileNotFoundError(

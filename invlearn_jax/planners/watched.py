@@ -7,11 +7,11 @@ second one: where the data are, the two agree; where a plan has left them, each 
 learned from what such plans did is wrong less often, and notices more.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 from scipy.stats import binom
 
@@ -64,6 +64,11 @@ class WatchedPlanner:
         return out._replace(result=jnp.where(suspect, Result.MODEL_DISAGREES, out.result).astype(jnp.int32))
 
 
+def plans_needed(false_alarms: float = 0.05, confidence: float = 0.95) -> int:
+    """How many plans ``calibrate`` needs: the least N with ``(1 - share)^N <= 1 - confidence``, 59 by default."""
+    return math.ceil(math.log1p(-confidence) / math.log1p(-false_alarms))
+
+
 def calibrate(
     disagreements: Float[Array, " N"], false_alarms: float = 0.05, confidence: float = 0.95
 ) -> Float[Array, ""]:
@@ -73,7 +78,7 @@ def calibrate(
     whatever their distribution (Wilks, 1941).
 
     Args:
-        disagreements: of plans or windows of data that came out as predicted, metres.
+        disagreements: of plans or windows of data that came out as predicted, metres; independent, or the confidence is less.
         false_alarms: the share.
         confidence: that the share is kept.
 
@@ -81,16 +86,20 @@ def calibrate(
         Metres.
 
     Raises:
-        ValueError: for a share or confidence outside 0 .. 1, or fewer plans than such a limit needs (59 by default).
+        ValueError: for shares outside 0 .. 1, fewer plans than ``plans_needed``, or a threshold that is not finite.
     """
     if not 0 < false_alarms < 1 or not 0 < confidence < 1:
         raise ValueError(f"false_alarms is {false_alarms} and confidence {confidence}; give shares between 0 and 1.")
-    count = len(disagreements)
-    rank = int(binom.ppf(confidence, count, 1 - false_alarms)) + 1
-    if rank > count:
-        needed = int(np.ceil(np.log1p(-confidence) / np.log1p(-false_alarms)))
+    count, needed = len(disagreements), plans_needed(false_alarms, confidence)
+    if count < needed:
         raise ValueError(
-            f"There are {count} plans; no threshold for {false_alarms} of false alarms follows from fewer than {needed}. "
-            "Give more plans, or allow more false alarms."
+            f"There are {count} plans; a threshold for false_alarms of {false_alarms} at a confidence of {confidence} needs "
+            f"{needed}. Give more plans, allow more false alarms, or ask for less confidence."
         )
-    return jnp.sort(disagreements)[rank - 1]
+    rank = int(binom.ppf(confidence, count, 1 - false_alarms)) + 1
+    threshold = jnp.sort(disagreements)[rank - 1]
+    if not jnp.isfinite(threshold):
+        raise ValueError(
+            f"The threshold is {threshold}: too many of the {count} disagreements are not finite. Train a watcher that is."
+        )
+    return threshold
