@@ -176,3 +176,21 @@ def assert_same(first, second):
         if a is not None:
             assert a.dtype == b.dtype
             np.testing.assert_array_equal(a, b)
+
+
+def d4rl_arrays(rows=9, ends=(3, 8)):
+    """D4RL's keys; the observation after the first end repeats, as D4RL's does."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(rows, 4)).astype(np.float32)
+    observations = truth.copy()
+    observations[ends[0] + 1] = observations[ends[0]]
+    return {
+        "observations": observations,
+        "actions": rng.uniform(-1, 1, (rows, 2)).astype(np.float32),
+        "rewards": rng.uniform(size=rows).astype(np.float32),
+        "terminals": np.zeros(rows, bool),
+        "timeouts": np.isin(np.arange(rows), ends),
+        "infos/goal": rng.normal(size=(rows, 2)).astype(np.float32),
+        "infos/qpos": truth[:, :2],
+        "infos/qvel": truth[:, 2:],
+    }

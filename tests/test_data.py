@@ -1,36 +1,16 @@
-"""Data files: round trips, bad input, failing writes."""
+"""Data files: round trips, bad input."""
 
-import os
-import resource
 import sys
 from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
-from helpers import assert_same, make_dataset
+from helpers import assert_same, d4rl_arrays, make_dataset
 
 from invlearn_jax import data
 
 READERS = {"d4rl": data.read_d4rl, "ogbench": data.read_ogbench}
-
-
-def d4rl_arrays(rows=9, ends=(3, 8)):
-    """D4RL's keys; the observation after the first end repeats, as D4RL's does."""
-    rng = np.random.default_rng(0)
-    truth = rng.normal(size=(rows, 4)).astype(np.float32)
-    observations = truth.copy()
-    observations[ends[0] + 1] = observations[ends[0]]
-    return {
-        "observations": observations,
-        "actions": rng.uniform(-1, 1, (rows, 2)).astype(np.float32),
-        "rewards": rng.uniform(size=rows).astype(np.float32),
-        "terminals": np.zeros(rows, bool),
-        "timeouts": np.isin(np.arange(rows), ends),
-        "infos/goal": rng.normal(size=(rows, 2)).astype(np.float32),
-        "infos/qpos": truth[:, :2],
-        "infos/qvel": truth[:, 2:],
-    }
 
 
 def raw_file(kind, path, arrays):
@@ -394,53 +374,3 @@ def test_ogbench_never_unpickles(tmp_path):
     raw_file("ogbench", tmp_path / "a.npz", arrays)
     with pytest.raises(ValueError, match="'observations' is damaged or no plain array"):
         data.read_ogbench(tmp_path / "a.npz")
-
-
-# ---- failing writes
-
-WRITERS = {
-    "d4rl": (lambda path: data.write_d4rl(path, d4rl_arrays()), lambda path: [path]),
-    "ogbench": (lambda path: data.write_ogbench(path, make_dataset()), lambda path: [path]),
-    "minari": (
-        lambda path: data.write_minari(path, make_dataset()),
-        lambda path: [path / "data" / "main_data.hdf5", path / "data" / "metadata.json"],
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", WRITERS)
-@pytest.mark.parametrize("fault", ["replace", "size", "folder"])
-def test_failing_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, kind, fault):
-    write, files = WRITERS[kind]
-    path = tmp_path / "place"
-    if fault != "folder":
-        for old in files(path):
-            old.parent.mkdir(parents=True, exist_ok=True)
-            old.write_bytes(b"old")
-    before = sorted(tmp_path.rglob("*"))
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if fault == "replace":
-        monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
-    if fault == "folder":
-        (tmp_path / "file").write_bytes(b"old")
-        before = sorted(tmp_path.rglob("*"))
-        path = tmp_path / "file" / "inside"
-    if fault == "size":
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))  # as a full disk: writing stops part-way
-    try:
-        with pytest.raises(
-            OSError, match=r"Could not write .*(place|inside).*left as it was\. Give a path in a folder"
-        ):
-            write(path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert sorted(tmp_path.rglob("*")) == before
-    assert all(p.read_bytes() == b"old" for p in before if p.is_file())
-
-
-def test_writing_replaces_an_old_file(tmp_path):
-    path = tmp_path / "a.npz"
-    path.write_bytes(b"old")
-    data.write_ogbench(path, make_dataset(rewards=False))
-    assert_same(data.read(path), make_dataset(rewards=False))
-    assert list(tmp_path.iterdir()) == [path]

@@ -14,7 +14,7 @@ from helpers import count_compilations, held_actions
 from invlearn_jax.envs import layouts, registry
 from invlearn_jax.envs import maze2d_model as ball
 from invlearn_jax.envs.layouts import parse_layout
-from invlearn_jax.envs.maze2d import Maze2d, dense_reward, inside_maze, maze2d_spec, sparse_reward
+from invlearn_jax.envs.maze2d import dense_reward, inside_maze, maze2d_spec, sparse_reward
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
 from invlearn_jax.types import Environment, Problem
 
@@ -389,22 +389,7 @@ def test_balls_of_a_batch_do_not_touch_each_other(umaze_batch, umaze_rows):
     assert not np.array_equal(alone[8], together[8])
 
 
-# --- mazes of one's own, threads, numbers ---
-
-
-def test_a_custom_maze():
-    rows = ("#####", "#OOG#", "#####")
-    env = Maze2d(maze2d_spec(rows, name="corridor", episode_length=50, reward="dense"))
-    assert (env.spec.name, env.episode_length, env.spec.ref_min, env.spec.ref_max) == ("corridor", 50, None, None)
-    state = jax.jit(env.reset)(jax.random.key(0))
-    assert tuple(np.rint(state.obs[:2]).astype(int)) in {(1, 1), (1, 2), (1, 3)}
-    assert float(state.reward) == pytest.approx(np.exp(-np.linalg.norm(state.obs[:2] - env.goal)), rel=1e-6)
-    simulator = MujocoMaze2d(env.spec)
-    rest = run(simulator, np.tile([1.0, 2.0, 0, 0], (4, 1)), np.tile([[0, 1], [0, -1], [1, 0], [-1, 0]], (300, 1, 1)))[
-        -1
-    ]
-    simulator.close()
-    np.testing.assert_allclose(rest[:, :2], [[1, 3.19863], [1, 0.40137], [1.19863, 2], [0.40137, 2]], rtol=0, atol=1e-5)
+# --- threads, numbers ---
 
 
 def test_simulator_threads_do_not_change_the_motion(umaze, umaze_simulator):

@@ -1,6 +1,7 @@
 """What is done about model hacking: disagreement, adversarial models, a watching model, and the program that compares."""
 
 import io
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,9 @@ import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, counting_rows, double_integrator, read_record, run_python
 from scipy.stats import beta
 
+from benchmarks.hacking_measures import detection
+from benchmarks.hacking_settings import Trained
+from benchmarks.hacking_worlds import Plans
 from experiments.pipelines.ant_video import ant_gif, limbs
 from invlearn_jax.data import fit_normalizer, window_store
 from invlearn_jax.envs import registry
@@ -165,6 +169,49 @@ def test_a_threshold_needs_enough_plans():
         calibrate(jnp.full(60, jnp.nan))
 
 
+def test_plans_are_hacked_good_or_neither_and_each_half_has_its_use():
+    planner, params = watched(0.9)
+    count = 400
+    states, goal = 0.3 * jax.random.normal(KEY, (count, 4)), jnp.array([5.0, 5.0])
+    problems = Problem(states, jnp.tile(goal, (count, 1)))
+    # Larger actions part the models further.
+    actions = jax.random.permutation(KEY, jnp.linspace(0.1, 0.9, count)[:, None, None] * jnp.ones((count, 8, 2)))
+    scored = jax.jit(jax.vmap(planner.planner.score, in_axes=(None, 0, 0)))(params.planner, problems, actions)
+    out = SimpleNamespace(actions=actions, states=scored.states, cost=scored.cost)
+    apart = np.asarray(jax.vmap(planner.disagreement, in_axes=(None, 0, 0))(params, out.states, out.actions))
+    world = SimpleNamespace(
+        model=planner.watcher, objective=REACH_WITH_LITTLE_EFFORT, objective_params=(), harm=(0.3, 0.1)
+    )
+    trained = Trained(planner.planner, params.planner, params.watcher, states, 0.01 * actions)
+    episode = np.arange(count) // 2
+    tried = episode % 2 == 1
+
+    def judged(hacked, lucky):
+        """What is said where those plans end far from the goal, and those at the goal against what was promised."""
+        realised = np.array(out.states)
+        realised[hacked, 1:, :2] -= 3.0
+        realised[lucky, 1:, :2] = goal
+        return detection(world, trained, Plans(problems, out, realised, episode))
+
+    order = apart.argsort()
+    none, many, few = order[:0], order[-100:], order[80:]
+    found = judged(many, order[:40])
+    assert found["hacked_plans"] == tried[many].sum()
+    assert found["good_plans"] == tried[order[40:-100]].sum()
+    assert (found["threshold_from"], found["flagged_of_hacked"]) == ("good plans", 1.0)
+    assert 0 <= found["false_alarms"] < 0.1
+    good = order[40:-100]
+    assert found["threshold_m"] == pytest.approx(float(calibrate(jnp.asarray(apart[good[~tried[good]]]))))
+    # Plans whose models agree are not noticed.
+    assert judged(order[:100], none)["flagged_of_hacked"] == 0.0
+    # Hardly any good plan: the threshold is that of data, whose small actions hardly part the models.
+    found = judged(few, none)
+    assert found["threshold_from"] == "held-out data"
+    assert found["threshold_m"] < apart.min()
+    assert found["flagged_of_hacked"] == found["false_alarms"] == 1.0
+    assert judged(none, none)["flagged_of_hacked"] is None
+
+
 # ---- pictures
 
 
@@ -216,7 +263,6 @@ def test_settings_are_compared_in_one_record(tmp_path):
     detector = row["detector"]
     assert 0 < detector["hacked_plans"] < 1000 - detector["good_plans"]
     assert detector["threshold_m"] > 0
-    assert detector["threshold_from"] in {"good plans", "held-out data"}
     assert row["hacked_share"] > 0
     assert row["error_median_m"] > 0
     assert (tmp_path / "table.png").stat().st_size > 10_000

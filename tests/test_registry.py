@@ -9,7 +9,8 @@ import pytest
 from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import layouts, registry
 from invlearn_jax.envs.antmaze import antmaze_spec
-from invlearn_jax.envs.maze2d import maze2d_spec
+from invlearn_jax.envs.maze2d import Maze2d, maze2d_spec
+from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
 from invlearn_jax.evaluate import normalized_score
 
 # id: steps, reference return of a random policy and of D4RL's controller (d4rl/pointmaze/__init__.py, d4rl/infos.py).
@@ -77,6 +78,21 @@ def test_a_maze_by_its_rows():
     assert normalized_score(spec, 150.0) == pytest.approx(25.0)  # a quarter of 600 steps at the goal
     with pytest.raises(ValueError, match="row"):
         registry.spec("#####/#OG#/#####")
+
+
+def test_a_custom_maze2d():
+    rows = ("#####", "#OOG#", "#####")
+    env = Maze2d(maze2d_spec(rows, name="corridor", episode_length=50, reward="dense"))
+    assert (env.spec.name, env.episode_length, env.spec.ref_min, env.spec.ref_max) == ("corridor", 50, None, None)
+    state = jax.jit(env.reset)(jax.random.key(0))
+    assert tuple(np.rint(state.obs[:2]).astype(int)) in {(1, 1), (1, 2), (1, 3)}
+    assert float(state.reward) == pytest.approx(np.exp(-np.linalg.norm(state.obs[:2] - env.goal)), rel=1e-6)
+    simulator = MujocoMaze2d(env.spec)
+    rest = np.tile([1.0, 2.0, 0, 0], (4, 1))
+    for _ in range(300):
+        rest = simulator.step(rest, np.array([[0.0, 1.0], [0.0, -1.0], [1.0, 0.0], [-1.0, 0.0]]))
+    simulator.close()
+    np.testing.assert_allclose(rest[:, :2], [[1, 3.19863], [1, 0.40137], [1.19863, 2], [0.40137, 2]], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
