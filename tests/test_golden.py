@@ -1,0 +1,22 @@
+"""Moving code moves no figure: every shipped planner acts as recorded."""
+
+import numpy as np
+import pytest
+from golden import FILE, actions
+
+import invlearn_jax
+
+RECORD = dict(np.load(FILE))
+
+
+def test_every_shipped_planner_is_recorded():
+    assert {key.split("/")[0] for key in RECORD} == set(invlearn_jax.planner_names())
+
+
+@pytest.mark.parametrize("key", sorted(RECORD))
+def test_actions_are_those_recorded(key):
+    name, steps = key.split("/")
+    # Adam divides by the size of a gradient, which makes rounding visible where it is small.
+    tolerance = 1e-6 if steps == "0" else 1e-4
+    scale = np.abs(RECORD[key]).max()
+    np.testing.assert_allclose(actions(name, int(steps)), RECORD[key], rtol=0, atol=tolerance * max(scale, 1.0))
