@@ -118,7 +118,10 @@ def test_weights_that_are_no_numbers(saved, value, words):
         load_planner(saved)
 
 
-def test_a_description_that_no_kind_has_is_not_saved(tmp_path):
-    with pytest.raises(ValueError, match="A dict describes no planner.*known are MazePlannerConfig.*Give one of these"):
-        save_planner(tmp_path / "mine", {"horizon": 8}, {})
+def test_a_description_that_no_kind_has_is_not_saved(tmp_path, tiny_planner):
+    class Own(MazePlannerConfig):
+        """A user's own."""
+
+    with pytest.raises(ValueError, match="Own describes no planner.*known are MazePlannerConfig.*Give one of these"):
+        save_planner(tmp_path / "mine", Own(), tiny_planner[1])
     assert not (tmp_path / "mine").exists()

@@ -1,5 +1,7 @@
 """What ends a run early: signals, another process, a loss that is not finite; and what is left then."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -146,6 +148,15 @@ def test_a_folder_is_for_one_at_a_time(tmp_path):
         pass
 
 
+def test_a_disk_without_locks(tmp_path, monkeypatch):
+    def flock(handle, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.warns(UserWarning, match=r"lock could not be locked .*Let no second process use"), RunFolder(tmp_path):
+        pass
+
+
 def test_an_empty_folder_name():
     with pytest.raises(ValueError, match=r"--workdir\) is empty"):
         RunFolder("")
@@ -197,6 +208,18 @@ def test_parameters_that_are_whole_numbers_are_finite():
 
 
 # --- broken files of a run ---
+
+
+def test_a_stage_goes_back_to_the_newest_whole_checkpoint(tmp_path, capfd):
+    whole = stage(RunFolder(tmp_path))
+    (tmp_path / "checkpoints" / "model" / "60" / "default" / "_METADATA").unlink()
+    capfd.readouterr()
+    again = stage(RunFolder(tmp_path))
+    told = capfd.readouterr().out
+    assert "model: the checkpoint of step 60 is damaged" in told
+    assert "model: continues at update 30 of 60" in told
+    np.testing.assert_array_equal(again.params, whole.params)
+    assert Checkpoints(tmp_path / "checkpoints" / "model").latest() == 60
 
 
 def test_a_broken_configuration_of_a_run_is_named(tmp_path):

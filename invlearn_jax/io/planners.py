@@ -150,7 +150,7 @@ def _kind_of(config: PlannerConfig) -> str:
             return name
     known = ", ".join(kind.config.__name__ for kind in _KINDS.values())
     raise ValueError(
-        f"A {type(config).__name__} describes no planner that can be written to a folder and loaded from it; known are {known}. "
+        f"{type(config).__name__} describes no planner that can be written to a folder and loaded from it; known are {known}. "
         "Give one of these, or keep the parameters alone, as a checkpoint (invlearn_jax.io.checkpoint) or by numpy.savez."
     )
 
