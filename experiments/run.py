@@ -2,13 +2,14 @@
 
     python -m experiments.run --experiment=maze2d-umaze --workdir=runs/umaze --seed=0 [--config.part.field=value]
 
-The same command goes on with a run that was killed.
+The same command goes on with a run that was killed or stopped. SIGTERM and Ctrl-C stop it after the current block of updates.
 """
 
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 from absl import app, flags
@@ -19,8 +20,11 @@ from experiments.flag_config import define_config, option, quiet
 from experiments.pipelines.evaluation import evaluate_planner, summary
 from experiments.pipelines.stages import PlannerOf
 from invlearn_jax.files import write_json
+from invlearn_jax.io import interrupt
+from invlearn_jax.io.command import command_line
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.learn.loop import NonFiniteLossError
 
 _EXPERIMENT = flags.DEFINE_string("experiment", None, f"What to run: {', '.join(EXPERIMENTS)}.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
@@ -36,20 +40,41 @@ def main(config: Any) -> None:
     train = getattr(pipeline, function)
     # Before anything is written or trained.
     pipeline.check(config)
-    run = RunFolder(_WORKDIR.value)
-    run.begin(config, _SEED.value)
+    with RunFolder(_WORKDIR.value) as run:
+        run.begin(config, _SEED.value)
+        carry_out(pipeline, train, config, run, _SEED.value)
+
+
+def carry_out(pipeline: ModuleType, train: Callable, config: Any, run: RunFolder, seed: int) -> None:
+    """Trains and evaluates; ``status.json`` says how far it came, and how it ended.
+
+    Args:
+        pipeline: the experiment's module.
+        train: its function that trains.
+        config: the experiment's configuration.
+        run: the run's folder.
+        seed: of data, initial weights and training.
+    """
     try:
-        env, planner_of = train(config, run, _SEED.value)
+        run.status("data", 0, 1)
+        env, planner_of = train(config, run, seed)
+        run.status("evaluation", 0, 1)
         rows = []
         for row, line in getattr(pipeline, "evaluate", closed_loop)(config.evaluation, env, planner_of):
             rows.append(row)
             print(line, flush=True)
+            interrupt.check()
         write_json(run.path / "eval.json", rows)
         run.status("done", 1, 1, "done")
+    except interrupt.Stopped as stopped:
+        # A stage in a folder of its own knows better than this one how far it came.
+        stopped.progress = stopped.progress or run.progress
+        run.status(*stopped.progress, "stopped")
+        raise
     except BaseException as error:
         # On a full disk this fails as well; what is told is the first failure.
         with contextlib.suppress(OSError):
-            run.status("failed", 0, 1, "failed", f"{type(error).__name__}: {error}")
+            run.status(*run.progress, "failed", f"{type(error).__name__}: {error}")
         raise
 
 
@@ -76,9 +101,14 @@ def cli() -> None:
         if argv[1:]:
             sys.exit(f"error: unknown argument {argv[1]!r}; settings are given as --config.part.field=value.")
         try:
-            main(config_flag.value)
-        except (ValueError, OSError, ImportError) as error:
+            with interrupt.stop_on_signals():
+                main(config_flag.value)
+        except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
             sys.exit(f"error: {error}")
+        except interrupt.Stopped as stopped:
+            stage, step, _ = stopped.progress or ("start", 0, 1)
+            print(f"Stopped in stage {stage} at step {step}. To go on: {command_line()}", file=sys.stderr)
+            sys.exit(stopped.exit_code)
 
     app.run(guarded)
 

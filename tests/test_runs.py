@@ -2,26 +2,20 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from experiments.configs.maze2d import Config
 from invlearn_jax.data import Dataset, controller_data, read, write_d4rl, write_ogbench
-from invlearn_jax.io.checkpoint import Checkpoints
-from invlearn_jax.io.planners import load_planner, save_planner
+from invlearn_jax.io.planners import load_planner
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.learn.loop import TrainState
-from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 from invlearn_jax.types import Problem, Result
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,28 +105,60 @@ def test_a_run_leaves_its_files(unbroken):
     )
 
 
-@pytest.mark.parametrize("stage", ["model", "inverter"])
-def test_a_killed_run_resumes_to_the_same_parameters(tmp_path, data_file, unbroken, stage):
-    arguments = command(tmp_path, f"--config.data.path={data_file}")
+def begun(arguments, workdir, stage):
+    """A process that has saved its first checkpoint of a stage."""
     process = subprocess.Popen(
-        arguments, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        arguments, cwd=ROOT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    folder, limit = tmp_path / "checkpoints" / stage, time.monotonic() + 300
+    folder, limit = workdir / "checkpoints" / stage, time.monotonic() + 300
     while not list(folder.glob("[0-9]*")):
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.poll() is None, "the run ended before it could be told to"
         assert time.monotonic() < limit
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (tmp_path / "planner").exists()
+    return process
+
+
+def check_resumed(arguments, workdir, unbroken):
     done = run(arguments)
     assert done.returncode == 0, done.stderr[-3000:]
-    resumed, whole = parameters(tmp_path), parameters(unbroken)
+    resumed, whole = parameters(workdir), parameters(unbroken)
     assert resumed.keys() == whole.keys()
     for name, value in whole.items():
         np.testing.assert_array_equal(resumed[name], value, err_msg=name)
-    steps = [r["step"] for r in RunFolder(tmp_path).metrics() if (r["stage"], r["name"]) == ("inverter", "cost")]
+    steps = [r["step"] for r in RunFolder(workdir).metrics() if (r["stage"], r["name"]) == ("inverter", "cost")]
     assert steps == [str(s) for s in range(10, 121, 10)]
+    return done
+
+
+def test_a_killed_run_resumes_to_the_same_parameters(tmp_path, data_file, unbroken):
+    arguments = command(tmp_path, f"--config.data.path={data_file}")
+    process = begun(arguments, tmp_path, "inverter")
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "planner").exists()
+    check_resumed(arguments, tmp_path, unbroken)
+
+
+def test_a_run_is_alone_in_its_folder_and_stops_at_a_signal(tmp_path, data_file, unbroken):
+    arguments = command(tmp_path, f"--config.data.path={data_file}")
+    process = begun(arguments, tmp_path, "model")
+    with pytest.raises(
+        BlockingIOError, match=rf"is in use by process {process.pid} on .*experiments\.run --experiment"
+    ):
+        RunFolder(tmp_path).__enter__()
+    assert RunFolder(tmp_path).metrics()
+    process.terminate()
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 143
+    assert "Traceback" not in told
+    status = json.loads((tmp_path / "status.json").read_text())
+    assert status["state"] == "stopped"
+    stage, step = status["stage"], status["step"]
+    assert f"Stopped in stage {stage} at step {step}. To go on: python -m experiments.run --experiment" in told
+    assert (tmp_path / "checkpoints" / stage / str(step)).is_dir()
+    assert not (tmp_path / "eval.json").exists()
+    done = check_resumed(arguments, tmp_path, unbroken)
+    assert f"{stage}: continues at update {step} of" in done.stdout or f"{stage}: already complete" in done.stdout
 
 
 def other_sizes(path):
@@ -221,100 +247,8 @@ def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
     assert "Could not make the run's folder" in done.stderr
 
 
-def state(width=4):
-    params = {"w": jnp.arange(float(width)), "b": jnp.ones(())}
-    return TrainState(jnp.int32(7), jax.random.key(5), params, optax.adam(1e-3).init(params), ())
-
-
-def test_checkpoint_round_trip(tmp_path):
-    checkpoints, saved = Checkpoints(tmp_path), state()
-    checkpoints.save(7, saved)
-    restored = Checkpoints(tmp_path).restore(
-        jax.tree.map(jnp.zeros_like, saved._replace(key=jax.random.key(0)), is_leaf=None)
-    )
-    for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(saved), strict=True):
-        a, b = (jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in (a, b))
-        np.testing.assert_array_equal(a, b)
-
-
-def test_checkpoint_of_another_architecture(tmp_path):
-    checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(7, state())
-    with pytest.raises(ValueError, match=r"another architecture: .*'w'.* shape \(4,\) there and \(5,\)"):
-        checkpoints.restore(state(5))
-
-
-def test_no_checkpoint(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no checkpoint"):
-        Checkpoints(tmp_path).restore(state())
-
-
-def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path):
-    """A file-size limit stands in for the full disk: the write fails half-way, as it does there."""
-    script = f"""
-import resource, signal, sys
-sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
-import jax.numpy as jnp
-from test_runs import state, Checkpoints
-checkpoints = Checkpoints({str(tmp_path)!r})
-checkpoints.save(1, state(50_000))
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-try:
-    checkpoints.save(2, state(50_000))
-except OSError as error:
-    print("refused:", error)
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-again = Checkpoints({str(tmp_path)!r})
-print("latest", again.latest(), float(again.restore(state(50_000)).params["w"][3]))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=False
-    )
-    assert "refused: Could not save the checkpoint of step 2" in done.stdout, done.stderr[-2000:]
-    assert "latest 1 3.0" in done.stdout
-
-
-@pytest.fixture(scope="module")
-def tiny_planner():
-    config = MazePlannerConfig(
-        horizon=8, execute_steps=4, model_chunk=4, inverter_hidden=(8,), model_hidden=(8,), cost_to_go_hidden=(8,)
-    )
-    return config, build_planner(config).init(jax.random.key(1))
-
-
-def test_planner_round_trip(tmp_path, tiny_planner):
-    config, params = tiny_planner
-    save_planner(tmp_path / "mine", config, params)
-    planner, loaded = load_planner(tmp_path / "mine")
-    assert planner.execute_steps == 4
-    chex.assert_trees_all_equal(loaded, params)
-
-
-def test_planner_of_another_architecture(tmp_path, tiny_planner):
-    config, params = tiny_planner
-    save_planner(tmp_path / "mine", config, params)
-    description = json.loads((tmp_path / "mine" / "planner.json").read_text())
-    (tmp_path / "mine" / "planner.json").write_text(json.dumps({**description, "model_hidden": [9]}))
-    with pytest.raises(ValueError, match="another architecture"):
-        load_planner(tmp_path / "mine")
-
-
-def test_unknown_planner(tmp_path):
-    with pytest.raises(ValueError, match="Unknown planner"):
-        load_planner("maze2d-larg-v1")
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"refine_steps": -1}, "refine_steps is -1"),
-        ({"candidates": 0}, "candidates is 0"),
-        ({"refiner": "adamm"}, "Unknown refiner 'adamm'. Nearest known: adam"),
-        ({"execute_steps": 9}, "execute_steps is 9; allowed are 1 to the horizon, 8"),
-    ],
-)
-def test_bad_planner_settings(tmp_path, tiny_planner, settings, words):
-    save_planner(tmp_path / "mine", *tiny_planner)
-    with pytest.raises(ValueError, match=words):
-        load_planner(tmp_path / "mine", **settings)
+def test_an_empty_workdir_is_refused():
+    done = run(command(""))
+    assert done.returncode != 0
+    assert "The run's folder (--workdir) is empty" in done.stderr
+    assert "Traceback" not in done.stderr

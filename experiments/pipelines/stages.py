@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from experiments.configs.shared import InverterConfig
 from invlearn_jax.data import Dataset, read_ogbench, write_ogbench
+from invlearn_jax.io import interrupt
 from invlearn_jax.io.checkpoint import Checkpoints
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
@@ -67,10 +68,15 @@ def run_stage(
 
     Returns:
         The final state.
+
+    Raises:
+        Stopped: after the current block and its checkpoint, if a signal told the process to stop.
+        NonFiniteLossError: if training diverges.
+        ValueError: if the stage's checkpoints are damaged or of another architecture.
+        OSError: if a file cannot be written.
     """
     checkpoints = Checkpoints(run.path / "checkpoints" / stage)
-    if checkpoints.latest() is not None:
-        state = checkpoints.restore(state)
+    state = _continued(checkpoints, stage, state, steps)
     begin = int(state.step)
     run.keep_metrics(stage, begin)
     run.status(stage, begin, steps)
@@ -81,7 +87,8 @@ def run_stage(
     def on_block(state: TrainState, metrics: dict[str, float]) -> None:
         step = int(state.step)
         run.log(stage, step, metrics)
-        if step % checkpoint_every == 0 or step == steps:
+        due = step % checkpoint_every == 0 or step == steps
+        if due:
             checkpoints.save(step, state)
         run.status(stage, step, steps)
         bar.update(step - bar.n)
@@ -95,10 +102,29 @@ def run_stage(
                 f"{stage}: {step}/{steps} updates, {rate:.1f}/s, {left:.0f} s left, {headline} {metrics[headline]:.4g}",
                 flush=True,
             )
+        if interrupt.requested():
+            if not due:
+                checkpoints.save(step, state)
+            run.status(stage, step, steps, "stopped")
+            interrupt.check((stage, step, steps))
 
-    state = train(update, state, steps, block, on_block)
-    bar.close()
-    checkpoints.close()
+    try:
+        with interrupt.deferred():
+            return train(update, state, steps, block, on_block, stage)
+    finally:
+        bar.close()
+        checkpoints.close()
+
+
+def _continued(checkpoints: Checkpoints, stage: str, state: TrainState, steps: int) -> TrainState:
+    """The state of the stage's newest whole checkpoint, or the given one where there is none; says which."""
+    if checkpoints.latest() is None:
+        return state
+    state, skipped = checkpoints.restore(state)
+    for sentence in skipped:
+        print(f"{stage}: {sentence}.", flush=True)
+    step = int(state.step)
+    print(f"{stage}: " + (f"continues at update {step} of {steps}" if step < steps else "already complete"), flush=True)
     return state
 
 

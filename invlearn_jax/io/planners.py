@@ -3,19 +3,18 @@
 import dataclasses
 import io
 import json
+import math
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from invlearn_jax.files import replace_files
+from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.names import unknown_name
 from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
 from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
@@ -90,6 +89,7 @@ def save_planner(
         half: stores weights in half precision, for shipping.
 
     Raises:
+        ValueError: for a description of no known kind.
         OSError: if the folder cannot be written.
     """
     held = tuple(own for own, _ in _KINDS[_kind_of(config)].shared) if shares else ()
@@ -121,35 +121,68 @@ def load_config(name: str | os.PathLike) -> tuple[PlannerConfig, Path]:
         folder = _SHIPPED / str(name)
     if str(name) in ("", ".") or not (folder / "planner.json").is_file():
         raise unknown_name("planner (neither shipped nor a folder with planner.json)", str(name), planner_names())
-    file = folder / "planner.json"
+    fields, kind, _ = _description(folder)
     try:
-        fields = json.loads(file.read_text())
-        fields.pop("shares", None)
-        kind = fields.pop("kind", next(iter(_KINDS)))
-        if kind not in _KINDS:
-            raise unknown_name(f"kind of planner in {file}", kind, _KINDS)
         return _filled(_KINDS[kind].config(), fields), folder
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError, TypeError) as error:
-        raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
+    except TypeError as error:
+        raise ValueError(f"{folder / 'planner.json'} does not describe a planner ({error}). Save it again.") from error
+
+
+def _description(folder: Path) -> tuple[dict[str, Any], str, str | None]:
+    """The fields of a folder's ``planner.json``, the kind that it is of, and the planner that it shares with.
+
+    Raises:
+        ValueError: if it is broken or of an unknown kind; names the file.
+    """
+    file = folder / "planner.json"
+    fields = read_json(file)
+    kind, shares = fields.pop("kind", next(iter(_KINDS))), fields.pop("shares", None)
+    if not isinstance(kind, str) or not isinstance(shares, str | None):
+        raise ValueError(f"{file} does not describe a planner (its kind or shares is no text). Save it again.")
+    if kind not in _KINDS:
+        raise unknown_name(f"kind of planner in {file}", kind, _KINDS)
+    return fields, kind, shares
 
 
 def _kind_of(config: PlannerConfig) -> str:
-    return next(name for name, kind in _KINDS.items() if kind.config is type(config))
+    for name, kind in _KINDS.items():
+        if kind.config is type(config):
+            return name
+    known = ", ".join(kind.config.__name__ for kind in _KINDS.values())
+    raise ValueError(
+        f"{type(config).__name__} describes no planner that can be written to a folder and loaded from it; known are {known}. "
+        "Give one of these, or keep the parameters alone, as a checkpoint (invlearn_jax.io.checkpoint) or by numpy.savez."
+    )
 
 
 def _filled(config: Any, fields: dict[str, Any]) -> Any:
-    """A configuration with fields from JSON, which knows neither tuples nor dataclasses."""
-    values = {}
+    """A configuration with fields from JSON, which knows neither tuples nor dataclasses.
+
+    Raises:
+        TypeError: for an unknown field, or a value of another type than the field's.
+    """
+    types, values = get_type_hints(type(config)), {}
+    known = [field.name for field in dataclasses.fields(config)]
     for name, value in fields.items():
+        if name not in known:
+            raise TypeError(str(unknown_name(f"field of {type(config).__name__}", name, known)))
         like = getattr(config, name)
-        if dataclasses.is_dataclass(like):
-            value = _filled(like, value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        if type(value) is not type(like) and not (type(like) is float and type(value) is int):
-            raise TypeError(f"{name} is {value!r}, no {type(like).__name__}")
-        values[name] = value
+        if dataclasses.is_dataclass(like) and isinstance(value, dict):
+            values[name] = _filled(like, value)
+        elif isinstance(like, tuple) and isinstance(value, list | tuple):
+            each = get_args(types[name])[0]
+            values[name] = tuple(_checked(f"{name}[{index}]", part, each) for index, part in enumerate(value))
+        else:
+            values[name] = _checked(name, value, type(like))
     return dataclasses.replace(config, **values)
+
+
+def _checked(name: str, value: Any, kind: type) -> Any:
+    if type(value) is not kind and not (kind is float and type(value) is int):
+        raise TypeError(f"{name} is {value!r:.80}, no {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise TypeError(f"{name} is {value}, no finite number")
+    return value
 
 
 def load_planner(
@@ -196,36 +229,47 @@ def load_params(planner: Planner, folder: str | os.PathLike) -> Params:
     """Reads ``params.npz`` for a planner, and what it shares from the planner that holds it.
 
     Raises:
-        ValueError: if the file is missing or broken, or an array is missing or of another shape; names the file.
+        ValueError: if the file is missing or broken, or an array is missing, of another shape or not finite; names the file.
     """
-    path = Path(folder) / "params.npz"
-    params = jax.eval_shape(planner.init, jax.random.key(0))
-    wanted, saved = _by_name(params), _arrays(path)
-    description = json.loads((Path(folder) / "planner.json").read_text())
-    shares = description.get("shares")
-    if shares:
-        beside = Path(folder) / shares
-        held = _arrays(load_config(beside if beside.is_dir() else shares)[1] / "params.npz")
-        for own, theirs in _KINDS[description.get("kind", next(iter(_KINDS)))].shared:
+    folder = Path(folder)
+    try:
+        params = jax.eval_shape(planner.init, jax.random.key(0))
+    except (TypeError, ArithmeticError) as error:
+        raise ValueError(
+            f"{folder / 'planner.json'} describes arrays that cannot be ({error}). Save the planner again."
+        ) from error
+    wanted, saved = _by_name(params), _arrays(folder)
+    _, kind, shares = _description(folder)
+    if shares is not None:
+        beside = folder / shares
+        held = _arrays(load_config(beside if beside.is_dir() else shares)[1])
+        for own, theirs in _KINDS[kind].shared:
             saved |= {own + key[len(theirs) :]: value for key, value in held.items() if key.startswith(theirs)}
     for key, like in wanted.items():
         have = saved[key].shape if key in saved else None
         if have != like.shape:
             raise ValueError(
-                f"{path} is of another architecture: {key} has shape {have} there, {like.shape} in planner.json. "
-                "Keep the two files of one planner together."
+                f"{folder / 'params.npz'} is of another architecture: {key} has shape {have} there, {like.shape} in "
+                "planner.json. Keep the two files of one planner together."
             )
     arrays = [jnp.asarray(saved[key]).astype(like.dtype) for key, like in wanted.items()]
     return jax.tree.structure(params).unflatten(arrays)
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of a folder's ``params.npz``, all finite."""
+    path = folder / "params.npz"
     try:
-        # Read to the end, since an altered array shows only then; opened here, since NumPy leaves a broken file open.
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as saved:
-            return {key: np.asarray(value) for key, value in saved.items()}
-    except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path} holds no planner's parameters ({error}). Copy or save the planner again.") from error
+        arrays = read_npz(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"params.npz holds no planner's parameters: {error}") from error
+    for name, value in arrays.items():
+        if not np.isfinite(value).all():
+            raise ValueError(
+                f"{path} holds no planner's parameters: {name} has NaN or infinite entries. Copy the planner again, or train it "
+                "again."
+            )
+    return arrays
 
 
 def _by_name(params: PyTree) -> dict:

@@ -7,16 +7,18 @@ import json
 import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from invlearn_jax.files import write_json, write_text
+from invlearn_jax.files import read_csv, read_json, write_json, write_text
+from invlearn_jax.io.command import command_line
+from invlearn_jax.io.lock import folder_lock
 
 _PACKAGES = (
     "invlearn_jax",
@@ -72,10 +74,8 @@ def manifest(seed: int | None) -> dict[str, Any]:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    module = getattr(sys.modules["__main__"], "__spec__", None)
-    program = f"python -m {module.name}" if module else f"python {Path(sys.argv[0]).name}"
     return {
-        "command": " ".join([program, *sys.argv[1:]]),
+        "command": command_line(),
         "git_revision": git_revision(),
         "versions": versions,
         "device": device_name(),
@@ -85,15 +85,26 @@ def manifest(seed: int | None) -> dict[str, Any]:
 
 
 class RunFolder:
-    """Writes a run's files. All but ``metrics.csv`` are written whole; the CSV grows by whole rows."""
+    """Writes a run's files. All but ``metrics.csv`` are written whole; the CSV grows by whole rows.
+
+    Within ``with run:`` no other process can enter it; reading needs no lock.
+
+    Attributes:
+        path: the folder.
+        progress: ``(stage, step, steps)`` as ``status`` was last told.
+    """
 
     def __init__(self, path: str | os.PathLike) -> None:
         """Makes the folder.
 
         Raises:
+            ValueError: for an empty path, which would be the current folder.
             OSError: if it cannot be made.
         """
+        if not os.fspath(path).strip():
+            raise ValueError("The run's folder (--workdir) is empty. Give its path, e.g. runs/mine.")
         self.path, self._begin = Path(path), time.monotonic()
+        self.progress, self._held = ("start", 0, 1), ExitStack()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -101,19 +112,33 @@ class RunFolder:
                 f"Could not make the run's folder {path} ({error}). Give a --workdir you may write to."
             ) from error
 
+    def __enter__(self) -> "RunFolder":
+        """Locks the folder.
+
+        Raises:
+            BlockingIOError: if another process has it locked; says which.
+            OSError: if it cannot be locked.
+        """
+        self._held.enter_context(folder_lock(self.path))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Frees the folder."""
+        self._held.close()
+
     def begin(self, config: Any, seed: int) -> None:
         """Writes the configuration and the manifest, or checks them against those of the run to be continued.
 
         A folder whose run made no data and no checkpoint yet is begun anew.
 
         Raises:
-            ValueError: if the folder holds a run of another configuration or seed.
+            ValueError: if the folder holds a run of another configuration or seed, or a broken ``config.json``.
         """
         wanted = json.loads(json.dumps({"config": dataclasses.asdict(config), "seed": seed}))
         file = self.path / "config.json"
         started = any((self.path / name).exists() for name in ("data", "checkpoints"))
         if file.exists() and started:
-            have = json.loads(file.read_text())
+            have = read_json(file)
             if have != wanted:
                 differing = ", ".join(_differences(have, wanted))
                 raise ValueError(
@@ -126,16 +151,24 @@ class RunFolder:
 
     def keep_metrics(self, stage: str, until: int) -> None:
         """Drops the rows of a stage past step ``until``, which a resumed run will write again."""
-        rows = [row for row in self.metrics() if row["stage"] != stage or int(row["step"]) <= until]
+        try:
+            rows = [row for row in self.metrics() if row["stage"] != stage or int(row["step"]) <= until]
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path / 'metrics.csv'} cannot be continued ({error}). Restore it from a copy, or delete it."
+            ) from error
         self._write(rows)
 
     def metrics(self) -> list[dict[str, str]]:
-        """The rows of ``metrics.csv``; a row cut short by a kill is left out."""
+        """The rows of ``metrics.csv``; a row cut short by a kill is left out.
+
+        Raises:
+            ValueError: if the file is no such table.
+        """
         file = self.path / "metrics.csv"
         if not file.exists():
             return []
-        with file.open(newline="") as handle:
-            return [row for row in csv.DictReader(handle) if None not in row.values() and None not in row]
+        return read_csv(file, _COLUMNS)
 
     def log(self, stage: str, step: int, values: dict[str, float]) -> None:
         """Appends the metrics of one block."""
@@ -147,6 +180,7 @@ class RunFolder:
 
     def status(self, stage: str, step: int, steps: int, state: str = "running", error: str = "") -> None:
         """Writes ``status.json``; ``seconds`` count since this process opened the folder."""
+        self.progress = (stage, step, steps)
         write_json(
             self.path / "status.json",
             {

@@ -1,12 +1,13 @@
 """The training loop every learner shares: blocks of updates in one compiled scan, checkpoints between them."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int
+from jaxtyping import Array, Bool, Int
 
 from invlearn_jax.types import Key, Params
 
@@ -32,12 +33,31 @@ class TrainState(NamedTuple):
     extra: Params
 
 
+class NonFiniteLossError(FloatingPointError):
+    """Training diverged.
+
+    Attributes:
+        stage: what was trained.
+        step: updates done when it was seen.
+        metric: what is NaN or infinite.
+    """
+
+    def __init__(self, stage: str, step: int, metric: str) -> None:
+        """Keeps what is given."""
+        self.stage, self.step, self.metric = stage, step, metric
+        super().__init__(
+            f"{stage} diverged: at update {step} {metric} is not finite. Training stopped, and earlier checkpoints are as they "
+            "were. Try a smaller learning_rate, and look at the data for extreme values."
+        )
+
+
 def train(
     update: Update,
     state: TrainState,
     steps: int,
     block: int = 500,
     on_block: Callable[[TrainState, dict[str, float]], None] | None = None,
+    stage: str = "training",
 ) -> TrainState:
     """Runs ``update`` until ``state.step`` is ``steps``.
 
@@ -47,24 +67,38 @@ def train(
         steps: updates in all.
         block: updates per compiled call; metrics are averaged over it.
         on_block: called after each block with the state and the averaged metrics (log, checkpoint).
+        stage: what is trained, for errors.
 
     Returns:
         The final state.
+
+    Raises:
+        NonFiniteLossError: if a metric or a parameter is NaN or infinite after a block, before ``on_block`` is called.
     """
 
-    def run(state: TrainState, count: int) -> tuple[TrainState, Metrics]:
+    def run(state: TrainState, count: int) -> tuple[TrainState, Metrics, Bool[Array, ""]]:
         state, metrics = jax.lax.scan(lambda s, _: update(s), state, length=count)
-        return state, jax.tree.map(lambda x: x.mean(), metrics)
+        # The loss is that before an update: a state may be broken where no metric shows it yet.
+        return state, jax.tree.map(lambda x: x.mean(), metrics), _finite(state.params)
 
     compiled = jax.jit(run, static_argnums=1, donate_argnums=0)
     # The caller keeps its own state; the loop's buffers are donated from block to block.
     state = jax.tree.map(jnp.copy, state)
     while (done := int(state.step)) < steps:
         # Blocks end on multiples of ``block``, so that a resumed run repeats the unbroken run's calls.
-        state, metrics = compiled(state, min(block - done % block, steps - done))
+        state, metrics, finite = compiled(state, min(block - done % block, steps - done))
+        averages = {name: float(value) for name, value in metrics.items()}
+        broken = [f"the metric {name}" for name, value in averages.items() if not math.isfinite(value)]
+        if broken or not finite:
+            raise NonFiniteLossError(stage, int(state.step), [*broken, "a parameter"][0])
         if on_block is not None:
-            on_block(state, {name: float(value) for name, value in metrics.items()})
+            on_block(state, averages)
     return state
+
+
+def _finite(params: Params) -> Bool[Array, ""]:
+    arrays = [x for x in jax.tree.leaves(params) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    return jnp.stack([jnp.array(True), *(jnp.isfinite(x).all() for x in arrays)]).all()
 
 
 def apply_gradients(

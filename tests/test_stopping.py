@@ -1,0 +1,236 @@
+"""What ends a run early: signals, another process, a loss that is not finite; and what is left then."""
+
+import errno
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from experiments.configs.maze2d import Config
+from experiments.pipelines.stages import run_stage
+from experiments.run import carry_out
+from invlearn_jax.io import interrupt
+from invlearn_jax.io.checkpoint import Checkpoints
+from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.learn.loop import NonFiniteLossError, TrainState, train
+
+
+def fresh():
+    return TrainState(jnp.int32(0), jax.random.key(0), jnp.ones(2), (), ())
+
+
+def decay(state):
+    params = 0.9 * state.params
+    return state._replace(step=state.step + 1, params=params), {"loss": params.sum()}
+
+
+class Signalled(RunFolder):
+    """Gets a signal while it logs the block that ends at step 20."""
+
+    def log(self, stage, step, values):
+        super().log(stage, step, values)
+        if step == 20:
+            signal.raise_signal(signal.SIGINT)
+
+
+def stage(run, update=decay, steps=60):
+    return run_stage(run, "model", update, fresh(), steps, 10, 30, headline="loss")
+
+
+def read_status(folder):
+    status = json.loads((folder / "status.json").read_text())
+    return tuple(status[name] for name in ("state", "stage", "step", "steps"))
+
+
+# --- signals ---
+
+
+def test_a_stage_ends_with_its_block_and_goes_on_from_there(tmp_path, capfd):
+    whole = stage(RunFolder(tmp_path / "whole"))
+    capfd.readouterr()
+    with pytest.raises(interrupt.Stopped) as caught, interrupt.stop_on_signals():
+        stage(Signalled(tmp_path / "run"))
+    assert (caught.value.exit_code, caught.value.progress) == (130, ("model", 20, 60))
+    assert read_status(tmp_path / "run") == ("stopped", "model", 20, 60)
+    assert "SIGINT: stopping" in capfd.readouterr().err
+    resumed = stage(RunFolder(tmp_path / "run"))
+    assert "model: continues at update 20 of 60" in capfd.readouterr().out
+    np.testing.assert_array_equal(resumed.params, whole.params)
+    assert [row["step"] for row in RunFolder(tmp_path / "run").metrics()] == [str(s) for s in range(10, 61, 10)]
+    stage(RunFolder(tmp_path / "run"))
+    assert "model: already complete" in capfd.readouterr().out
+
+
+def test_handlers_are_as_before():
+    before = [signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)]
+    with pytest.raises(interrupt.Stopped), interrupt.stop_on_signals():
+        signal.raise_signal(signal.SIGTERM)
+    assert [signal.getsignal(signum) for signum in (signal.SIGTERM, signal.SIGINT)] == before
+    assert not interrupt.requested()
+
+
+def evaluation(settings, env, planner_of):
+    yield {"seed": 0}, "first"
+    signal.raise_signal(signal.SIGTERM)
+    yield {"seed": 1}, "second"
+
+
+def interrupted_data(config, run, seed):
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("training", "where"), [(interrupted_data, "data"), (lambda config, run, seed: ("env", None), "evaluation")]
+)
+def test_other_work_ends_at_once(tmp_path, training, where):
+    config, pipeline = types.SimpleNamespace(evaluation=None), types.SimpleNamespace(evaluate=evaluation)
+    with pytest.raises(interrupt.Stopped) as caught, interrupt.stop_on_signals():
+        carry_out(pipeline, training, config, RunFolder(tmp_path), 0)
+    assert caught.value.exit_code == 143
+    assert read_status(tmp_path) == ("stopped", where, 0, 1)
+    assert not (tmp_path / "eval.json").exists()
+
+
+def test_a_stage_in_a_folder_of_its_own_is_named(tmp_path):
+    config, run = types.SimpleNamespace(evaluation=None), RunFolder(tmp_path)
+
+    def training(config, run, seed):
+        stage(Signalled(run.path / "generation_0"))
+
+    with pytest.raises(interrupt.Stopped), interrupt.stop_on_signals():
+        carry_out(types.SimpleNamespace(), training, config, run, 0)
+    assert read_status(tmp_path) == read_status(tmp_path / "generation_0") == ("stopped", "model", 20, 60)
+
+
+SECOND = """
+import os, signal, time
+from invlearn_jax.io import interrupt
+with interrupt.stop_on_signals(), interrupt.deferred():
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)  # one request, sent twice
+    time.sleep(0.8)
+    print("working", flush=True)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+"""
+
+
+def test_a_second_signal_ends_at_once():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", SECOND], env=environment, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stdout) == (130, "working\n")
+    assert "Traceback" not in done.stderr
+
+
+# --- two in one folder ---
+
+
+def test_a_folder_is_for_one_at_a_time(tmp_path):
+    with RunFolder(tmp_path):
+        with pytest.raises(
+            BlockingIOError, match=rf"{tmp_path} is in use by process {os.getpid()} on .*another folder"
+        ):
+            RunFolder(tmp_path).__enter__()
+        with RunFolder(tmp_path / "generation_0"):
+            pass
+    with RunFolder(tmp_path):
+        pass
+
+
+def test_a_disk_without_locks(tmp_path, monkeypatch):
+    def flock(handle, how):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.warns(UserWarning, match=r"lock could not be locked .*Let no second process use"), RunFolder(tmp_path):
+        pass
+
+
+def test_an_empty_folder_name():
+    with pytest.raises(ValueError, match=r"--workdir\) is empty"):
+        RunFolder("")
+
+
+# --- losses that are not finite ---
+
+
+def diverging(after):
+    """Updates whose loss is NaN after a number of them."""
+
+    def update(state):
+        state, metrics = decay(state)
+        return state, {"loss": jnp.where(state.step > after, jnp.nan, metrics["loss"])}
+
+    return update
+
+
+def breaking(state):
+    """The 40th update breaks the parameters, and its loss does not show it."""
+    after, metrics = decay(state)
+    return after._replace(params=jnp.where(after.step == 40, jnp.inf, after.params)), {
+        "loss": state.params.sum() * 0 + 1.0
+    }
+
+
+@pytest.mark.parametrize(
+    ("update", "step", "metric"), [(diverging(33), 40, "the metric loss"), (breaking, 40, "a parameter")]
+)
+def test_divergence_stops_with_the_last_good_checkpoint(tmp_path, update, step, metric):
+    config, run = types.SimpleNamespace(evaluation=None), RunFolder(tmp_path)
+
+    def training(config, run, seed):
+        stage(run, update)
+
+    with pytest.raises(NonFiniteLossError, match=f"model diverged: at update {step} {metric} is not finite.*smaller"):
+        carry_out(types.SimpleNamespace(), training, config, run, 0)
+    assert read_status(tmp_path) == ("failed", "model", 30, 60)
+    assert "diverged" in json.loads((tmp_path / "status.json").read_text())["error"]
+    checkpoints = Checkpoints(tmp_path / "checkpoints" / "model")
+    assert checkpoints.latest() == 30
+    assert np.isfinite(checkpoints.restore(fresh()).state.params).all()
+
+
+def test_parameters_that_are_whole_numbers_are_finite():
+    state = fresh()._replace(params={"count": jnp.arange(3), "flag": jnp.array(True)})
+    done = train(lambda s: (s._replace(step=s.step + 1), {"loss": jnp.zeros(())}), state, 4, 2)
+    assert int(done.step) == 4
+
+
+# --- broken files of a run ---
+
+
+def test_a_stage_goes_back_to_the_newest_whole_checkpoint(tmp_path, capfd):
+    whole = stage(RunFolder(tmp_path))
+    (tmp_path / "checkpoints" / "model" / "60" / "default" / "_METADATA").unlink()
+    capfd.readouterr()
+    again = stage(RunFolder(tmp_path))
+    told = capfd.readouterr().out
+    assert "model: the checkpoint of step 60 is damaged" in told
+    assert "model: continues at update 30 of 60" in told
+    np.testing.assert_array_equal(again.params, whole.params)
+    assert Checkpoints(tmp_path / "checkpoints" / "model").latest() == 60
+
+
+def test_a_broken_configuration_of_a_run_is_named(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "config.json").write_text("")
+    with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
+        RunFolder(tmp_path).begin(Config(), 0)
+
+
+@pytest.mark.parametrize("content", [b"\x00\xff\xfe", b"stage,step,name,value\nmodel,many,loss,1\n"])
+def test_a_broken_table_of_metrics_is_named(tmp_path, content):
+    (tmp_path / "metrics.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"metrics\.csv cannot be continued"):
+        stage(RunFolder(tmp_path))
