@@ -92,10 +92,11 @@ def test_a_description_with_odd_fields(saved, fields, words):
     assert "shares" in fields or str(file) in str(caught.value)
 
 
-def test_an_infinite_field(saved):
+@pytest.mark.parametrize(("text", "shown"), [("1e999", "inf"), ("1" + "0" * 400, "10{79}")])
+def test_a_field_beyond_all_floats(saved, text, shown):
     file = saved / "planner.json"
-    file.write_text(file.read_text().replace('"refine_rate": 0.02', '"refine_rate": 1e999'))
-    with pytest.raises(ValueError, match=r"planner\.json does not describe.*refine_rate is inf, no finite number"):
+    file.write_text(file.read_text().replace('"refine_rate": 0.02', f'"refine_rate": {text}'))
+    with pytest.raises(ValueError, match=rf"planner\.json does not describe.*refine_rate is {shown}, no finite number"):
         load_planner(saved)
 
 

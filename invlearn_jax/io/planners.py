@@ -3,8 +3,8 @@
 import dataclasses
 import io
 import json
-import math
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -180,8 +180,9 @@ def _filled(config: Any, fields: dict[str, Any]) -> Any:
 def _checked(name: str, value: Any, kind: type) -> Any:
     if type(value) is not kind and not (kind is float and type(value) is int):
         raise TypeError(f"{name} is {value!r:.80}, no {kind.__name__}")
-    if kind is float and not math.isfinite(value):
-        raise TypeError(f"{name} is {value}, no finite number")
+    # Whole numbers may be larger than any float, which ``math.isfinite`` does not take.
+    if kind is float and not abs(value) <= sys.float_info.max:
+        raise TypeError(f"{name} is {value!r:.80}, no finite number")
     return value
 
 
