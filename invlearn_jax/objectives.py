@@ -3,14 +3,18 @@
 A term maps ``(params, states [T+1, S], actions [T, A], goal)`` to a scalar; ``weighted_sum`` joins terms to an Objective.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from invlearn_jax.types import Params
+from invlearn_jax.keys import streams
+from invlearn_jax.parametrisation import Box
+from invlearn_jax.settings import bounded
+from invlearn_jax.types import Key, Params
 
 Term = Callable[[Params, Array, Array, Array], Array]
 
@@ -137,3 +141,97 @@ def tilt(upright: float) -> Term:
 def disagreement(params: Params, states: Array, actions: Array, goal: Array) -> Float[Array, ""]:
     """``mean_t d_t``, t = 1 .. T, for a model whose states end with its members' disagreement d (``DisagreementModel``)."""
     return states[1:, -1].mean()
+
+
+@dataclasses.dataclass
+class ObjectiveWeights:
+    """Weights of a ``TaskObjective`` beside the task's own terms.
+
+    Attributes:
+        final: of the cost beyond the horizon, at the plan's end.
+        along: of its mean along the plan, so that early steps count.
+        smoothness: of the mean squared change of action.
+        effort: of the mean squared action.
+        unvisited: of the mean distance from the data.
+        disagreement: of an ensemble's mean disagreement.
+    """
+
+    final: float = bounded(1.0, low=0.0)
+    along: float = bounded(0.0, low=0.0)
+    smoothness: float = bounded(0.0, low=0.0)
+    effort: float = bounded(0.0, low=0.0)
+    unvisited: float = bounded(1.0, low=0.0)
+    disagreement: float = bounded(0.0, low=0.0)
+
+
+class ObjectiveParams(NamedTuple):
+    """Parameters of a ``TaskObjective``.
+
+    Attributes:
+        tail: of the cost beyond the horizon; none where there is none.
+        coverage: of the distance from the data; none where it is not charged.
+        scale: cost that a unit of that distance is worth, in the task's units.
+    """
+
+    tail: Params
+    coverage: Params
+    scale: Float[Array, ""]
+
+
+class TaskObjective:
+    """What a planner minimises: the task's own terms, the cost beyond the horizon, and what regularises a plan.
+
+        J = task.trajectory_cost(s, a, g) + w_final D(s_T, g) + w_along mean_t D(s_t, g)
+            + w_unvisited scale mean_t d(covered(s_t)) + w_smooth mean_t |u_{t+1} - u_t|^2 + w_effort mean_t |u_t|^2
+
+    D is the cost beyond the horizon, d the distance from the data, u the actions as shares of their box.
+    """
+
+    def __init__(
+        self, task: Any, weights: ObjectiveWeights, tail: Any = None, coverage: Any = None, stride: int = 1
+    ) -> None:
+        """Joins the terms.
+
+        Args:
+            task: a ``Task``.
+            weights: of the terms; a term of weight 0 is left out.
+            tail: cost beyond the horizon, ``tail(params, state, goal)`` with ``init(key)``, or None.
+            coverage: distance from the data (``models.data_coverage.Coverage``), or None.
+            stride: the mean of D takes every so many-th state.
+        """
+        self.task, self.weights, self.tail, self.stride = task, weights, tail, stride
+        self.coverage = coverage if weights.unvisited else None
+        self._box = Box(task.action_low, task.action_high, task.horizon)
+
+    def init(self, key: Key) -> ObjectiveParams:
+        """Fresh parameters. The key is consumed."""
+        tail_key, coverage_key = streams(key, "tail", "coverage")
+        return ObjectiveParams(
+            self.tail.init(tail_key) if self.tail else (),
+            self.coverage.init(coverage_key) if self.coverage else (),
+            jnp.ones(()),
+        )
+
+    def __call__(
+        self, params: ObjectiveParams, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Array
+    ) -> dict[str, Float[Array, ""]]:
+        """The weighted terms for one trajectory; see ``types.Objective``."""
+        weights, task = self.weights, self.task
+        # A model may say more of a state than the state is (its uncertainty, say).
+        own = states[:, : task.state_size]
+        terms = dict(task.trajectory_cost(own, actions, goal))
+        if self.tail is not None:
+            terms["beyond"] = weights.final * self.tail(params.tail, own[-1], goal)
+            if weights.along:
+                along = jax.vmap(lambda s: self.tail(params.tail, s, goal))(own[self.stride :: self.stride])
+                terms["beyond_along"] = weights.along * along.mean()
+        if self.coverage is not None:
+            away = jax.vmap(lambda s: self.coverage.distance(params.coverage, task.covered(s)))(own[1:])
+            terms["unvisited"] = weights.unvisited * params.scale * away.mean()
+        if weights.smoothness:
+            terms["smoothness"] = weights.smoothness * smoothness(params, own, self._box.encode(actions), goal)
+        if weights.effort:
+            terms["effort"] = weights.effort * effort(params, own, self._box.encode(actions), goal)
+        if weights.disagreement:
+            terms["disagreement"] = weights.disagreement * disagreement(params, states, actions, goal)
+        return terms

@@ -1,6 +1,6 @@
 """Training an Inverter end to end through a frozen forward model, on imagined on-policy starts.
 
-    minimise  E_{s, g} [ J(unroll(s, pi(s, g)), g) ] + w mean(max(|logits| - limit, 0)^2)
+    minimise  E_{s, g} [ J(unroll(s, pi(s, g)), g) / scale ] + w mean(max(|logits| - limit, 0)^2)
 
 The starts are a persistent batch: after each update the problems advance some steps along their own plans through the
 forward model; a share is reset and a share is given new goals. So the Inverter learns where it will be, not where the data
@@ -103,11 +103,12 @@ def inverter_update(
     settings: InverterTraining,
     state_scale: Array,
     prior: Callable[[Params, Key], Array] | None = None,
+    cost_scale: Array | float = 1.0,
 ) -> Update:
     """One gradient step of the module's objective, then one advance of the imagined batch.
 
     Args:
-        inverter: has ``logits(params, problem)``; actions are their tanh.
+        inverter: has ``logits(params, problem)``; their tanh are latents, which its ``parametrisation`` turns into actions.
         model: frozen.
         objective: the cost.
         model_params: of the model.
@@ -117,6 +118,7 @@ def inverter_update(
         settings: see ``InverterTraining``.
         state_scale: ``[S]``.
         prior: ``(params, key) -> loss`` to add, which keeps the Inverter near what the data did, say; the key is consumed.
+        cost_scale: costs are divided by it, so that learning does not depend on their units.
 
     Returns:
         The update for ``train``.
@@ -129,11 +131,11 @@ def inverter_update(
     def loss_of(net: Params, params: Params, problems: Problem, key: Key) -> tuple[Array, tuple]:
         logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)
         scored = jax.vmap(lambda p, a: score(model, objective, model_params, objective_params, p, a))(
-            problems, jnp.tanh(logits)
+            problems, jax.vmap(inverter.parametrisation.decode)(jnp.tanh(logits))
         )
         penalty = (jnp.maximum(jnp.abs(logits) - settings.logit_limit, 0.0) ** 2).mean()
         kept = prior(params._replace(net=net), key) if prior else jnp.zeros(())
-        return scored.cost.mean() + settings.logit_weight * penalty + kept, (scored, penalty, kept)
+        return scored.cost.mean() / cost_scale + settings.logit_weight * penalty + kept, (scored, penalty, kept)
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, advance_key = jax.random.split(state.key)

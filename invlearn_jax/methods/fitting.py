@@ -1,0 +1,67 @@
+"""``fit(task, method)``: the one way to a planner."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed
+from invlearn_jax.learn.stages import Run
+from invlearn_jax.methods.registry import find_method
+from invlearn_jax.methods.saved import save_planner
+from invlearn_jax.progress import say
+from invlearn_jax.settings import check_settings, with_settings
+from invlearn_jax.tasks.check import check_task
+from invlearn_jax.tasks.registry import make_task
+from invlearn_jax.tasks.task import Task
+from invlearn_jax.types import Params, Planner
+
+
+def method_settings(task: Task, method: str) -> Any:
+    """The settings of a method for a task: the method's defaults, as the task adapts them."""
+    return task.configure(method, find_method(method).Settings())
+
+
+def fit(
+    task: Task | str,
+    method: str = "inverter",
+    workdir: str | Path | None = None,
+    seed: int = 0,
+    settings: Any | Mapping[str, Any] | None = None,
+) -> tuple[Planner, Params]:
+    """Learns a planner for a task.
+
+    Args:
+        task: a task, or its name, or ``FILE.py:CLASS``.
+        method: a registered method.
+        workdir: the run's folder; a killed run in it continues. By default a fresh temporary folder.
+        seed: of data, initial weights and training.
+        settings: changes by dotted name, such as ``{"model.steps": 2000}``, or the method's whole ``Settings``.
+
+    Returns:
+        The planner and its parameters; they are also saved in ``workdir/planner``, which ``load_planner`` reads.
+
+    Raises:
+        ValueError: for an unknown method, settings out of range, a task that breaks its contract, or a folder that holds
+            another run; before anything is made.
+        BlockingIOError: if another process is training in the folder.
+        NonFiniteLossError: if training diverges.
+    """
+    task = make_task(task) if isinstance(task, str) else task
+    if settings is None or isinstance(settings, Mapping):
+        settings = with_settings(method_settings(task, method), settings or {})
+    check_settings(settings)
+    learner = find_method(method)
+    learner.build(task, settings)
+    check_task(task)
+    key = from_seed(seed)
+    if workdir is None:
+        workdir = tempfile.mkdtemp(prefix="invlearn-")
+        say(f"The run is kept in {workdir}.")
+    with RunFolder(workdir) as folder:
+        folder.begin({"task": task.name, "method": method, "settings": settings}, seed)
+        planner, params = learner.fit(task, settings, Run(folder), key)
+        save_planner(folder.path / "planner", task, method, settings, params)
+        folder.status("done", 1, 1, "done")
+    return planner, params

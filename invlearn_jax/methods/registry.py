@@ -1,0 +1,64 @@
+"""Methods by name. A method is a module (or any object) with ``Settings``, ``fit`` and ``build``, and is registered here, in one line."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from invlearn_jax.learn.stages import Run
+from invlearn_jax.names import unknown_name
+from invlearn_jax.tasks.task import Task
+from invlearn_jax.types import Key, Params, Planner
+
+
+@runtime_checkable
+class Method(Protocol):
+    """How a planner is learned.
+
+    Attributes:
+        Settings: a dataclass of plain numbers, names and nested such dataclasses; its defaults suit any task.
+    """
+
+    Settings: type
+
+    def fit(self, task: Task, settings: Any, run: Run, key: Key) -> tuple[Planner, Params]:
+        """Learns a planner. Stages that the run has done already are read from it. The key is consumed."""
+
+    def build(self, task: Task, settings: Any, **inference: Any) -> Planner:
+        """The planner alone, for parameters that exist; takes ``refine_steps, candidates, refiner, execute_steps``."""
+
+
+_MODULES = {"inverter": "Inverse Learning: an Inverter trained through a learned forward model, corrected online"}
+_METHODS: dict[str, tuple[Method, str]] = {}
+
+
+def register_method(name: str, method: Method, summary: str = "") -> None:
+    """Adds a method to the registry of this process.
+
+    Raises:
+        ValueError: if the name is taken.
+        TypeError: if it lacks ``Settings``, ``fit`` or ``build``.
+    """
+    if name in method_names():
+        raise ValueError(f"There is a method {name!r} already. Give another name.")
+    missing = [part for part in ("Settings", "fit", "build") if not hasattr(method, part)]
+    if missing:
+        raise TypeError(f"The method {name!r} has no {missing[0]}. A method is a module with Settings, fit and build.")
+    _METHODS[name] = (method, summary)
+
+
+def method_names() -> Mapping[str, str]:
+    """All registered methods, with one line about each."""
+    return _MODULES | {name: summary for name, (_, summary) in _METHODS.items()}
+
+
+def find_method(name: str) -> Method:
+    """A method by name.
+
+    Raises:
+        ValueError: for an unknown name; the nearest known ones are listed.
+    """
+    if name in _METHODS:
+        return _METHODS[name][0]
+    if name not in _MODULES:
+        raise unknown_name("method", name, method_names())
+    return importlib.import_module(f"invlearn_jax.methods.{name.replace('-', '_')}")

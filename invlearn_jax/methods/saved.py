@@ -1,0 +1,192 @@
+"""Planners on disk: ``planner.json`` (task, method, settings) and ``params.npz`` (parameters), and the shipped ones by name."""
+
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from invlearn_jax.files import read_json, read_npz, replace_files
+from invlearn_jax.inputs import check_whole
+from invlearn_jax.methods.registry import find_method
+from invlearn_jax.names import unknown_name
+from invlearn_jax.settings import check_settings, filled, with_settings
+from invlearn_jax.tasks.registry import make_task, task_reference
+from invlearn_jax.tasks.task import Task
+from invlearn_jax.types import Params, Planner
+
+_SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
+
+
+def planner_names() -> list[str]:
+    """The planners that come with the library."""
+    return sorted(path.parent.name for path in _SHIPPED.glob("*/planner.json"))
+
+
+def save_planner(
+    folder: str | os.PathLike, task: Task, method: str, settings: Any, params: Params, half: bool = False
+) -> None:
+    """Writes a planner's folder.
+
+    Args:
+        folder: made where missing.
+        task: what it plans for: registered, or a class in a ``.py`` file.
+        method: how it was learned.
+        settings: of the method.
+        params: the planner's parameters.
+        half: stores weights in half precision, for shipping.
+
+    Raises:
+        ValueError: for an unknown method, or a task that no other process could find.
+        OSError: if the folder cannot be written.
+    """
+    find_method(method)
+    arrays = {name: np.asarray(x) for name, x in _by_name(params).items()}
+    if half:
+        arrays = {n: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for n, x in arrays.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    fields = {
+        "task": _relative(task_reference(task), Path(folder)),
+        "task_settings": None if task.settings is None else dataclasses.asdict(task.settings),
+        "method": method,
+        "settings": dataclasses.asdict(settings),
+    }
+    description = json.dumps(fields, indent=2) + "\n"
+    replace_files({Path(folder) / "params.npz": buffer.getvalue(), Path(folder) / "planner.json": description.encode()})
+
+
+def find_planner(name: str | os.PathLike) -> Path:
+    """The folder of a planner, by shipped name or path.
+
+    Raises:
+        ValueError: for an unknown name; the nearest known ones are listed.
+    """
+    folder = Path(name)
+    if str(name) not in ("", ".") and (folder / "planner.json").is_file():
+        return folder
+    if str(name) in planner_names():
+        return _SHIPPED / str(name)
+    raise unknown_name("planner (neither shipped nor a folder with planner.json)", str(name), planner_names())
+
+
+def load_task(name: str | os.PathLike) -> Task:
+    """The task that a saved planner plans for.
+
+    Raises:
+        ValueError: for an unknown planner, or a broken description.
+        FileNotFoundError: if the file of a user's task is missing.
+    """
+    return _described(find_planner(name), None)[0]
+
+
+def load_planner(
+    name: str | os.PathLike,
+    refine_steps: int = 0,
+    candidates: int | None = None,
+    refiner: str | None = None,
+    execute_steps: int | None = None,
+    task: Task | str | None = None,
+    **options: Any,
+) -> tuple[Planner, Params]:
+    """Loads a planner, shipped or your own.
+
+    Args:
+        name: a shipped name such as ``maze2d-large-v1``, or a folder written by ``fit`` or ``save_planner``.
+        refine_steps: K steps of refinement; 0 is one forward pass.
+        candidates: proposals per problem; the planner's own recommendation by default.
+        refiner: one of ``refine.REFINERS``; the method's own by default.
+        execute_steps: steps between plans; the task's own recommendation by default.
+        task: instead of the task that the folder names, which may have moved.
+        **options: the method's own inference options.
+
+    Returns:
+        The planner and its parameters: ``planner.plan(params, key, problem)``.
+
+    Raises:
+        ValueError: for an unknown name or option, bad values, or parameters of another architecture.
+        FileNotFoundError: if the file of a user's task is missing.
+    """
+    check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
+    folder = find_planner(name)
+    task, method, settings = _described(folder, task)
+    learner = find_method(method)
+    known = getattr(learner, "INFERENCE_OPTIONS", ())
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"inference option of {name}, which is of the method {method},", option, known)
+    settings = with_settings(settings, options)
+    check_settings(settings)
+    inference = {"refiner": refiner} if refiner is not None else {}
+    planner = learner.build(
+        task, settings, refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps, **inference
+    )
+    return planner, _load_params(planner, folder)
+
+
+def _described(folder: Path, task: Task | str | None) -> tuple[Task, str, Any]:
+    """Task, method and settings of a planner's folder."""
+    file = folder / "planner.json"
+    fields = read_json(file)
+    named, method = fields.get("task"), fields.get("method")
+    if not isinstance(named, str) or not isinstance(method, str):
+        raise ValueError(f"{file} does not describe a planner (its task or method is missing). Save it again.")
+    if task is None:
+        try:
+            task = make_task(_absolute(named, folder))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"The task of the planner in {folder} is gone: {error} Or give task=.") from error
+    elif isinstance(task, str):
+        task = make_task(task)
+    try:
+        if fields.get("task_settings") is not None:
+            task.settings = filled(task.settings, fields["task_settings"])
+        settings = filled(task.configure(method, find_method(method).Settings()), fields.get("settings", {}))
+    except TypeError as error:
+        raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
+    return task, method, settings
+
+
+def _relative(reference: str, folder: Path) -> str:
+    """A user's ``FILE.py:CLASS`` as seen from the planner's folder, so that both can move together."""
+    if ".py:" not in reference:
+        return reference
+    file, _, name = reference.rpartition(":")
+    return f"{os.path.relpath(file, folder.resolve())}:{name}"
+
+
+def _absolute(reference: str, folder: Path) -> str:
+    if ".py:" not in reference:
+        return reference
+    file, _, name = reference.rpartition(":")
+    return f"{(folder.resolve() / file).resolve()}:{name}"
+
+
+def _load_params(planner: Planner, folder: Path) -> Params:
+    try:
+        params = jax.eval_shape(planner.init, jax.random.key(0))
+    except (TypeError, ArithmeticError) as error:
+        raise ValueError(f"{folder / 'planner.json'} describes arrays that cannot be ({error}). Save it again.") from error
+    path = folder / "params.npz"
+    wanted, saved = _by_name(params), read_npz(path)
+    for key, like in wanted.items():
+        have = saved[key].shape if key in saved else None
+        if have != like.shape:
+            raise ValueError(
+                f"{path} is of another architecture: {key} has shape {have} there, {like.shape} in planner.json. Keep the two "
+                "files of one planner together."
+            )
+        if not np.isfinite(saved[key]).all():
+            raise ValueError(f"{path}: {key} has NaN or infinite entries. Copy the planner again, or train it again.")
+    arrays = [jnp.asarray(saved[key]).astype(like.dtype) for key, like in wanted.items()]
+    return jax.tree.structure(params).unflatten(arrays)
+
+
+def _by_name(params: PyTree) -> dict:
+    return {jax.tree_util.keystr(path): x for path, x in jax.tree_util.tree_flatten_with_path(params)[0]}

@@ -1,0 +1,305 @@
+"""Tasks from a MuJoCo model: the user gives MJCF, costs and goals; sizes, features, physics and data follow from the model."""
+
+import functools
+import inspect
+import os
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import mujoco.rollout
+import numpy as np
+from jaxtyping import Array, Float
+from mujoco import mjx
+
+from invlearn_jax.frames import Frame, HeadingFrame, WorldFrame
+from invlearn_jax.keys import streams
+from invlearn_jax.names import unknown_name
+from invlearn_jax.tasks.task import Simulator, Task
+from invlearn_jax.types import Key
+
+_FREE, _BALL, _SLIDE, _HINGE = range(4)  # mujoco.mjtJoint
+_MARGIN = 0.05  # of a joint's range that drawn states keep from its ends
+
+
+class Joint(NamedTuple):
+    """A joint of the model: its type (``mujoco.mjtJoint``), first entry in qpos, and range; NaN where it has no limits."""
+
+    kind: int
+    at: int
+    low: float
+    high: float
+
+
+class MujocoTask(Task):
+    """A task whose physics are a MuJoCo model.
+
+        class Reach(MujocoTask):
+            xml, control_dt, horizon, goal_size = "arm.xml", 0.02, 32, 2
+            def draw_goal(self, key): ...
+            def achieved(self, state): return self.site(state, "tip")[:2]
+            def cost(self, state, action, goal): return {"reach": ((self.achieved(state) - goal) ** 2).sum()}
+
+    The state is ``[qpos, qvel, act]``; actions are the model's controls, bounded by their ``ctrlrange``. Networks see unlimited
+    hinges as cosine and sine, and orientations without jumps. Where the first joint is free, models predict in the robot's
+    heading frame and networks do not see x and y.
+
+    Attributes:
+        xml: the model: a path, relative to the file of the class, or MJCF text.
+        control_dt: seconds per control step, a multiple of the model's timestep.
+        velocity_spread: standard deviation of the velocities of ``draw_state``, m/s or rad/s.
+        reset_noise: half-width of the uniform noise on positions at the start of an episode, m or rad.
+    """
+
+    xml: str = ""
+    control_dt: float = 0.02
+    velocity_spread: float = 1.0
+    reset_noise: float = 0.05
+    gradient: Literal["reverse", "forward", "none"] = "none"
+
+    def __init__(self) -> None:
+        """Compiles the model.
+
+        Raises:
+            ValueError: for a model that MuJoCo refuses, one without actuators or with unbounded controls, or a ``control_dt``
+                that is no multiple of its timestep.
+            FileNotFoundError: if the model's file is missing.
+        """
+        self.name = self.name or type(self).__name__
+        self.mj_model = _load(type(self), self.xml)
+        model = self.mj_model
+        self.substeps = _substeps(self.control_dt, model.opt.timestep, self.name)
+        self.dt = self.substeps * model.opt.timestep
+        self.state_size, self.action_size = model.nq + model.nv + model.na, model.nu
+        if not model.nu:
+            raise ValueError(f"The model of {self.name} has no actuators, so there is nothing to plan. Add an <actuator>.")
+        unbounded = [model.actuator(i).name or f"number {i}" for i in range(model.nu) if not model.actuator_ctrllimited[i]]
+        if unbounded:
+            raise ValueError(
+                f"The model of {self.name} has actuators without limits ({', '.join(unbounded)}). Give each a ctrlrange."
+            )
+        self._low, self._high = (model.actuator_ctrlrange[:, i].astype(np.float32) for i in (0, 1))
+        self._joints = [
+            Joint(int(model.jnt_type[j]), int(model.jnt_qposadr[j]), *_range(model, j)) for j in range(model.njnt)
+        ]
+        self.floating = bool(self._joints) and self._joints[0].kind == _FREE
+        # The heading frame's states are positions and rates alone.
+        self.frame: Frame = HeadingFrame(model.nq + model.nv) if self.floating and not model.na else WorldFrame()
+        self.home = (model.key_qpos[0] if model.nkey else model.qpos0).astype(np.float32)
+
+    @property
+    def action_low(self) -> np.ndarray:
+        """``[A]`` lower ends of the controls' ranges."""
+        return self._low
+
+    @property
+    def action_high(self) -> np.ndarray:
+        """``[A]`` upper ends of the controls' ranges."""
+        return self._high
+
+    # Parts of a state, for costs.
+
+    def qpos(self, state: Float[Array, " S"]) -> Float[Array, " Q"]:
+        """The generalised positions."""
+        return state[: self.mj_model.nq]
+
+    def qvel(self, state: Float[Array, " S"]) -> Float[Array, " V"]:
+        """The generalised velocities."""
+        return state[self.mj_model.nq : self.mj_model.nq + self.mj_model.nv]
+
+    def site(self, state: Float[Array, " S"], name: str) -> Float[Array, "3"]:
+        """Where a site is, metres in the world, by differentiable kinematics.
+
+        Raises:
+            ValueError: for an unknown site; the nearest known ones are listed.
+        """
+        return self._kinematics(state).site_xpos[self._id("site", name)]
+
+    def body(self, state: Float[Array, " S"], name: str) -> Float[Array, "3"]:
+        """Where a body's frame is, metres in the world, by differentiable kinematics.
+
+        Raises:
+            ValueError: for an unknown body; the nearest known ones are listed.
+        """
+        return self._kinematics(state).xpos[self._id("body", name)]
+
+    def body_axes(self, state: Float[Array, " S"], name: str) -> Float[Array, "3 3"]:
+        """The axes of a body's frame in the world, as columns.
+
+        Raises:
+            ValueError: for an unknown body; the nearest known ones are listed.
+        """
+        return self._kinematics(state).xmat[self._id("body", name)].reshape(3, 3)
+
+    # The Task's contract.
+
+    def features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
+        """Positions by joint (an unlimited hinge as cosine and sine, orientations without jumps), then velocities."""
+        parts = []
+        for number, joint in enumerate(self._joints):
+            at = joint.at
+            if joint.kind == _FREE:
+                in_heading = number == 0 and isinstance(self.frame, HeadingFrame)
+                parts.append(state[at + 2 : at + 3] if in_heading else state[at : at + 3])
+                # In the heading frame the quaternion has no z and is smooth up to upside down.
+                quaternion = state[at + 3 : at + 7]
+                parts.append(quaternion[:3] if in_heading else _two_columns(quaternion))
+            elif joint.kind == _BALL:
+                parts.append(_two_columns(state[at : at + 4]))
+            elif joint.kind == _HINGE and np.isnan(joint.low):
+                parts.append(jnp.stack([jnp.cos(state[at]), jnp.sin(state[at])]))
+            else:
+                parts.append(state[at : at + 1])
+        return jnp.concatenate([*parts, state[self.mj_model.nq :]])
+
+    def goal_features(self, state: Float[Array, " S"], goal: Float[Array, " G"]) -> Float[Array, " Fg"]:
+        """The goal and the way to it; for a floating robot with goals of places, the way in its heading frame."""
+        if not self.goal_size:
+            return goal
+        if isinstance(self.frame, HeadingFrame) and self.goal_size in (2, 3):
+            return self.frame.point(goal, self.frame.reference(state))
+        return super().goal_features(state, goal)
+
+    def draw_state(self, key: Key) -> Float[Array, " S"]:
+        """Joints uniform within their ranges (unlimited hinges anywhere, slides within 1 m), normal velocities.
+
+        A free body is at home, turned about the vertical. The key is consumed.
+        """
+        joint_key, velocity_key, heading_key = streams(key, "joints", "velocities", "heading")
+        share = jax.random.uniform(joint_key, (self.mj_model.nq,))
+        qpos = jnp.asarray(self.home)
+        for joint in self._joints:
+            if joint.kind in (_SLIDE, _HINGE):
+                spread = np.pi if joint.kind == _HINGE else 1.0
+                home = float(self.home[joint.at])
+                free = np.isnan(joint.low)
+                low, high = (home - spread, home + spread) if free else (joint.low, joint.high)
+                margin = 0.0 if free else _MARGIN * (high - low)
+                at = joint.at
+                qpos = qpos.at[at].set(low + margin + share[at] * (high - low - 2 * margin))
+        if self.floating:
+            half = jax.random.uniform(heading_key, minval=-np.pi / 2, maxval=np.pi / 2)
+            w, x, y, z = qpos[3:7]
+            c, s = jnp.cos(half), jnp.sin(half)
+            qpos = qpos.at[3:7].set(jnp.stack([c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w]))
+        qvel = self.velocity_spread * jax.random.normal(velocity_key, (self.mj_model.nv,))
+        return jnp.concatenate([qpos, qvel, jnp.zeros(self.mj_model.na)])
+
+    def reset(self, key: Key) -> Float[Array, " S"]:
+        """At rest near the first keyframe, or the model's initial positions. The key is consumed."""
+        noise = jax.random.uniform(key, (self.mj_model.nq,), minval=-self.reset_noise, maxval=self.reset_noise)
+        moves = np.zeros(self.mj_model.nq)
+        for joint in self._joints:
+            if joint.kind in (_SLIDE, _HINGE):
+                moves[joint.at] = 1.0
+        return jnp.concatenate([self.home + moves * noise, jnp.zeros(self.mj_model.nv + self.mj_model.na)])
+
+    def step(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " S"]:
+        """One control step on MJX."""
+        model, data = self._mjx
+        nq, nv = self.mj_model.nq, self.mj_model.nv
+        control = jnp.clip(action, self._low, self._high)
+        data = data.replace(qpos=state[:nq], qvel=state[nq : nq + nv], act=state[nq + nv :], ctrl=control)
+        data, _ = jax.lax.scan(lambda d, _: (mjx.step(model, d), None), data, length=self.substeps)
+        return jnp.concatenate([data.qpos, data.qvel, data.act])
+
+    def simulator(self) -> Simulator:
+        """C MuJoCo in float64, many robots at a time."""
+        return MujocoSimulator(self.mj_model, self.substeps, self._low, self._high)
+
+    @functools.cached_property
+    def _mjx(self) -> tuple[Any, Any]:
+        return mjx.put_model(self.mj_model), mjx.make_data(self.mj_model)
+
+    def _kinematics(self, state: Array) -> Any:
+        model, data = self._mjx
+        return mjx.kinematics(model, data.replace(qpos=self.qpos(state)))
+
+    def _id(self, kind: str, name: str) -> int:
+        count, look = (getattr(self.mj_model, f"n{kind}"), getattr(self.mj_model, kind))
+        names = [look(i).name for i in range(count)]
+        if name not in names:
+            raise unknown_name(f"{kind} of {self.name}", name, [n for n in names if n])
+        return names.index(name)
+
+
+class MujocoSimulator:
+    """N copies of one model on C MuJoCo in float64, stepped together by a pool of threads."""
+
+    def __init__(
+        self, model: mujoco.MjModel, substeps: int, low: np.ndarray, high: np.ndarray, threads: int | None = None
+    ) -> None:
+        """Starts the threads.
+
+        Args:
+            model: the physics.
+            substeps: steps of the model per control step.
+            low: ``[A]`` least controls.
+            high: ``[A]`` greatest controls.
+            threads: workers, by default one per core.
+        """
+        threads = threads or os.cpu_count() or 1
+        self._model, self._substeps, self._low, self._high = model, substeps, low, high
+        self._data = [mujoco.MjData(model) for _ in range(threads)]
+        self._pool = mujoco.rollout.Rollout(nthread=threads)
+
+    def step(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """States ``[N, S]`` one control step later; controls are clipped to their range. See ``Simulator``."""
+        control = np.clip(np.asarray(actions, np.float64), self._low, self._high)
+        begin = np.concatenate([np.zeros((len(states), 1)), np.asarray(states, np.float64)], axis=1)
+        held = np.repeat(control[:, None], self._substeps, axis=1)
+        return self._pool.rollout(self._model, self._data, begin, held)[0][:, -1, 1:]
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.close()
+
+
+def _load(owner: type, xml: str) -> mujoco.MjModel:
+    if not xml:
+        raise ValueError(f"{owner.__name__} has no model. Set its xml to a path or to MJCF text.")
+    try:
+        if "<" in xml:
+            return mujoco.MjModel.from_xml_string(xml)
+        path = Path(inspect.getfile(owner)).parent / xml
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"The model of {owner.__name__}, {path}, is missing. A relative path is taken from the class's own file."
+            )
+        return mujoco.MjModel.from_xml_path(str(path))
+    except ValueError as error:
+        raise ValueError(f"MuJoCo refuses the model of {owner.__name__}: {error}") from error
+
+
+def _substeps(control_dt: float, timestep: float, name: str) -> int:
+    count = round(control_dt / timestep)
+    if count < 1 or abs(count * timestep - control_dt) > 1e-6 * control_dt:
+        raise ValueError(
+            f"control_dt of {name} is {control_dt} s and the model's timestep {timestep} s; the first must be a multiple of the "
+            "second."
+        )
+    return count
+
+
+def _range(model: mujoco.MjModel, joint: int) -> tuple[float, float]:
+    if not model.jnt_limited[joint]:
+        return float("nan"), float("nan")
+    low, high = model.jnt_range[joint]
+    return float(low), float(high)
+
+
+def _two_columns(quaternion: Float[Array, "4"]) -> Float[Array, "6"]:
+    """The first two columns of a quaternion's rotation: q and -q give the same, and nothing jumps."""
+    w, x, y, z = quaternion / jnp.sqrt((quaternion**2).sum() + 1e-12)
+    return jnp.stack(
+        [
+            1 - 2 * (y * y + z * z),
+            2 * (x * y + w * z),
+            2 * (x * z - w * y),
+            2 * (x * y - w * z),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z + w * x),
+        ]
+    )

@@ -1,0 +1,122 @@
+"""Tasks by name, or from a user's file as ``FILE.py:CLASS``. A new world is registered here, in one line."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+from invlearn_jax.names import unknown_name
+from invlearn_jax.tasks.task import Task
+
+
+class TaskEntry(NamedTuple):
+    """A registered task: how to make it, and one line about it."""
+
+    make: Callable[[], Task]
+    summary: str
+
+
+# The library's worlds: each module has ``tasks() -> {name: TaskEntry}``. They are imported when a name is looked up.
+_WORLDS: tuple[str, ...] = ()
+_TASKS: dict[str, TaskEntry] = {}
+
+
+def register_task(name: str, make: Callable[[], Task], summary: str = "") -> None:
+    """Adds a task to the registry of this process.
+
+    Args:
+        name: how it is called, e.g. on the command line.
+        make: makes it; a ``Task`` class will do.
+        summary: one line about it.
+
+    Raises:
+        ValueError: if the name is taken, or reads as a file's.
+    """
+    if ".py:" in name or not name:
+        raise ValueError(f"A task cannot be called {name!r}. Give a name that is no FILE.py:CLASS.")
+    if name in task_entries():
+        raise ValueError(f"There is a task {name!r} already. Give another name.")
+    _TASKS[name] = TaskEntry(make, summary)
+
+
+def task_entries() -> dict[str, TaskEntry]:
+    """All registered tasks by name."""
+    entries = {}
+    for world in _WORLDS:
+        entries |= importlib.import_module(f"invlearn_jax.tasks.{world}").tasks()
+    return entries | _TASKS
+
+
+def make_task(name: str) -> Task:
+    """A task by its registered name, or of a class in a file, ``FILE.py:CLASS``.
+
+    Raises:
+        ValueError: for an unknown name (the nearest known ones are listed), or a file without such a class.
+        FileNotFoundError: if the file is missing.
+    """
+    if ".py:" in name:
+        return task_class(name)()
+    entries = task_entries()
+    if name not in entries:
+        raise unknown_name("task (registered, or FILE.py:CLASS)", name, entries)
+    return entries[name].make()
+
+
+def task_class(name: str) -> type[Task]:
+    """The class that ``FILE.py:CLASS`` names.
+
+    Raises:
+        ValueError: if the file has no such class, or it is no ``Task``.
+        FileNotFoundError: if the file is missing.
+    """
+    file, _, wanted = name.rpartition(":")
+    module = _module(Path(file))
+    classes = {n: c for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, Task) and c is not Task}
+    own = {n: c for n, c in classes.items() if c.__module__ == module.__name__}
+    if wanted not in classes:
+        if wanted in vars(module):
+            raise ValueError(f"{wanted} in {file} is no Task. Let the class inherit from invlearn_jax.Task or MujocoTask.")
+        raise unknown_name(f"task class in {file}", wanted, own)
+    return classes[wanted]
+
+
+def task_reference(task: Task) -> str:
+    """What ``make_task`` makes the task from again in another process: its registered name, or ``FILE.py:CLASS``.
+
+    Raises:
+        ValueError: for a class defined where no other process finds it (a notebook, an interactive session).
+    """
+    if task.name in task_entries():
+        return task.name
+    owner = type(task)
+    file = getattr(sys.modules.get(owner.__module__), "__file__", None)
+    if file is None or "<locals>" in owner.__qualname__:
+        raise ValueError(
+            f"{owner.__qualname__} is defined where another process cannot find it. Put the class at the top of a .py file, so "
+            "that a saved planner can name it as FILE.py:CLASS."
+        )
+    return f"{Path(file).resolve()}:{owner.__name__}"
+
+
+def _module(path: Path) -> ModuleType:
+    path = path.resolve()
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}. Give the task as FILE.py:CLASS.")
+    # A module that was imported already (the user's own program, say) is the same one.
+    for module in list(sys.modules.values()):
+        if getattr(module, "__file__", None) and Path(module.__file__).resolve() == path:
+            return module
+    name = f"invlearn_user_{path.stem}_{abs(hash(path))}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise ValueError(f"{path} cannot be imported ({type(error).__name__}: {error}).") from error
+    return module

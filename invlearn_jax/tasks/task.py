@@ -1,0 +1,251 @@
+"""The Task: what is to be controlled, and the goal that is set. Everything outside ``tasks/`` knows worlds by this contract alone.
+
+Functions are of *one* state or problem and pure, so that callers ``jit`` and ``vmap`` them. Shape letters: S state, A action,
+G goal, F features, T plan steps, N episodes, L episode steps.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.frames import Frame, WorldFrame
+from invlearn_jax.keys import streams
+from invlearn_jax.types import Key, Problem
+
+Terms = dict[str, Float[Array, ""]]
+
+
+class Part(NamedTuple):
+    """Some of a task's data: ``rows``, and the ``share`` of a training batch that is drawn from them."""
+
+    rows: Dataset
+    share: float = 1.0
+
+
+class Episodes(NamedTuple):
+    """N closed-loop episodes of L steps, on the host.
+
+    Attributes:
+        goals: ``[N, G]``.
+        states: ``[N, L+1, S]`` realised.
+        actions: ``[N, L, A]``.
+        plan_states: ``[N, plans, T+1, S]`` predicted; empty where they were not kept.
+        results: ``[N, plans]`` result codes.
+    """
+
+    goals: np.ndarray
+    states: np.ndarray
+    actions: np.ndarray
+    plan_states: np.ndarray
+    results: np.ndarray
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """The true system, many copies at a time, in float64 on the host."""
+
+    def step(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """States ``[N, S]`` one control step of ``dt`` after ``states [N, S]`` under ``actions [N, A]``."""
+
+    def close(self) -> None:
+        """Frees what the simulator holds."""
+
+
+class Task:
+    """What a method needs to know of a world. A subclass sets the sizes and overrides what differs from the defaults.
+
+    A subclass must give ``dt, state_size, action_size``, ``cost`` (or ``trajectory_cost``), ``draw_state``, ``step`` or
+    ``simulator``, and, where ``goal_size > 0``, ``draw_goal``. ``MujocoTask`` gives all of them but ``cost`` and ``draw_goal``.
+
+    Attributes:
+        name: what it is called in records; the class's name by default.
+        dt: seconds per control step.
+        horizon: T, steps of a plan.
+        episode_length: L, steps of an episode.
+        execute_steps: steps of a plan to execute before the next one; by default an eighth of the horizon, at least 1.
+        ends_at_success: whether an episode is over once its goal is reached.
+        state_size: S; a state is what a forward model predicts.
+        action_size: A.
+        goal_size: G; 0 for a task without goals.
+        gradient: what differentiation through ``step`` supports.
+        frame: in which models predict.
+        fourier_size: how many leading features get Fourier features in networks (positions among walls).
+        settings: the world's own settings, a mutable dataclass that the command line can set, or None.
+    """
+
+    name: str = ""
+    dt: float = 0.0
+    horizon: int = 32
+    episode_length: int = 500
+    execute_steps: int | None = None
+    ends_at_success: bool = False
+    state_size: int = 0
+    action_size: int = 0
+    goal_size: int = 0
+    gradient: Literal["reverse", "forward", "none"] = "none"
+    frame: Frame = WorldFrame()
+    fourier_size: int = 0
+    settings: Any = None
+
+    @property
+    def action_low(self) -> np.ndarray:
+        """``[A]`` least actions, in the task's units."""
+        return -np.ones(self.action_size, np.float32)
+
+    @property
+    def action_high(self) -> np.ndarray:
+        """``[A]`` greatest actions, in the task's units."""
+        return np.ones(self.action_size, np.float32)
+
+    # What networks see.
+
+    def features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
+        """What networks see of a state in the task's frame; smooth, without the jumps of angles. By default the state."""
+        return state
+
+    def goal_features(self, state: Float[Array, " S"], goal: Float[Array, " G"]) -> Float[Array, " Fg"]:
+        """What networks see of a goal from a state: by default the goal and the way to it, ``[g, g - achieved(s)]``."""
+        return jnp.concatenate([goal, goal - self.achieved(state)]) if self.goal_size else goal
+
+    def achieved(self, state: Float[Array, " S"]) -> Float[Array, " G"]:
+        """A state's place in goal space. By default its leading G entries."""
+        return state[: self.goal_size]
+
+    def ahead(self, state: Float[Array, " S"], seconds: float) -> Float[Array, " G"]:
+        """Where the state is about to be in goal space; a cost-to-go over places looks from there. By default ``achieved``."""
+        return self.achieved(state)
+
+    def covered(self, state: Float[Array, " S"]) -> Float[Array, " C"]:
+        """The coordinates in which data cover the world: a plan is charged for leaving them. By default the features."""
+        return self.local_features(state)
+
+    def local_features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
+        """The features of the state as seen from itself."""
+        return self.features(self.frame.local(state, self.frame.reference(state)))
+
+    # The goal that is set.
+
+    def cost(self, state: Float[Array, " S"], action: Float[Array, " A"], goal: Float[Array, " G"]) -> Terms:
+        """Named costs per second of being in ``state`` after ``action``; lower is better."""
+        raise _missing(self, "cost", "named costs per second, e.g. {'reach': distance**2}")
+
+    def final_cost(self, state: Float[Array, " S"], goal: Float[Array, " G"]) -> Terms:
+        """Named costs of ending a plan in ``state``. By default none."""
+        return {}
+
+    def trajectory_cost(self, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Float[Array, " G"]) -> Terms:
+        """Named costs of a whole trajectory.
+
+            J = dt sum_{t=1..T} cost(s_t, a_{t-1}, g) + final_cost(s_T, g)
+
+        Override it where a cost is of the trajectory and not of its states.
+        """
+        running = jax.vmap(self.cost, in_axes=(0, 0, None))(states[1:], actions, goal)
+        terms = {name: self.dt * values.sum() for name, values in running.items()}
+        return terms | self.final_cost(states[-1], goal)
+
+    def success(self, state: Float[Array, " S"], goal: Float[Array, " G"]) -> Array:
+        """Whether the goal is reached in ``state``. By default never: a task of costs alone."""
+        return jnp.array(False)
+
+    # Where problems come from.
+
+    def draw_state(self, key: Key) -> Float[Array, " S"]:
+        """A state from all those that planning may start in, broad. The key is consumed."""
+        raise _missing(self, "draw_state", "a state [S] from all that planning may start in")
+
+    def draw_goal(self, key: Key) -> Float[Array, " G"]:
+        """A goal. The key is consumed."""
+        if self.goal_size:
+            raise _missing(self, "draw_goal", f"a goal [{self.goal_size}]")
+        return jnp.zeros((0,))
+
+    def draw_goal_from(self, key: Key, state: Float[Array, " S"]) -> Float[Array, " G"]:
+        """A goal for training from a state: by default any goal. The key is consumed."""
+        return self.draw_goal(key)
+
+    def reset(self, key: Key) -> Float[Array, " S"]:
+        """The start of an episode. By default any state. The key is consumed."""
+        return self.draw_state(key)
+
+    def draw_problem(self, key: Key) -> Problem:
+        """The problem of an episode: a start and a goal. The key is consumed."""
+        start_key, goal_key = streams(key, "start", "goal")
+        return Problem(self.reset(start_key), self.draw_goal(goal_key))
+
+    def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
+        """Draws fresh problems for training an Inverter, given the rows of data: by default any state and goal.
+
+        Where ``draw_state`` draws states that the system never comes to, override this to draw among the rows.
+        """
+
+        def draw(key: Key) -> Problem:
+            state_key, goal_key = streams(key, "state", "goal")
+            state = self.draw_state(state_key)
+            return Problem(state, self.draw_goal_from(goal_key, state))
+
+        return draw
+
+    # Physics and data.
+
+    def step(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " S"]:
+        """One control step in JAX. Needed on accelerators only; on a CPU ``simulator`` serves."""
+        raise _missing(self, "step", "the state [S] one control step later, in JAX")
+
+    def simulator(self) -> Simulator:
+        """The true system on the host. By default ``step``, jitted."""
+        return JaxSimulator(self)
+
+    def data(self, rows: int, key: Key) -> Dataset | Mapping[str, Part]:
+        """What to learn a model from. By default smoothed random actions from ``draw_state``. The key is consumed."""
+        from invlearn_jax.tasks.exploration import random_rows  # noqa: PLC0415  (exploration draws from tasks)
+
+        return random_rows(self, rows, key)
+
+    # What a method may be told, and what is reported.
+
+    def configure(self, method: str, settings: Any) -> Any:
+        """The settings of a method for this task, given the method's own defaults. By default those."""
+        return settings
+
+    def metrics(self, episodes: Episodes) -> dict[str, Any]:
+        """Figures of the task's own for a record, beside those that every evaluation has. By default none."""
+        return {}
+
+    def draw(self, axes: Any, episodes: Episodes) -> None:
+        """Draws episodes into matplotlib axes. By default their way through the first two dimensions of goal space."""
+        if self.goal_size < 2:
+            seconds = self.dt * np.arange(episodes.states.shape[1])
+            axes.plot(seconds, episodes.states[0])
+            axes.set(xlabel="time, s", ylabel="state")
+            return
+        places = np.asarray(jax.vmap(jax.vmap(self.achieved))(jnp.asarray(episodes.states)))
+        for way, goal in zip(places, episodes.goals, strict=True):
+            axes.plot(way[:, 0], way[:, 1], linewidth=0.8)
+            axes.plot(goal[0], goal[1], "k+", markersize=5)
+        axes.set(xlabel="goal space, first axis", ylabel="second axis", aspect="equal")
+
+
+class JaxSimulator:
+    """A task's own ``step`` as a ``Simulator``."""
+
+    def __init__(self, task: Task) -> None:
+        """Compiles at the first call."""
+        self._step = jax.jit(jax.vmap(task.step))
+
+    def step(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """See ``Simulator``."""
+        kind = jnp.result_type(float)
+        return np.asarray(self._step(jnp.asarray(states, kind), jnp.asarray(actions, kind)), np.float64)
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def _missing(task: Task, method: str, wanted: str) -> TypeError:
+    return TypeError(f"{type(task).__name__} has no {method}(). Give it one that returns {wanted}.")
