@@ -1,4 +1,4 @@
-"""What a planner's quality costs: every planner and every setting of its dial, on one device, one data set, one evaluation.
+"""What a planner's quality costs: every planner and every setting of its options, on one device, one data set, one evaluation.
 
     python -m benchmarks.compute_budget --output=benchmarks/results/compute_budget.json
     python -m benchmarks.compute_budget --preset=quick --sizes=umaze --output=quick.json

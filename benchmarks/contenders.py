@@ -1,4 +1,4 @@
-"""Who competes for the compute budget: every planner, at each setting of its own dial."""
+"""Who competes for the compute budget: every planner, at each setting of its inference options."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ class Contender(NamedTuple):
 
     Attributes:
         planner: its name.
-        setting: the values of its dial.
+        setting: the values of its inference options.
         load: makes it, with parameters.
         trained: the shipped planner it is, or stands on; None where its time alone is measured.
         quick: whether the quick preset has it, and the full one in every maze.

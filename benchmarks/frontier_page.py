@@ -87,7 +87,7 @@ def joined(paths: list[Path]) -> dict[str, Any]:
     }
 
 
-def dial(row: dict[str, Any]) -> str:
+def options_in_words(row: dict[str, Any]) -> str:
     """A row's setting in words."""
     names = {
         "refine_steps": "K = {}",
@@ -222,7 +222,7 @@ def _full_table(rows: list[dict[str, Any]]) -> Iterator[str]:
         scored = row["score_mean"] is not None
         cells = (
             row["planner"],
-            dial(row),
+            options_in_words(row),
             _times(row),
             f"{row['ms_per_step']:.3g}",
             f"{row['plans_per_s']:,.3g} ({row['batch']})",

@@ -9,16 +9,20 @@ from typing import Any
 
 from absl import flags
 
+from experiments.configs.shared import EvaluationConfig
 from experiments.flag_config import run_program
-from experiments.pipelines import antmaze_evaluation, evaluation
+from experiments.pipelines import ant_motor, antmaze_evaluation, evaluation
 from experiments.pipelines.evaluation import BACKENDS
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
+from invlearn_jax.planners import InversePlanner, PlannerParams
+from invlearn_jax.planners.ant_motor import AntMotorConfig
 from invlearn_jax.planners.maze import REFINERS
 from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.types import Result
 
 _PLANNER = flags.DEFINE_string(
     "planner", None, f"A shipped name ({', '.join(planner_names())}) or a folder.", required=True
@@ -31,7 +35,9 @@ _REFINE = flags.DEFINE_integer("refine_steps", 0, "K; 0 is one forward pass.")
 _REFINER = flags.DEFINE_enum("refiner", "adam", REFINERS, "How to refine.")
 _CANDIDATES = flags.DEFINE_integer("candidates", None, "Proposals per plan; the planner's own by default.")
 _EXECUTE = flags.DEFINE_integer("execute_steps", None, "Steps between plans; the planner's own by default.")
-_DIALS = flags.DEFINE_list("dials", [], "The planner's own dials, as name=value: --dials=sampler=ddim,denoise_steps=5.")
+_OPTIONS = flags.DEFINE_list(
+    "options", [], "The planner's own inference options, as name=value: --options=sampler=ddim,denoise_steps=5."
+)
 _MULTI = flags.DEFINE_bool("multi_goal", False, "A random goal in every episode.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.")
 
@@ -39,12 +45,17 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON
 def main(argv: list[str]) -> None:
     """Evaluates the planner of the flags."""
     use_compile_cache()
-    env = _ENV.value or load_config(_PLANNER.value)[0].env
+    config = load_config(_PLANNER.value)[0]
+    env = _ENV.value or config.env
     ant = isinstance(registry.spec(env), AntmazeSpec)
-    dials = dict(_dial(text) for text in _DIALS.value)
+    options = dict(_option(text) for text in _OPTIONS.value)
     planner, params = load_planner(
-        _PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value, **dials
+        _PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value, **options
     )
+    named = {"planner": _PLANNER.value, "refiner": _REFINER.value, "options": options}
+    if isinstance(config, AntMotorConfig):
+        _walk(planner, params, env, named)
+        return
     if ant != isinstance(planner, SubgoalPlanner):
         raise ValueError(
             f"{_PLANNER.value} is no planner for {env}. Give --env a maze of its robot, or another planner."
@@ -55,17 +66,43 @@ def main(argv: list[str]) -> None:
         else (evaluation.evaluate_planner, evaluation.summary)
     )
     record, _ = judge(planner, params, env, _EPISODES.value, _SEED.value, _BACKEND.value, _MULTI.value)
-    record |= {"planner": _PLANNER.value, "refiner": _REFINER.value, "dials": dials}
+    record |= named
     if _OUTPUT.value:
         write_json(_OUTPUT.value, record)
-    print(summary(record))
+    print(summary(record) + result_shares(record["results"]))
 
 
-def _dial(text: str) -> tuple[str, Any]:
+def _walk(planner: InversePlanner, params: PlannerParams, env: str, named: dict[str, Any]) -> None:
+    """Evaluates the ant's motor level, which knows no maze: walking on an open floor, straight on and with turns."""
+    if _ENV.present or _MULTI.value or _BACKEND.value != "mujoco":
+        raise ValueError(
+            f"{_PLANNER.value} is evaluated on an open floor with C MuJoCo, towards goals of its own; leave --env, --backend and "
+            "--multi_goal out."
+        )
+    evaluation.check_request(_BACKEND.value, _EPISODES.value)
+    settings = EvaluationConfig(_EPISODES.value, _SEED.value, (_REFINE.value,))
+    records = []
+    for record, line in ant_motor.evaluate(settings, env, lambda refine_steps: (planner, params)):
+        records.append(record | {"backend": _BACKEND.value, "episodes": _EPISODES.value} | named)
+        print(line, flush=True)
+    if _OUTPUT.value:
+        write_json(_OUTPUT.value, records)
+
+
+def result_shares(results: dict[str, int]) -> str:
+    """The shares of the plans' result codes, by number, where not all are ``OK``: ``"; plans: 90.0 % ok, ..."``."""
+    total, counted = sum(results.values()), {name: count for name, count in results.items() if count}
+    if set(counted) <= {Result.OK.name.lower()}:
+        return ""
+    shares = sorted(counted.items(), key=lambda item: -item[1])
+    return "; plans: " + ", ".join(f"{100 * count / total:.3g} % {name}" for name, count in shares)
+
+
+def _option(text: str) -> tuple[str, Any]:
     """``name=value`` taken apart, the value a number where it reads as one."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ValueError(f"--dials was given {text!r}; give name=value.")
+        raise ValueError(f"--options was given {text!r}; give name=value.")
     with contextlib.suppress(json.JSONDecodeError):
         value = json.loads(value)
     return name, value

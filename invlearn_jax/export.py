@@ -14,19 +14,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import ArrayLike
 from jaxtyping import Array, Float, PyTree
 
 from invlearn_jax.files import replace_files
+from invlearn_jax.inputs import Numbers, as_array, check_whole, float_type
+from invlearn_jax.names import unknown_name
 from invlearn_jax.types import Key, Params, Planner, Problem
 
 _MAGIC = b"invlearn_jax exported planner 1\n"
 PLATFORMS = ("cpu", "cuda", "tpu")
+_KNOWN_PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def compile_planner(
     planner: Planner, params: Params, batch: int | None = None, problem: Problem | None = None
-) -> Callable[[ArrayLike, PyTree, Key], Array]:
+) -> Callable[[Numbers, PyTree, Key], Array]:
     """Compiles a planner now, for one shape of problem, so that no later call does.
 
     Args:
@@ -43,9 +45,10 @@ def compile_planner(
     Raises:
         ValueError: for a batch below 1, or a planner whose problem's sizes are not known.
     """
+    check_whole(batch=batch)
     if batch is not None and batch < 1:
         raise ValueError(f"batch is {batch}; give at least 1, or None for one problem a call.")
-    one = _problem_shapes(planner, problem)
+    one = _problem_shapes(planner, params, problem)
 
     def plan(params: Params, state: Array, goal: PyTree, key: Key) -> Array:
         if batch is None:
@@ -55,7 +58,7 @@ def compile_planner(
     shapes = one if batch is None else _with_batch(one, batch)
     compiled = jax.jit(plan).lower(params, *shapes, jax.random.key(0)).compile()
 
-    def call(state: ArrayLike, goal: PyTree, key: Key) -> Array:
+    def call(state: Numbers, goal: PyTree, key: Key) -> Array:
         return compiled(params, *_checked(Problem(state, goal), shapes), key)
 
     return call
@@ -81,11 +84,16 @@ def export_planner(
 
     Raises:
         ImportError: without flatbuffers; names the extra to install.
-        ValueError: for a planner whose problem's sizes are not known, or an unknown platform.
+        ValueError: for a planner whose problem's sizes are not known, no platform, or an unknown one.
         OSError: if the file cannot be written.
     """
+    if isinstance(platforms, str) or not platforms:
+        raise ValueError(f"platforms is {platforms!r}; give a tuple of at least one of {', '.join(_KNOWN_PLATFORMS)}.")
+    for platform in platforms:
+        if platform not in _KNOWN_PLATFORMS:
+            raise unknown_name("platform", platform, _KNOWN_PLATFORMS)
     _need_flatbuffers()
-    one = _problem_shapes(planner, problem)
+    one = _problem_shapes(planner, params, problem)
 
     def plan(states: Array, goals: PyTree, seed: Array) -> Array:
         keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), jnp.arange(states.shape[0]))
@@ -108,7 +116,7 @@ class ExportedPlanner:
         self.platforms = tuple(exported.platforms)
         self.horizon, self.action_size = exported.out_avals[0].shape[1:]
 
-    def __call__(self, states: ArrayLike, goals: PyTree, seed: int = 0) -> Float[Array, "B T A"]:
+    def __call__(self, states: Numbers, goals: PyTree, seed: int = 0) -> Float[Array, "B T A"]:
         """Plans for a batch.
 
         Args:
@@ -122,6 +130,7 @@ class ExportedPlanner:
         Raises:
             ValueError: for other shapes or a seed beyond its range.
         """
+        check_whole(seed=seed)
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed is {seed}; allowed are 0 to 2^32 - 1.")
         return self._call(*_checked(Problem(states, goals), self._shapes), jnp.uint32(seed))
@@ -182,17 +191,28 @@ def _need_flatbuffers() -> None:
         raise ImportError("Exported planners need flatbuffers: pip install 'invlearn_jax[export]'.") from error
 
 
-def _problem_shapes(planner: Planner, problem: Problem | None) -> PyTree:
-    """The shapes of one problem, ``(state, goal)``."""
+def _problem_shapes(planner: Planner, params: Params, problem: Problem | None) -> PyTree:
+    """The shapes of one problem, ``(state, goal)``, in the parameters' floating type; complex numbers keep theirs."""
+    dtype = float_type(params)
     if problem is not None:
-        given = (problem.state, problem.goal)
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), jnp.result_type(x)), given)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype if jnp.iscomplexobj(x) else dtype), _arrays(problem)
+        )
     inverter = getattr(planner, "inverter", None)
     if not (hasattr(inverter, "state_size") and hasattr(inverter, "position_size")):
         raise ValueError(
             f"{type(planner).__name__} does not state the sizes of its problem. Give an example: problem=Problem(state, goal)."
         )
-    return tuple(jax.ShapeDtypeStruct((n,), jnp.float32) for n in (inverter.state_size, inverter.position_size))
+    return tuple(jax.ShapeDtypeStruct((n,), dtype) for n in (inverter.state_size, inverter.position_size))
+
+
+def _arrays(problem: Problem) -> tuple[Array, PyTree]:
+    """State and goal as arrays of their own types; a list or tuple is one array."""
+    parts = ("state", problem.state), ("goal", problem.goal)
+    return tuple(
+        jax.tree.map(lambda x, name=name: as_array(name, x), part, is_leaf=lambda x: type(x) in (list, tuple))
+        for name, part in parts
+    )
 
 
 def _with_batch(shapes: PyTree, batch: Any) -> PyTree:
@@ -205,12 +225,12 @@ def _batch_actions(planner: Planner, params: Params, keys: Array, problem: Probl
 
 def _checked(problem: Problem, shapes: PyTree) -> tuple[Array, PyTree]:
     """State and goal as arrays of the wanted types, once their shapes are found right; a symbolic batch is any from 1."""
-    count = (np.shape(problem.state) or (0,))[0]
+    given = _arrays(problem)
+    count = (given[0].shape or (0,))[0]
 
-    def fits(x: ArrayLike, like: Any) -> bool:
-        return np.shape(x) == tuple(size if isinstance(size, int) else count for size in like.shape)
+    def fits(x: Array, like: Any) -> bool:
+        return x.shape == tuple(size if isinstance(size, int) else count for size in like.shape)
 
-    given = (problem.state, problem.goal)
     same = jax.tree.structure(given) == jax.tree.structure(shapes)
     if not (same and count >= 1 and all(jax.tree.leaves(jax.tree.map(fits, given, shapes)))):
         raise ValueError(
@@ -218,4 +238,4 @@ def _checked(problem: Problem, shapes: PyTree) -> tuple[Array, PyTree]:
             f"{jax.tree.map(lambda x: tuple(x.shape), shapes)}, b being any batch of at least 1. A planner for one problem "
             "a call takes no batch, one for a batch always does."
         )
-    return jax.tree.map(lambda x, like: jnp.asarray(x, like.dtype), given, shapes)
+    return jax.tree.map(lambda x, like: as_array("problem", x, like.dtype), given, shapes)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
+from invlearn_jax.inputs import Numbers, as_floats
 from invlearn_jax.types import ForwardModel, Objective, Params, Problem
 
 
@@ -40,10 +41,11 @@ def score(
 def unroll_steps(
     step: Callable[[Params, Array, Array], Array],
     params: Params,
-    state: Float[Array, " S"],
-    actions: Float[Array, "T A"],
+    state: Numbers,
+    actions: Numbers,
 ) -> Float[Array, "T1 S"]:
-    """Unrolls a one-step function ``step(params, state, action) -> state`` into ``[T+1, S]``."""
+    """Unrolls a one-step function ``step(params, state, action) -> state`` into ``[T+1, S]``, in its parameters' type."""
+    state, actions = as_floats(params, state, actions)
 
     def body(state: Array, action: Array) -> tuple[Array, Array]:
         following = step(params, state, action)

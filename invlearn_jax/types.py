@@ -3,10 +3,12 @@
 Everything here describes *one* problem; callers ``vmap``. Data types are NamedTuples, hence plain pytrees.
 """
 
+import functools
 from enum import IntEnum
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 Params = PyTree
 Key = PRNGKeyArray
@@ -19,6 +21,8 @@ class Problem(NamedTuple):
         state: ``[S]`` the current state, in the environment's units and frame.
         goal: ``[G]`` what to reach (for maze2d the position x, y in metres).
         guess: ``[T, A]`` actions to start from, for planners with ``warm_start``; by default none.
+
+    Planners take lists, tuples and NumPy arrays of any real type too, and cast them to their parameters' floating type.
     """
 
     state: Float[Array, "*b S"]
@@ -55,6 +59,7 @@ class Result(IntEnum):
     NO_IMPROVEMENT = 3
     OUTSIDE_DATA = 4
     MODEL_DISAGREES = 5
+    INVALID_PROBLEM = 6
 
     def describe(self) -> str:
         """The result as a sentence."""
@@ -64,15 +69,43 @@ class Result(IntEnum):
 _SENTENCES = {
     Result.OK: "The plan is finite and within its bounds.",
     Result.NON_FINITE: (
-        "The state or the goal is NaN or infinite, and zero actions were returned; or the plan's predicted cost is."
+        "The state, the goal or the guess is NaN, infinite or too large to compute with, and zero actions were returned; or the "
+        "plan's predicted cost is not finite."
     ),
     Result.BOUND_SATURATED: "Every action of the plan lies on its bound.",
     Result.NO_IMPROVEMENT: "Refinement found nothing better than the proposal, which was returned.",
-    Result.OUTSIDE_DATA: "The position or the goal lies where no training data were; do not trust model or plan there.",
+    Result.OUTSIDE_DATA: "The state or the goal lies where no training data were; do not trust model or plan there.",
     Result.MODEL_DISAGREES: (
         "A second model, which the plan was not made with, predicts another outcome; the plan may exploit an error of the first."
     ),
+    Result.INVALID_PROBLEM: (
+        "The state or the goal is none that the system can have (for gates: a matrix that is not unitary); zero actions were "
+        "returned."
+    ),
 }
+
+# The gravest first: of several findings a plan carries one.
+_GRAVITY = (
+    Result.NON_FINITE,
+    Result.INVALID_PROBLEM,
+    Result.OUTSIDE_DATA,
+    Result.MODEL_DISAGREES,
+    Result.NO_IMPROVEMENT,
+    Result.BOUND_SATURATED,
+    Result.OK,
+)
+
+
+def gravest(*findings: Int[ArrayLike, "*b"]) -> Int[Array, "*b"]:
+    """The gravest of several results, as int32."""
+    rank = jnp.array([_GRAVITY.index(result) for result in Result])
+    code = jnp.array(_GRAVITY, jnp.int32)
+    return code[functools.reduce(jnp.minimum, [rank[jnp.asarray(finding)] for finding in findings])]
+
+
+def finding(result: Result, found: Bool[Array, "*b"]) -> Int[Array, "*b"]:
+    """``result`` where something was found, else ``OK``."""
+    return jnp.where(found, result, Result.OK)
 
 
 class PlanOutput(NamedTuple):
@@ -122,6 +155,14 @@ class Inverter(Protocol):
 
     def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
         """Draws ``num`` action sequences for one problem. The key is consumed."""
+
+
+@runtime_checkable
+class KnowsData(Protocol):
+    """What an Inverter may be besides: one that knows where its training data were."""
+
+    def covers(self, params: Params, problem: Problem) -> Bool[Array, ""]:
+        """Whether every entry of the state, and the goal, lie where the training data were."""
 
 
 @runtime_checkable

@@ -319,7 +319,7 @@ def test_saved_planners_share_their_base(tmp_path):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), halved, params)
     for wrong, message in (
         ({"denoise_step": 2}, "denoise_steps"),
-        ({"stride": 3}, "dial"),
+        ({"stride": 3}, "Unknown inference option"),
         ({"denoise_steps": "5"}, "no int"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -14,6 +14,7 @@ LIBRARY = "invlearn_jax"
 # A part imports parts of lower levels only, but for the exceptions.
 LEVELS = [
     {"types", "names", "files"},
+    {"inputs"},
     {"rollout", "objectives"},
     {"networks", "data", "envs"},
     {"models", "refine"},

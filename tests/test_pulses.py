@@ -356,7 +356,7 @@ def test_planners_come_back_from_disk(tmp_path):
         load_planner(tmp_path, refiner="lbgfs")
     with pytest.raises(ValueError, match="execute_steps is 5; a pulse is played whole, 11 slices. Leave it out"):
         load_planner(tmp_path, execute_steps=5)
-    with pytest.raises(ValueError, match="Unknown dial"):
+    with pytest.raises(ValueError, match="Unknown inference option"):
         load_planner(tmp_path, temperature=0.5)
 
 

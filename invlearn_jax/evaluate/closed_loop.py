@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
+from invlearn_jax.inputs import float_type
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 
@@ -64,6 +65,8 @@ def next_guess(planner: Planner, actions: Float[Array, "*b T A"]) -> Array | Non
     """What the last plan leaves after its executed steps, its last action held; None without ``warm_start``."""
     if not getattr(planner, "warm_start", False):
         return None
+    # In the first guess's type, which a scan keeps.
+    actions = actions.astype(float_type())
     left = jnp.arange(planner.horizon) + planner.execute_steps
     return actions[..., jnp.minimum(left, planner.horizon - 1), :]
 
@@ -144,7 +147,8 @@ def run_mjx(
     rounds = -(-steps // planner.execute_steps)
     episode = _mjx_episode(planner, env, rounds, steps)
     keys = jax.random.split(key, len(starts))
-    begin = (jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
+    # JAX's default is the type that MJX's own arrays have.
+    begin = (jnp.asarray(starts, float_type()), jnp.asarray(goals, float_type()))
     states, actions, predicted, results = (
         np.asarray(x) for x in jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(params, keys, *begin)
     )
@@ -156,7 +160,7 @@ def _mjx_episode(planner: Planner, env: Maze2d | Antmaze, rounds: int, steps: in
     def episode(params: Params, key: Key, start: jax.Array, goal: jax.Array) -> tuple:
         def physics(out: PlanOutput, state: tuple, step: jax.Array) -> tuple:
             action = planner.act(params, out, step, state.obs) if follows(planner) else out.actions[step]
-            state = env.step(state, action)
+            state = env.step(state, action.astype(state.obs.dtype))
             return state, (state.obs, action)
 
         def one_round(carry: tuple, key: Key) -> tuple:

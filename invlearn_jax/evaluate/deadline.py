@@ -6,13 +6,16 @@ with ``margin * p99 <= deadline``, the one of least mean cost. What is promised:
 calibration, less than 1 % of calls miss. On a busier one more will; calibrate again, or raise the margin.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from invlearn_jax.inputs import as_problem, check_whole, float_type
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 
@@ -57,13 +60,21 @@ class DeadlinePlanner:
             margin: p99 times this must fit a deadline.
 
         Raises:
-            ValueError: for no setting, fewer than 100 calls, or a margin below 1.
+            ValueError: for no setting, fewer than 100 calls, a margin that is not finite or below 1, or no problem.
         """
-        if not settings or calls < 100 or margin < 1:
+        check_whole(calls=calls)
+        if not settings or calls < 100 or not (math.isfinite(margin) and margin >= 1):
             raise ValueError(
                 f"{len(settings)} settings, {calls} calls, margin {margin}: give at least 1 setting, 100 calls and a "
                 "margin of 1."
             )
+        problems = as_problem(problems, float_type(params))
+        counts = sorted({(jnp.shape(x) or (0,))[0] for x in jax.tree.leaves(problems)})
+        if len(counts) != 1 or counts[0] < 1:
+            raise ValueError(
+                f"The sample problems have leading axes of {counts}; give states [B, S] and goals [B, G] of at least 1 problem."
+            )
+        self._dtype, self._shapes = float_type(params), _shapes(jax.tree.map(lambda x: x[0], problems))
         self._params, self._margin, self._plans = params, margin, {}
         table = []
         for steps, candidates in settings:
@@ -90,10 +101,18 @@ class DeadlinePlanner:
         """Plans for one problem; see the module for what is promised. The key is consumed.
 
         Raises:
-            ValueError: if the deadline is below the fastest setting's time.
+            ValueError: if the deadline is below the fastest setting's time, or for a problem that is not of the samples' sizes,
+                for which the planner would have to be compiled.
         """
         row = self.setting(deadline_ms)
+        problem = as_problem(problem, self._dtype)
+        if _shapes(problem) != self._shapes:
+            raise ValueError(f"The problem has the shapes {_shapes(problem)}; it was calibrated for {self._shapes}.")
         return jax.block_until_ready(self._plans[row.refine_steps, row.candidates](self._params, key, problem))
+
+
+def _shapes(problem: Problem) -> str:
+    return str(Problem(*jax.tree.map(lambda x: tuple(x.shape), tuple(problem))))
 
 
 def _measure(plan: Callable, params: Params, problems: Problem, calls: int) -> tuple[list[float], list[float]]:

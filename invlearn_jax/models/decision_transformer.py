@@ -93,9 +93,10 @@ class DecisionTransformer:
 
     def begin(self, params: PolicyParams, state: Float[Array, " S"]) -> Context:
         """A context of one step."""
-        returns = jnp.zeros(self.context).at[0].set(self.target_return)
-        states = jnp.zeros((self.context, self.state_size)).at[0].set(state)
-        return Context(jnp.ones((), jnp.int32), returns, states, jnp.zeros((self.context, self.action_size)))
+        kind = state.dtype
+        returns = jnp.zeros(self.context, kind).at[0].set(self.target_return)
+        states = jnp.zeros((self.context, self.state_size), kind).at[0].set(state)
+        return Context(jnp.ones((), jnp.int32), returns, states, jnp.zeros((self.context, self.action_size), kind))
 
     def act(self, params: PolicyParams, memory: Context) -> Float[Array, " A"]:
         """The action of the newest step."""

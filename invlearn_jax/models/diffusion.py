@@ -180,12 +180,12 @@ class PlanDiffusion:
         Since ``eps`` is linear in ``x_0`` for a given ``x_t``, this is the guidance of ``eps`` by the same weight.
         """
         size = x.shape[0]
-        level = jnp.full((size,), level, jnp.float32)
+        level = jnp.full((size,), level, x.dtype)
         if self.condition_size == 0 or guidance in (0.0, 1.0):
-            found = self.predict(net, x, level, condition, jnp.full((size,), guidance))
+            found = self.predict(net, x, level, condition, jnp.full((size,), guidance, x.dtype))
         else:
             twice = [jnp.concatenate([part, part]) for part in (x, level, condition)]
-            both = self.predict(net, *twice, jnp.concatenate([jnp.ones(size), jnp.zeros(size)]))
+            both = self.predict(net, *twice, jnp.concatenate([jnp.ones(size, x.dtype), jnp.zeros(size, x.dtype)]))
             asked, free = both[:size], both[size:]
             found = free + guidance * (asked - free)
         return jnp.clip(found, -1.0, 1.0)
@@ -230,11 +230,11 @@ class PlanDiffusion:
             found = self.guided(params.net, x, level, conditions, guidance)
             x = kept * x + towards * found + again * before
             if steps.table[:, 3].any():
-                x = x + temperature * noise * jax.random.normal(key, shape)
+                x = x + temperature * noise * jax.random.normal(key, shape, values.dtype)
             return (paint(x), found), None
 
-        x = paint(temperature * jax.random.normal(first_key, shape))
-        visits = jnp.asarray(steps.levels, jnp.float32), jnp.asarray(steps.table)
+        x = paint(temperature * jax.random.normal(first_key, shape, values.dtype))
+        visits = jnp.asarray(steps.levels, values.dtype), jnp.asarray(steps.table, values.dtype)
         keys = jax.random.split(steps_key, len(steps.levels))
-        (x, _), _ = jax.lax.scan(step, (x, jnp.zeros(shape)), (*visits, keys))
+        (x, _), _ = jax.lax.scan(step, (x, jnp.zeros(shape, values.dtype)), (*visits, keys))
         return self.denormalize(params, x)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from invlearn_jax.inputs import Numbers, as_floats
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
 from invlearn_jax.types import Key
 
@@ -18,10 +19,9 @@ class PaddedModel:
         """The model's fresh parameters. The key is consumed."""
         return self.model.init(key)
 
-    def unroll(
-        self, params: SequenceParams, state: Float[Array, " S"], actions: Float[Array, "T A"]
-    ) -> Float[Array, "T1 S"]:
+    def unroll(self, params: SequenceParams, state: Numbers, actions: Numbers) -> Float[Array, "T1 S"]:
         """The states ``[T+1, S]`` under ``actions [T, A]``, for any T of at least 1."""
+        state, actions = as_floats(params, state, actions)
         horizon = actions.shape[0]
         held = jnp.repeat(actions[-1:], -horizon % self.model.chunk, axis=0)
         return self.model.unroll(params, state, jnp.concatenate([actions, held]))[: horizon + 1]

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.maze2d import Maze2d
+from invlearn_jax.inputs import Numbers, as_array, float_type
 from invlearn_jax.types import Key, Params
 
 
@@ -23,8 +24,9 @@ class SimulatorModel:
         """No parameters; the key is ignored."""
         return ()
 
-    def unroll(self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]) -> Float[Array, "T1 S"]:
-        """The simulated states ``[T+1, S]`` under ``actions``."""
+    def unroll(self, params: Params, state: Numbers, actions: Numbers) -> Float[Array, "T1 S"]:
+        """The simulated states ``[T+1, S]`` under ``actions``, both cast to the simulator's type, JAX's default."""
+        state, actions = as_array("state", state, float_type()), as_array("action sequence", actions, float_type())
 
         def step(carry: tuple, action: Array) -> tuple:
             carry = self._env.step(carry, action)

@@ -12,12 +12,15 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
+from invlearn_jax.inputs import Numbers, as_array, as_problem, check_whole, float_type, usable
+from invlearn_jax.models.coverage import within_limits
 from invlearn_jax.models.diffusion import DiffusionParams, Known, PlanDiffusion, Steps
 from invlearn_jax.models.inverse_dynamics import InverseDynamics, InverseDynamicsParams
 from invlearn_jax.planners.planner import PlannerParams
-from invlearn_jax.types import Key, Objective, Params, PlanOutput, Problem, Result
+from invlearn_jax.refine import finite_or_worst
+from invlearn_jax.types import Key, Objective, Params, PlanOutput, Problem, Result, finding, gravest
 
 
 class DiffusionInverterParams(NamedTuple):
@@ -108,7 +111,7 @@ class DiffusionInverter:
     def known(self, problem: Problem) -> Known:
         """The state, and with ``pin_goal`` the goal at rest, where they belong in a plan."""
         shape, size = (self.diffusion.horizon, self.diffusion.channels), problem.state.shape[-1]
-        values = jnp.zeros(shape).at[0, :size].set(problem.state)
+        values = jnp.zeros(shape, problem.state.dtype).at[0, :size].set(problem.state)
         mask = jnp.zeros(shape, bool).at[0, :size].set(True)
         if self.pin_goal:
             values = values.at[-1, : self.layout.position_size].set(problem.goal)
@@ -127,13 +130,7 @@ class DiffusionInverter:
         Raises:
             ValueError: for a state or goal of the wrong size.
         """
-        size = self.layout.position_size
-        for name, given, wanted in (("state", problem.state, 2 * size), ("goal", problem.goal, size)):
-            if jnp.shape(given) != (wanted,):
-                raise ValueError(
-                    f"The {name} has shape {jnp.shape(given)}; this planner takes ({wanted},). Give one problem, and use "
-                    "jax.vmap for a batch."
-                )
+        self._check(problem)
         return self.diffusion.sample(
             params.diffusion,
             key,
@@ -145,8 +142,29 @@ class DiffusionInverter:
             self._temperature,
         )
 
+    def covers(self, params: DiffusionInverterParams, problem: Problem) -> Bool[Array, ""]:
+        """Whether state and goal lie within what the training data held (``models.coverage.within_limits``).
+
+        Raises:
+            ValueError: for a state or goal of the wrong size.
+        """
+        self._check(problem)
+        size, (low, high) = self.layout.position_size, (params.diffusion.low, params.diffusion.high)
+        state = within_limits(problem.state, low[: 2 * size], high[: 2 * size], size)
+        return state.all() & within_limits(problem.goal, low[:size], high[:size], size).all()
+
+    def _check(self, problem: Problem) -> None:
+        size = self.layout.position_size
+        for name, given, wanted in (("state", problem.state, 2 * size), ("goal", problem.goal, size)):
+            if jnp.shape(given) != (wanted,):
+                raise ValueError(
+                    f"The {name} has shape {jnp.shape(given)}; this planner takes ({wanted},). Give one problem, and use "
+                    "jax.vmap for a batch."
+                )
+
     def propose(self, params: DiffusionInverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
         """Draws ``num`` plans and the actions ``[T, A]`` that inverse dynamics finds along each. The key is consumed."""
+        problem = as_problem(problem, float_type(params))
         states = jax.vmap(self.layout.states)(self.plans(params, key, problem, num))
         here, there = states[:, : self.horizon], states[:, self.inverse_dynamics.gap :][:, : self.horizon]
         find = jax.vmap(jax.vmap(self.inverse_dynamics, in_axes=(None, 0, 0)), in_axes=(None, 0, 0))
@@ -186,6 +204,7 @@ class Tracker:
         """
         if controller == "actions" and not inverter.layout.action_size:
             raise ValueError("These plans hold no actions; follow them by 'pd' or 'inverse_dynamics'.")
+        check_whole(candidates=candidates, execute_steps=execute_steps)
         if candidates < 1 or execute_steps < 1:
             raise ValueError(f"candidates is {candidates}, execute_steps is {execute_steps}; give at least 1 of each.")
         self.inverter, self.objective, self.controller = inverter, objective, controller
@@ -199,10 +218,9 @@ class Tracker:
     def plan(self, params: PlannerParams, key: Key, problem: Problem) -> PlanOutput:
         """Draws plans and returns the best, as the model has it; ``act`` follows it. The key is consumed.
 
-        A problem that is not finite gets zeros and the result ``NON_FINITE``.
+        A problem that cannot be computed with gets zeros and the result ``NON_FINITE``, one outside the data ``OUTSIDE_DATA``.
         """
-        given = jnp.isfinite(problem.state).all() & jnp.isfinite(problem.goal).all()
-        safe = Problem(*(jnp.where(jnp.isfinite(x), x, 0.0) for x in (problem.state, problem.goal)))
+        safe, given = usable(as_problem(problem, float_type(params)))
         tokens = self.inverter.plans(params.inverter, key, safe, self.candidates)
         states = jax.vmap(self.inverter.layout.states)(tokens)
         if self.controller == "actions":
@@ -212,17 +230,25 @@ class Tracker:
         terms = jax.vmap(lambda s, a: self.objective(params.objective, s, a, safe.goal))(states, actions)
         costs = sum(terms.values())
         # One plan alone needs no cost to be chosen: the compiler drops it where it is not used.
-        best = 0 if self.candidates == 1 else jnp.argmin(jnp.where(jnp.isnan(costs), jnp.inf, costs))
+        best = 0 if self.candidates == 1 else jnp.argmin(finite_or_worst(costs))
         states, actions, terms, cost = jax.tree.map(lambda x: x[best], (states, actions, terms, costs))
         finite = given & jnp.isfinite(states).all() & jnp.isfinite(actions).all()
-        result = jnp.where(finite, Result.OK, Result.NON_FINITE).astype(jnp.int32)
+        result = gravest(
+            finding(Result.NON_FINITE, ~(finite & jnp.isfinite(cost))),
+            finding(Result.OUTSIDE_DATA, ~self.inverter.covers(params.inverter, safe)),
+        )
         actions = jnp.where(finite, actions, 0.0)
         return PlanOutput(actions, states, cost, terms, cost, jnp.zeros((0,)), result)
 
-    def act(
-        self, params: Params, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]
-    ) -> Float[Array, " A"]:
-        """The action at the plan's ``step``-th step, in ``state``; takes nothing from the parameters."""
+    def act(self, params: Params, plan: PlanOutput, step: Int[Array, ""] | int, state: Numbers) -> Float[Array, " A"]:
+        """The action at the plan's ``step``-th step, in ``state``; takes nothing from the parameters.
+
+        Zero in a state that cannot be computed with, and for a plan that could not be made.
+        """
+        action = self._follow(plan, step, as_array("state", state, plan.states.dtype))
+        return jnp.where(jnp.isfinite(action).all() & (plan.result != Result.NON_FINITE), action, 0.0)
+
+    def _follow(self, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]) -> Float[Array, " A"]:
         if self.controller == "actions":
             return plan.actions[jnp.minimum(step, self.horizon - 1)] * (step < self.horizon)
         rest = plan.states[-1].at[self.inverter.layout.position_size :].set(0.0)

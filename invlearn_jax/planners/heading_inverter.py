@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from invlearn_jax.inputs import as_problem, float_type
+from invlearn_jax.models.coverage import within_scales
 from invlearn_jax.models.heading import HeadingFrame
 from invlearn_jax.networks import mlp
 from invlearn_jax.planners.mlp_inverter import with_copies
@@ -62,12 +64,7 @@ class HeadingInverter:
         Raises:
             ValueError: for a state or goal of the wrong size.
         """
-        for name, given, size in (("state", problem.state, self.state_size), ("goal", problem.goal, 2)):
-            if jnp.shape(given) != (size,):
-                raise ValueError(
-                    f"The {name} has shape {jnp.shape(given)}; this Inverter takes ({size},). "
-                    "Give one problem, and use jax.vmap for a batch."
-                )
+        self._check(problem)
         heading = self._frame.heading(problem.state)
         local = (self._frame.local(problem.state, heading) - params.mean) / params.std
         goal = self._frame.local(problem.state.at[:2].set(problem.goal), heading)[:2]
@@ -76,6 +73,32 @@ class HeadingInverter:
         x = jnp.concatenate([local[2:], share * goal / distance, share[None]])
         return self._net.apply(params.net, x).reshape(self.horizon, self.action_size)
 
+    def covers(self, params: HeadingInverterParams, problem: Problem) -> Bool[Array, ""]:
+        """Whether the state, seen from itself, lies within 10 deviations of the data's in every entry; any goal is a direction.
+
+        Of the quaternion x and y count, the tilt; w follows from them, z is the heading. Its length must be 1 within a factor of
+        2, since nothing but its direction means anything.
+
+        Raises:
+            ValueError: for a state or goal of the wrong size.
+        """
+        self._check(problem)
+        local = self._frame.local(problem.state, self._frame.heading(problem.state))
+        counts = jnp.arange(self.state_size)
+        counts = (counts >= 2) & (counts != 3) & (counts != 6)
+        length = jnp.sqrt((problem.state[3:7] ** 2).sum())
+        near = within_scales(local, params.mean, params.std) | ~counts
+        return near.all() & (length >= 0.5) & (length <= 2.0)
+
+    def _check(self, problem: Problem) -> None:
+        for name, given, size in (("state", problem.state, self.state_size), ("goal", problem.goal, 2)):
+            if jnp.shape(given) != (size,):
+                raise ValueError(
+                    f"The {name} has shape {jnp.shape(given)}; this Inverter takes ({size},). "
+                    "Give one problem, and use jax.vmap for a batch."
+                )
+
     def propose(self, params: HeadingInverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
         """``num`` sequences: the network's own first, then noisy copies. The key is consumed."""
+        problem = as_problem(problem, float_type(params))
         return with_copies(key, jnp.tanh(self.logits(params, problem)), num, self._spread)

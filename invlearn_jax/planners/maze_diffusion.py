@@ -21,8 +21,8 @@ from invlearn_jax.planners.maze import (
 from invlearn_jax.planners.planner import InversePlanner
 
 FOLLOW = ("inverse_dynamics", "pd", "actions")
-# What may be changed of a trained planner.
-DIALS = ("sampler", "denoise_steps", "guidance", "temperature", "follow", "horizon")
+# What may be changed of a trained planner, where it has an effect; see ``inference_options``.
+OPTIONS = ("sampler", "denoise_steps", "guidance", "temperature", "follow", "horizon")
 
 
 @dataclasses.dataclass
@@ -75,6 +75,20 @@ class MazeDiffusionConfig:
     def env(self) -> str:
         """The environment it is for: the base's."""
         return self.base.env
+
+
+def inference_options(config: MazeDiffusionConfig) -> tuple[str, ...]:
+    """Which of ``OPTIONS`` have an effect.
+
+    All samplers take a single step alike, guidance strengthens a condition, and only inverse dynamics makes a number of actions.
+    """
+    without = {
+        "sampler": config.denoise_steps == 1,
+        "denoise_steps": config.train_steps == 1,
+        "guidance": not config.ask_goal,
+        "horizon": config.follow != "inverse_dynamics",
+    }
+    return tuple(name for name in OPTIONS if not without.get(name, False))
 
 
 def build_plan_diffusion(config: MazeDiffusionConfig) -> PlanDiffusion:

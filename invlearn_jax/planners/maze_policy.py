@@ -71,6 +71,11 @@ class MazePolicyConfig:
         return self.base.env
 
 
+def inference_options(config: MazePolicyConfig) -> tuple[str, ...]:
+    """What may be changed of a trained planner: the Decision Transformer's target return."""
+    return ("target_return",) if config.method == "dt" else ()
+
+
 def reward_of(env: str) -> Callable[[Array, Array], Array]:
     """The reward ``(position [..., P], goal [P]) -> [...]`` of arriving at a position, of a named environment.
 

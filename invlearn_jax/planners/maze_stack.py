@@ -85,7 +85,4 @@ def build_stack(
         refine_steps,
         1 if candidates is None else candidates,
     )
-    stack = Stack(upper, config.execute_steps if execute_steps is None else execute_steps)
-    if not 1 <= stack.execute_steps <= stack.horizon:
-        raise ValueError(f"execute_steps is {stack.execute_steps}; allowed are 1 to the horizon, {stack.horizon}.")
-    return stack
+    return Stack(upper, config.execute_steps if execute_steps is None else execute_steps)

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from invlearn_jax.models.coverage import CELLS, cell_coordinates
+from invlearn_jax.inputs import as_problem, float_type
+from invlearn_jax.models.coverage import CELLS, cell_coordinates, within_scales
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
 from invlearn_jax.types import Key, Params, Problem
 
@@ -71,7 +72,7 @@ class MlpInverter:
         return InverterParams(self._net.init(key), 0 * ones, ones, rest, everywhere)
 
     def covers(self, params: InverterParams, problem: Problem) -> Bool[Array, ""]:
-        """Whether position and goal lie where the training data were (``InverterParams.visited``).
+        """Whether position and goal lie where the training data were (``visited``), the rest within 10 times its ``scale``.
 
         Raises:
             ValueError: for a state or goal of the wrong size.
@@ -80,7 +81,8 @@ class MlpInverter:
         places = jnp.stack([problem.state[: self.position_size], problem.goal])
         cell = jnp.round(cell_coordinates(places, params.centre, params.half)).astype(int)
         inside = (cell >= 0) & (cell < CELLS)
-        return inside.all() & params.visited[tuple(jnp.clip(cell, 0, CELLS - 1).T)].all()
+        near = within_scales(problem.state[self.position_size :], 0.0, params.scale).all()
+        return near & inside.all() & params.visited[tuple(jnp.clip(cell, 0, CELLS - 1).T)].all()
 
     def _check(self, problem: Problem) -> None:
         for name, given, size in (
@@ -108,6 +110,7 @@ class MlpInverter:
 
     def propose(self, params: InverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
         """``num`` sequences: the network's own first, then noisy copies. The key is consumed."""
+        problem = as_problem(problem, float_type(params))
         return with_copies(key, jnp.tanh(self.logits(params, problem)), num, self._spread)
 
 
@@ -126,6 +129,6 @@ def with_copies(key: Key, actions: Float[Array, "T A"], num: int, spread: float)
     if num == 1:
         return actions[None]
     horizon, size = actions.shape
-    knots = jax.random.normal(key, (num - 1, min(8, horizon), size))
+    knots = jax.random.normal(key, (num - 1, min(8, horizon), size), actions.dtype)
     held = jnp.repeat(knots, -(-horizon // knots.shape[1]), axis=1)[:, :horizon]
     return jnp.concatenate([actions[None], jnp.clip(actions + spread * held, -1.0, 1.0)])

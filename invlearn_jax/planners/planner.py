@@ -6,9 +6,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from invlearn_jax.inputs import as_problem, check_whole, float_type, usable
 from invlearn_jax.refine.base import PlanCost, Refiner, refine
 from invlearn_jax.rollout import Score, score
-from invlearn_jax.types import ForwardModel, Inverter, Key, Objective, Params, PlanOutput, Problem, Result
+from invlearn_jax.types import (
+    ForwardModel,
+    Inverter,
+    Key,
+    KnowsData,
+    Objective,
+    Params,
+    PlanOutput,
+    Problem,
+    Result,
+    finding,
+    gravest,
+)
 
 # What gradients a model gives and a refiner needs, each including those before it.
 _GRADIENT = {"none": 0, "nothing": 0, "forward": 1, "reverse": 2}
@@ -47,9 +60,10 @@ class InversePlanner:
             execute_steps: how many of the T steps to execute before the next plan; by default half.
 
         Raises:
-            ValueError: for a negative K, K without a refiner, a refiner that needs a gradient which the model lacks, no
-                candidate, or steps to execute outside 1 .. T.
+            ValueError: for counts that are not whole, a negative K, K without a refiner, a refiner that needs a gradient which
+                the model lacks, no candidate, or steps to execute outside 1 .. T.
         """
+        check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
         if refine_steps < 0:
             raise ValueError(f"refine_steps is {refine_steps}; give 0 (no refinement) or more.")
         if refine_steps and refiner is None:
@@ -87,18 +101,18 @@ class InversePlanner:
         Args:
             params: from training or ``init``.
             key: consumed.
-            problem: where to start and what to reach.
+            problem: where to start and what to reach; cast to the parameters' floating type.
 
         Returns:
-            The plan. A problem that is not finite gets zero actions and the result ``NON_FINITE``; one whose position or
-            goal lies outside the data the Inverter learned from gets the Inverter's best and ``OUTSIDE_DATA``.
+            The plan. A problem that cannot be computed with gets zero actions and the result ``NON_FINITE``; one whose state
+            or goal lies outside the data the Inverter learned from gets the Inverter's best and ``OUTSIDE_DATA``. A cost that
+            is not finite is ``NON_FINITE`` too; the actions are then zero where a cost was needed to choose them.
 
         Raises:
-            ValueError: for a state or goal of the wrong size.
+            ValueError: for a state or goal of the wrong size, or of what are no real numbers.
         """
-        given = jnp.array([jnp.isfinite(x).all() for x in jax.tree.leaves(problem)]).all()
-        safe = jax.tree.map(lambda x: jnp.where(jnp.isfinite(x), x, 0.0), problem)
-        covers = getattr(self.inverter, "covers", lambda params, problem: jnp.array(True))(params.inverter, safe)
+        safe, given = usable(as_problem(problem, float_type(params)))
+        covered = self.inverter.covers(params.inverter, safe) if isinstance(self.inverter, KnowsData) else True
         propose_key, refine_key = jax.random.split(key)
         proposals = self.inverter.propose(params.inverter, propose_key, safe, self.candidates)
         if self.candidates == 1 and self.refine_steps == 0:
@@ -116,14 +130,10 @@ class InversePlanner:
             scored = self.score(params, safe, actions)
             finite = given & jnp.isfinite(cost) & jnp.isfinite(actions).all()
         actions = jnp.where(finite, actions, 0.0)
-        result = _result(actions, cost, proposal_cost, self.refine_steps)
-        result = jnp.where(covers, result, Result.OUTSIDE_DATA)
-        result = jnp.where(finite & jnp.isfinite(cost), result, Result.NON_FINITE)
-        return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result.astype(jnp.int32))
-
-
-def _result(actions: Array, cost: Array, proposal_cost: Array, refine_steps: int) -> Array:
-    result = jnp.where((jnp.abs(actions) >= 1.0).all(), Result.BOUND_SATURATED, Result.OK)
-    if refine_steps:
-        result = jnp.where(cost < proposal_cost, result, Result.NO_IMPROVEMENT)
-    return result
+        result = gravest(
+            finding(Result.NON_FINITE, ~(finite & jnp.isfinite(cost))),
+            finding(Result.OUTSIDE_DATA, jnp.logical_not(covered)),
+            finding(Result.NO_IMPROVEMENT, (self.refine_steps > 0) & ~(cost < proposal_cost)),
+            finding(Result.BOUND_SATURATED, (jnp.abs(actions) >= 1.0).all()),
+        )
+        return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result)

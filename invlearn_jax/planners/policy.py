@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from invlearn_jax.inputs import as_problem, check_whole, float_type
+from invlearn_jax.models.coverage import within_scales
 from invlearn_jax.models.policy import Policy, PolicyParams
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.types import ForwardModel, Key, Params, PlanOutput, Problem
@@ -46,6 +48,7 @@ class PolicyInverter:
         Raises:
             ValueError: for a horizon below 1, or one above 1 without a model.
         """
+        check_whole(horizon=horizon)
         if horizon < 1 or (horizon > 1 and model is None):
             raise ValueError(
                 f"horizon is {horizon} and the model is {'missing' if model is None else 'given'}; give 1 step or more, "
@@ -60,8 +63,14 @@ class PolicyInverter:
         return RolloutParams(self.policy.init(policy_key), () if self._model is None else self._model.init(model_key))
 
     def covers(self, params: RolloutParams, problem: Problem) -> Bool[Array, ""]:
-        """Whether the problem's goal is the one that the policy was trained for."""
-        return jnp.linalg.norm(problem.goal - params.policy.goal) <= _SAME_GOAL
+        """Whether the goal is the one that the policy was trained for, and the state within 10 deviations of the data's.
+
+        Raises:
+            ValueError: for a state or goal of the wrong size.
+        """
+        self._check(problem)
+        near = within_scales(problem.state, params.policy.mean, params.policy.std).all()
+        return near & (jnp.linalg.norm(problem.goal - params.policy.goal) <= _SAME_GOAL)
 
     def propose(self, params: RolloutParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
         """``num`` sequences: the policy's own first, then such with an offset. The key is consumed.
@@ -69,6 +78,14 @@ class PolicyInverter:
         Raises:
             ValueError: for a state or goal of the wrong size.
         """
+        problem = as_problem(problem, float_type(params))
+        self._check(problem)
+        kind = problem.state.dtype
+        drawn = jax.random.normal(key, (num - 1, self.policy.action_size), kind)
+        offsets = self._spread * jnp.concatenate([jnp.zeros((1, self.policy.action_size), kind), drawn])
+        return jax.vmap(lambda offset: self._rollout(params, problem.state, offset))(offsets)
+
+    def _check(self, problem: Problem) -> None:
         for name, given, size in (
             ("state", problem.state, self.policy.state_size),
             ("goal", problem.goal, self.policy.position_size),
@@ -78,9 +95,6 @@ class PolicyInverter:
                     f"The {name} has shape {jnp.shape(given)}; this policy takes ({size},). "
                     "Give one problem, and use jax.vmap for a batch."
                 )
-        drawn = jax.random.normal(key, (num - 1, self.policy.action_size))
-        offsets = self._spread * jnp.concatenate([jnp.zeros((1, self.policy.action_size)), drawn])
-        return jax.vmap(lambda offset: self._rollout(params, problem.state, offset))(offsets)
 
     def _rollout(self, params: RolloutParams, state: Array, offset: Array) -> Array:
         policy, model = self.policy, self._model

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from invlearn_jax.inputs import as_problem, float_type
 from invlearn_jax.types import Key, Problem
 
 
@@ -31,8 +32,16 @@ class Shooting:
         return ()
 
     def propose(self, params: tuple, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
-        """The guess or zeros, then ``num - 1`` random sequences. The key is consumed."""
-        first = jnp.zeros((self.horizon, self.action_size)) if problem.guess is None else problem.guess
-        drawn = jax.random.uniform(key, (num - 1, self._knots, self.action_size), minval=-1.0, maxval=1.0)
+        """The guess, cut to the bounds, or zeros; then ``num - 1`` random sequences. The key is consumed.
+
+        Raises:
+            ValueError: for a guess of the wrong size.
+        """
+        shape, dtype = (self.horizon, self.action_size), float_type(problem)
+        guess = as_problem(problem, dtype).guess
+        if guess is not None and guess.shape != shape:
+            raise ValueError(f"The guess has shape {guess.shape}; this Inverter takes {shape}.")
+        first = jnp.zeros(shape, dtype) if guess is None else jnp.clip(guess, -1.0, 1.0)
+        drawn = jax.random.uniform(key, (num - 1, self._knots, self.action_size), dtype, minval=-1.0, maxval=1.0)
         held = jnp.repeat(drawn, -(-self.horizon // self._knots), axis=1)[:, : self.horizon]
         return jnp.concatenate([first[None], held])

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from invlearn_jax.inputs import as_problem, check_whole, float_type, usable
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.types import ForwardModel, Inverter, Key, Params, PlanOutput, Problem, Result
 
@@ -91,12 +92,15 @@ class Stack:
             execute_steps: motor steps to execute before the next plan.
 
         Raises:
-            ValueError: if the planner's model is not a ``LevelModel``.
+            ValueError: if the planner's model is not a ``LevelModel``, or for steps outside 1 .. horizon.
         """
+        check_whole(execute_steps=execute_steps)
         if not isinstance(upper.model, LevelModel):
             raise ValueError(f"A Stack plans through a LevelModel, but was given {type(upper.model).__name__}.")
         self.upper, self.execute_steps = upper, execute_steps
         self.horizon = upper.horizon * upper.model.horizon
+        if not 1 <= execute_steps <= self.horizon:
+            raise ValueError(f"execute_steps is {execute_steps}; allowed are 1 to the horizon, {self.horizon}.")
         self.refine_steps, self.candidates, self.objective = upper.refine_steps, upper.candidates, upper.objective
 
     def init(self, key: Key) -> PlannerParams:
@@ -106,7 +110,7 @@ class Stack:
     def plan(self, params: PlannerParams, key: Key, problem: Problem) -> PlanOutput:
         """Plans sub-goals, refines them, and expands them to motor actions. See ``InversePlanner.plan``."""
         out = self.upper.plan(params, key, problem)
-        safe = jnp.where(jnp.isfinite(problem.state), problem.state, 0.0)
-        actions, states = self.upper.model.expand(params.model, safe, out.actions)
+        safe, _ = usable(as_problem(problem, float_type(params)))
+        actions, states = self.upper.model.expand(params.model, safe.state, out.actions)
         failed = out.result == Result.NON_FINITE
         return out._replace(actions=jnp.where(failed, 0.0, actions), states=states)

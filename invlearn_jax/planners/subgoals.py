@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from invlearn_jax.inputs import Numbers, as_problem, check_whole, float_type
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
-from invlearn_jax.types import Key, Problem, Result
+from invlearn_jax.types import Key, Problem, Result, gravest
 
 
 class SubgoalParams(NamedTuple):
@@ -33,7 +34,7 @@ class SubgoalPlan(NamedTuple):
         cost_terms: the cost by named term.
         proposal_cost: of the upper level.
         refine_trace: of the upper level.
-        result: the upper level's, or the motor level's where that is ``OK``.
+        result: the graver one of the two levels'.
         subgoals: ``[N, P]`` where the motor level is to go, one after the other, metres.
         positions: ``[N+1, P]`` where the upper model says it will be; they and the cost are those of the upper level's own
             sub-goals, also within ``near`` of the goal.
@@ -66,8 +67,9 @@ class SubgoalPlanner:
             near: metres from the goal within which the goal itself is the sub-goal; no wall may be thinner.
 
         Raises:
-            ValueError: for a reach that is not positive, no step to execute, or a negative ``near``.
+            ValueError: for a reach that is not positive, no step to execute or a fraction of one, or a negative ``near``.
         """
+        check_whole(execute_steps=execute_steps)
         if reach <= 0 or execute_steps < 1 or near < 0:
             raise ValueError(
                 f"reach is {reach} m, execute_steps {execute_steps}, near {near} m; give more than 0 m, at least 1 step, 0 m or "
@@ -85,31 +87,31 @@ class SubgoalPlanner:
     def plan(self, params: SubgoalParams, key: Key, problem: Problem) -> SubgoalPlan:
         """Plans sub-goals from the state's position, then actions for the first. See ``InversePlanner.plan``.
 
-        A problem that is not finite gets zero actions and the result ``NON_FINITE``.
+        A problem that cannot be computed with gets zero actions and the result ``NON_FINITE``.
         """
+        problem = as_problem(problem, float_type(params))
         upper_key, motor_key = jax.random.split(key)
-        size = jnp.shape(problem.goal)[-1]
+        size = problem.goal.size
         out = self.upper.plan(params.upper, upper_key, Problem(problem.state[:size], problem.goal))
         begin = out.states[:-1]
         arrived = ((begin - problem.goal) ** 2).sum(-1, keepdims=True) <= self._near**2
         subgoals = jnp.where(arrived, problem.goal, begin + self.reach * out.actions)
         low = self.motor.plan(params.motor, motor_key, Problem(problem.state, subgoals[0]))
-        failed = (out.result == Result.NON_FINITE) | (low.result == Result.NON_FINITE)
-        result = jnp.where(out.result == Result.OK, low.result, out.result)
+        result = gravest(out.result, low.result)
         return SubgoalPlan(
-            jnp.where(failed, 0.0, low.actions),
+            jnp.where(result == Result.NON_FINITE, 0.0, low.actions),
             low.states,
             out.cost,
             out.cost_terms,
             out.proposal_cost,
             out.refine_trace,
-            jnp.where(failed, Result.NON_FINITE, result).astype(jnp.int32),
+            result,
             subgoals,
             out.states,
         )
 
     def act(
-        self, params: SubgoalParams, plan: SubgoalPlan, step: Int[Array, ""] | int, state: Float[Array, " S"]
+        self, params: SubgoalParams, plan: SubgoalPlan, step: Int[Array, ""] | int, state: Numbers
     ) -> Float[Array, " A"]:
         """The action in ``state``: the motor level's first, planned anew towards the plan's first sub-goal."""
         # Only refiners that sample draw anything; what they draw is the same in every episode.

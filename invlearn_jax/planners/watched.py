@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from scipy.stats import binom
 
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
-from invlearn_jax.types import ForwardModel, Key, Params, PlanOutput, Problem, Result
+from invlearn_jax.types import ForwardModel, Key, Params, PlanOutput, Problem, Result, finding, gravest
 
 
 class WatchedParams(NamedTuple):
@@ -56,12 +56,11 @@ class WatchedPlanner:
         return jnp.sqrt((apart**2).sum(-1)).max()
 
     def plan(self, params: WatchedParams, key: Key, problem: Problem) -> PlanOutput:
-        """The planner's plan; where the models part, its result is ``MODEL_DISAGREES``, unless the problem itself was bad."""
+        """The planner's plan; where the models part, its result is ``MODEL_DISAGREES``, unless it is a graver one."""
         out = self.planner.plan(params.planner, key, problem)
-        bad = (out.result == Result.NON_FINITE) | (out.result == Result.OUTSIDE_DATA)
         # A second model that leaves the finite numbers does not agree either.
-        suspect = ~bad & ~(self.disagreement(params, out.states, out.actions) <= params.threshold)
-        return out._replace(result=jnp.where(suspect, Result.MODEL_DISAGREES, out.result).astype(jnp.int32))
+        agree = self.disagreement(params, out.states, out.actions) <= params.threshold
+        return out._replace(result=gravest(out.result, finding(Result.MODEL_DISAGREES, ~agree)))
 
 
 def plans_needed(false_alarms: float = 0.05, confidence: float = 0.95) -> int:

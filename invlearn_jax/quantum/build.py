@@ -4,6 +4,7 @@ import dataclasses
 
 import optax
 
+from invlearn_jax.inputs import check_whole
 from invlearn_jax.names import unknown_name
 from invlearn_jax.quantum.objective import NO_ERRORS, PulseObjective, error_grid
 from invlearn_jax.quantum.planner import PulsePlanner
@@ -116,7 +117,7 @@ def build_pulse_planner(
     Args:
         config: what to build.
         refine_steps: K.
-        candidates: proposals; the Inverter has one answer, more change nothing.
+        candidates: proposals: None or 1, since the Inverter has one answer.
         refiner: one of ``REFINERS``. By default Gauss-Newton, which makes the gate itself exact; where errors are to be borne
             L-BFGS on the mean over them.
         execute_steps: a pulse is played whole; None, or its number of slices.
@@ -129,11 +130,12 @@ def build_pulse_planner(
     """
     objective = build_objective(config)
     inverter = build_pulse_inverter(config)
+    check_whole(execute_steps=execute_steps, candidates=candidates)
     if execute_steps not in (None, inverter.system.slices):
         raise ValueError(
             f"execute_steps is {execute_steps}; a pulse is played whole, {inverter.system.slices} slices. Leave it out."
         )
+    if candidates not in (None, 1):
+        raise ValueError(f"candidates is {candidates}; the Inverter of pulses has one answer to a gate. Leave it out.")
     name = refiner or ("gauss_newton" if objective.errors is NO_ERRORS else "lbfgs")
-    return PulsePlanner(
-        inverter.system, inverter, objective, build_refiner(name), refine_steps, 1 if candidates is None else candidates
-    )
+    return PulsePlanner(inverter.system, inverter, objective, build_refiner(name), refine_steps)

@@ -95,6 +95,11 @@ def check_gate(gate: np.ndarray, dimension: int, tolerance: float = 1e-6) -> np.
     return matrix
 
 
+def departure(matrix: Complex[Array, "d d"]) -> Float[Array, ""]:
+    """``max |G' G - 1|``: how far a matrix is from a unitary one."""
+    return jnp.abs(small_product(jnp.conj(matrix.T), matrix) - jnp.eye(len(matrix), dtype=matrix.dtype)).max()
+
+
 def bloch_vector(state: Complex[Array, "*b D"]) -> Float[Array, "*b 3"]:
     """``<sigma>`` of the first two levels of a state."""
     a, b = state[..., 0], state[..., 1]

@@ -7,14 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from invlearn_jax.quantum.gates import check_gate, small_product
+from invlearn_jax.inputs import as_array, check_whole
+from invlearn_jax.quantum.gates import check_gate, departure, small_product
 from invlearn_jax.quantum.jacobian import latent_jacobian, latent_residual
 from invlearn_jax.quantum.objective import PulseObjective
 from invlearn_jax.quantum.propagators import propagation
+from invlearn_jax.quantum.pulse_inverter import as_gate
 from invlearn_jax.quantum.systems import PulseSystem
 from invlearn_jax.quantum.waveform import pulse_slices
 from invlearn_jax.refine import Refiner, ResidualCost, refine
-from invlearn_jax.types import Inverter, Key, Params, PlanOutput, Problem, Result
+from invlearn_jax.types import Inverter, Key, Params, PlanOutput, Problem, Result, finding, gravest
+
+# Largest entry of |G' G - 1| of a gate, in single and in double precision.
+_TOLERANCE = {4: 1e-4, 8: 1e-6}
 
 
 class PulseParams(NamedTuple):
@@ -49,8 +54,9 @@ class PulsePlanner:
             candidates: proposals per gate.
 
         Raises:
-            ValueError: for a negative K, K without a refiner, or no candidate.
+            ValueError: for counts that are not whole, a negative K, K without a refiner, or no candidate.
         """
+        check_whole(refine_steps=refine_steps, candidates=candidates)
         if refine_steps < 0 or (refine_steps and refiner is None):
             raise ValueError(f"refine_steps is {refine_steps}; give 0 or more, and a refiner for more than 0.")
         if candidates < 1:
@@ -79,25 +85,23 @@ class PulsePlanner:
         Args:
             params: from training or ``init``.
             key: consumed.
-            problem: see ``problem``.
+            problem: see ``problem``; lists and matrices of any type are taken, and cast to a complex one.
 
         Returns:
             The plan: ``actions [N, C]`` in rad/us, ``states [N+1, D, D]`` the unitary after each slice. A gate that is not
-            finite gets zeros and the result ``NON_FINITE``.
+            finite gets zeros and the result ``NON_FINITE``, a matrix that is not unitary zeros and ``INVALID_PROBLEM``. A cost
+            that is not finite is ``NON_FINITE`` too.
 
         Raises:
-            ValueError: for a gate of the wrong shape.
+            ValueError: for a start or a gate of the wrong shape, or of what are no numbers.
         """
-        size = self.system.gate_dimension
-        if jnp.shape(problem.goal) != (size, size):
-            raise ValueError(
-                f"The gate has shape {jnp.shape(problem.goal)}; this planner takes ({size}, {size}). Give one, and use jax.vmap "
-                "for a batch."
-            )
-        start = jnp.asarray(problem.state, problem.goal.dtype)
-        gate = small_product(problem.goal, jnp.conj(start.T))
-        given = jnp.isfinite(gate).all()
-        gate = jnp.where(given, gate, jnp.eye(size, dtype=gate.dtype))
+        start, goal = self._matrices(problem)
+        gate = small_product(goal, jnp.conj(start.T))
+        finite = jnp.isfinite(gate).all()
+        apart = jnp.maximum(departure(start), departure(goal))
+        unitary = apart <= _TOLERANCE[gate.real.dtype.itemsize]
+        given = finite & unitary
+        gate = jnp.where(given, gate, jnp.eye(len(gate), dtype=gate.dtype))
         latents = self._proposals(params, key, gate)
         cost = ResidualCost(
             lambda z: sum(self.objective(self.system, pulse_slices(self.system, z), gate).values()),
@@ -106,26 +110,43 @@ class PulsePlanner:
         )
         if self.candidates == 1 and self.refine_steps == 0:
             # Nothing to choose from: the cost is evidence only, and the compiler drops it where it is not used.
-            latent, proposal_cost, trace = latents[0], cost(latents[0]), jnp.zeros((0,))
+            latent, proposal_cost, trace = latents[0], cost(latents[0]), jnp.zeros((0,), latents.dtype)
         else:
             refined = refine(self.refiner, key, cost, latents, self.refine_steps)
             latent, proposal_cost, trace = refined.actions, refined.proposal_cost, refined.trace
         slices = pulse_slices(self.system, latent)
         terms = self.objective(self.system, slices, gate)
         total = sum(terms.values())
-        result = jnp.where((total < proposal_cost) | (self.refine_steps == 0), Result.OK, Result.NO_IMPROVEMENT)
-        # What is finite has a finite cost; to ask that instead would propagate pulses of which only the actions are wanted.
-        finite = given & jnp.isfinite(slices).all()
+        # The actions do not wait for the cost: that would propagate pulses of which only the actions are wanted.
+        made = finite & jnp.isfinite(slices).all()
+        result = gravest(
+            finding(Result.NON_FINITE, ~(made & jnp.isfinite(total))),
+            finding(Result.INVALID_PROBLEM, ~unitary),
+            finding(Result.NO_IMPROVEMENT, (self.refine_steps > 0) & ~(total < proposal_cost)),
+        )
         states = propagation(self.system, slices)
         return PlanOutput(
-            jnp.where(finite, slices, 0.0),
+            jnp.where(made & given, slices, 0.0),
             states,
             total,
             terms,
             proposal_cost,
             trace,
-            jnp.where(finite, result, Result.NON_FINITE).astype(jnp.int32),
+            result,
         )
+
+    def _matrices(self, problem: Problem) -> tuple[Array, Array]:
+        """Start and gate in a complex type, whose precision is the gate's."""
+        size = self.system.gate_dimension
+        goal = as_gate(problem.goal)
+        start = as_array("start", problem.state, goal.dtype)
+        for name, matrix in (("start", start), ("gate", goal)):
+            if matrix.shape != (size, size):
+                raise ValueError(
+                    f"The {name} has shape {matrix.shape}; this planner takes ({size}, {size}). Give one, and use jax.vmap for a "
+                    "batch."
+                )
+        return start, goal
 
     def _proposals(self, params: PulseParams, key: Key, gate: Array) -> Array:
         # The network keeps its own precision; what follows has the gate's.

@@ -16,10 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from invlearn_jax.inputs import Numbers, as_array
 from invlearn_jax.networks import mlp
 from invlearn_jax.quantum.systems import PulseSystem
 from invlearn_jax.quantum.weyl import decompose, interaction, local
 from invlearn_jax.types import Key, Params, Problem
+
+
+def as_gate(gate: Numbers) -> Complex[Array, "d d"]:
+    """A gate as a complex array, whatever numbers it was given in."""
+    array = as_array("gate", gate)
+    return array.astype(jnp.result_type(array.dtype, jnp.complex64))
 
 
 class Canonical(NamedTuple):
@@ -71,7 +78,7 @@ class QubitInverter:
 
     def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M 2"]:
         """The pulse, ``num`` times: a gate has one answer. The key is not used."""
-        return jnp.broadcast_to(self.latent(params, problem.goal), (num, self.horizon, 2))
+        return jnp.broadcast_to(self.latent(params, as_gate(problem.goal)), (num, self.horizon, 2))
 
 
 class TwoQubitParams(NamedTuple):
@@ -152,7 +159,7 @@ class TwoQubitInverter:
 
     def propose(self, params: TwoQubitParams, key: Key, problem: Problem, num: int) -> Float[Array, "K M 4"]:
         """The pulse, ``num`` times: a gate has one answer. The key is not used."""
-        return jnp.broadcast_to(self.latent(params, problem.goal), (num, self.horizon, 4))
+        return jnp.broadcast_to(self.latent(params, as_gate(problem.goal)), (num, self.horizon, 4))
 
     def _passed(self, sign: float, kind: jnp.dtype) -> Array:
         return interaction(jnp.array([0.0, 0.0, sign * self._zeta], kind))

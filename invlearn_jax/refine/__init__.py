@@ -1,6 +1,6 @@
 """Refiners: ways to improve an action sequence in K steps, one contract."""
 
-from invlearn_jax.refine.base import PlanCost, Refined, Refiner, refine
+from invlearn_jax.refine.base import PlanCost, Refined, Refiner, finite_or_worst, refine
 from invlearn_jax.refine.gauss_newton import ResidualCost, gauss_newton
 from invlearn_jax.refine.gradient import gradient
 from invlearn_jax.refine.ilqr import ilqr
@@ -12,6 +12,7 @@ __all__ = [
     "Refiner",
     "ResidualCost",
     "cem",
+    "finite_or_worst",
     "gauss_newton",
     "gradient",
     "ilqr",

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from invlearn_jax.inputs import check_whole
 from invlearn_jax.types import Key
 
 CostFn = Callable[[Float[Array, "T A"]], Float[Array, ""]]
@@ -76,18 +77,19 @@ def refine(
         steps: how many steps; 0 returns the best candidate.
 
     Returns:
-        The best sequence, its cost and the trace. Costs that are NaN count as infinite.
+        The best sequence, its cost and the trace. Costs that are not finite, minus infinity among them, count as infinite.
 
     Raises:
-        ValueError: for a negative number of steps or no candidates.
+        ValueError: for a number of steps that is negative or no whole one, or no candidates.
     """
+    check_whole(steps=steps)
     if steps < 0:
         raise ValueError(f"refine steps is {steps}; give 0 (no refinement) or more.")
     if candidates.shape[0] < 1:
         raise ValueError("There are no candidates to refine; give at least 1.")
     if steps == 0:
         actions, cost = _best(candidates, over_candidates(cost_fn)(candidates))
-        return Refined(actions, cost, cost, jnp.zeros((0,)))
+        return Refined(actions, cost, cost, jnp.zeros((0,), cost.dtype))
     state, costs = refiner.init(cost_fn, candidates)
     first = _best(candidates, costs)
 
@@ -118,7 +120,12 @@ def over_candidates(function: Callable) -> Callable:
     return mapped
 
 
+def finite_or_worst(costs: Float[Array, " K"]) -> Float[Array, " K"]:
+    """Costs with infinity for what is not finite: minus infinity is no good plan, but a model or objective that broke down."""
+    return jnp.where(jnp.isfinite(costs), costs, jnp.inf)
+
+
 def _best(candidates: Array, costs: Array) -> tuple[Array, Array]:
-    costs = jnp.where(jnp.isnan(costs), jnp.inf, costs)
+    costs = finite_or_worst(costs)
     index = jnp.argmin(costs)
     return candidates[index], costs[index]

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from invlearn_jax.refine.base import CostFn, PlanCost, Refiner, over_candidates
+from invlearn_jax.refine.base import CostFn, PlanCost, Refiner, finite_or_worst, over_candidates
 from invlearn_jax.types import Key
 
 
@@ -48,7 +48,7 @@ def ilqr(damping: float = 1e-3, factor: float = 5.0, limit: float = 1.0) -> Refi
 
         at = jnp.concatenate([states.ravel(), actions.ravel()])
         # How states and actions together move with the actions.
-        moves = jnp.concatenate([jacobian, jnp.eye(actions.size)])
+        moves = jnp.concatenate([jacobian, jnp.eye(actions.size, dtype=actions.dtype)])
         slope = jax.grad(joint)(at) @ moves
         curved = jax.vmap(lambda move: jax.jvp(jax.grad(joint), (at,), (move,))[1], in_axes=1, out_axes=1)(moves)
         # Actions that the slope presses against their bound stay there; the others are solved for without them.
@@ -64,14 +64,14 @@ def ilqr(damping: float = 1e-3, factor: float = 5.0, limit: float = 1.0) -> Refi
     def init(cost_fn: CostFn, candidates: Array) -> tuple:
         if not isinstance(cost_fn, PlanCost):
             raise ValueError("iLQR needs the cost as a PlanCost, its unroll and its cost apart; give one.")
-        costs = over_candidates(cost_fn)(candidates)
-        return (candidates, costs, jnp.full(costs.shape, damping)), costs
+        costs = finite_or_worst(over_candidates(cost_fn)(candidates))
+        return (candidates, costs, jnp.full_like(costs, damping)), costs
 
     def update(key: Key, cost_fn: PlanCost, state: tuple) -> tuple:
         candidates, costs, mu = state
         moved = candidates + over_candidates(lambda a, m: direction(cost_fn, a, m))(candidates, mu)
         moved = jnp.clip(moved, -limit, limit)
-        tried = over_candidates(cost_fn)(moved)
+        tried = finite_or_worst(over_candidates(cost_fn)(moved))
         better = tried < costs
         kept = jnp.where(better[:, None, None], moved, candidates)
         following = (kept, jnp.where(better, tried, costs), jnp.where(better, mu / factor, mu * factor))

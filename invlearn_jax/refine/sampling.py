@@ -10,32 +10,33 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from invlearn_jax.refine.base import CostFn, Refiner
+from invlearn_jax.inputs import check_whole
+from invlearn_jax.refine.base import CostFn, Refiner, finite_or_worst
 from invlearn_jax.types import Key
 
 
-def _held_noise(key: Key, num: int, shape: tuple[int, int], knots: int) -> Array:
-    horizon, size = shape
+def _held_noise(key: Key, num: int, like: Array, knots: int) -> Array:
+    horizon, size = like.shape
     knots = min(knots, horizon)
-    noise = jax.random.normal(key, (num, knots, size))
+    noise = jax.random.normal(key, (num, knots, size), like.dtype)
     return jnp.repeat(noise, -(-horizon // knots), axis=1)[:, :horizon]
 
 
 def _sampler(num: int, sigma: float, knots: int, limit: float, move: Callable, adapt_sigma: bool = False) -> Refiner:
+    check_whole(num=num, knots=knots)
     if num < 1:
         raise ValueError(f"A sampling refiner was given {num} samples; give at least 1.")
 
     def init(cost_fn: CostFn, candidates: Array) -> tuple:
         costs = jax.vmap(cost_fn)(candidates)
-        mean = candidates[jnp.argmin(jnp.where(jnp.isnan(costs), jnp.inf, costs))]
+        mean = candidates[jnp.argmin(finite_or_worst(costs))]
         return (mean, jnp.full_like(mean, sigma)), costs
 
     def update(key: Key, cost_fn: CostFn, state: tuple) -> tuple:
         mean, deviation = state
-        drawn = jnp.clip(mean + deviation * _held_noise(key, num, mean.shape, knots), -limit, limit)
+        drawn = jnp.clip(mean + deviation * _held_noise(key, num, mean, knots), -limit, limit)
         tried = jnp.concatenate([mean[None], drawn])
-        costs = jax.vmap(cost_fn)(tried)
-        costs = jnp.where(jnp.isnan(costs), jnp.inf, costs)
+        costs = finite_or_worst(jax.vmap(cost_fn)(tried))
         mean, fitted = move(tried, costs)
         return (mean, fitted if adapt_sigma else deviation), tried, costs
 
@@ -101,6 +102,7 @@ def cem(num: int, sigma: float = 0.3, elites: int = 8, knots: int = 8, limit: fl
     Raises:
         ValueError: if there are more elites than samples.
     """
+    check_whole(num=num, elites=elites)
     if not 1 <= elites <= num:
         raise ValueError(f"CEM was given {elites} elites of {num} samples; allowed are 1 to {num}.")
 
