@@ -6,6 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from invlearn_jax.types import Key, Params, Problem
+
 
 @runtime_checkable
 class Parametrisation(Protocol):
@@ -20,6 +22,16 @@ class Parametrisation(Protocol):
 
     def encode(self, actions: Float[Array, "T A"]) -> Float[Array, "L C"]:
         """Latents whose actions are those given, or the nearest there are."""
+
+
+@runtime_checkable
+class Latents(Protocol):
+    """What an Inverter may be besides: one that proposes latents, which a planner refines in place of actions."""
+
+    parametrisation: Parametrisation
+
+    def latents(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K L C"]:
+        """Draws ``num`` latent sequences for one problem. The key is consumed."""
 
 
 class Box:

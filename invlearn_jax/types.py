@@ -189,6 +189,25 @@ class Planner(Protocol):
         """Plans for one problem. The key is consumed. Works under ``jit``, ``vmap`` and ``jax.export``."""
 
 
+@runtime_checkable
+class Follows(Protocol):
+    """What a planner may be besides: one whose plan is followed with feedback instead of executed as it stands."""
+
+    def act(self, params: Params, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]) -> Array:
+        """The action ``[A]`` at a step of the plan, in the state at hand."""
+
+
+@runtime_checkable
+class WarmStarts(Protocol):
+    """What a planner may be besides: one that starts from what its last plan left, ``Problem.guess``."""
+
+    def first_guess(self) -> Float[Array, "T A"]:
+        """What the first plan of an episode starts from."""
+
+    def next_guess(self, actions: Float[Array, "T A"]) -> Float[Array, "T A"]:
+        """What the next plan starts from, given the actions of the last one."""
+
+
 class State(NamedTuple):
     """An environment's state, field-compatible with MuJoCo Playground and brax.
 

@@ -23,17 +23,20 @@ BACKENDS = ("mujoco", "mjx")
 
 
 def first_guess(planner: Planner, *batch: int) -> Array | None:
-    """Zeros ``[*batch, T, A]`` for a planner that starts from its last plan, else None."""
-    return jnp.zeros((*batch, planner.horizon, planner.action_size)) if isinstance(planner, WarmStarts) else None
+    """``[*batch, T, A]`` for a planner that starts from its last plan, else None."""
+    if not isinstance(planner, WarmStarts):
+        return None
+    guess = planner.first_guess()
+    return jnp.broadcast_to(guess, (*batch, *guess.shape))
 
 
 def next_guess(planner: Planner, actions: Float[Array, "*b T A"]) -> Array | None:
-    """What the last plan leaves after its executed steps, its last action held; None where nothing starts from it."""
+    """What the next plan starts from; None for a planner that starts from nothing."""
     if not isinstance(planner, WarmStarts):
         return None
-    left = jnp.arange(planner.horizon) + planner.execute_steps
     # In the first guess's type, which a scan keeps.
-    return actions[..., jnp.minimum(left, planner.horizon - 1), :].astype(float_type())
+    following = planner.next_guess if actions.ndim == 2 else jax.vmap(planner.next_guess)
+    return following(actions).astype(float_type())
 
 
 def draw_problems(task: Task, key: Key, episodes: int) -> Problem:

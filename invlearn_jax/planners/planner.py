@@ -8,6 +8,7 @@ from jaxtyping import Array
 
 from invlearn_jax.inputs import as_problem, check_whole, float_type, usable
 from invlearn_jax.refine.base import PlanCost, Refiner, refine
+from invlearn_jax.parametrisation import Latents
 from invlearn_jax.rollout import Score, score
 from invlearn_jax.types import (
     ForwardModel,
@@ -36,7 +37,10 @@ class PlannerParams(NamedTuple):
 
 
 class InversePlanner:
-    """Proposes with an Inverter, refines through a forward model, returns the plan with its evidence."""
+    """Proposes with an Inverter, refines through a forward model, returns the plan with its evidence.
+
+    What is refined are the Inverter's latents where it has a parametrisation (``parametrisation.Latents``), else its actions.
+    """
 
     def __init__(
         self,
@@ -114,19 +118,26 @@ class InversePlanner:
         safe, given = usable(as_problem(problem, float_type(params)))
         covered = self.inverter.covers(params.inverter, safe) if isinstance(self.inverter, KnowsData) else True
         propose_key, refine_key = jax.random.split(key)
-        proposals = self.inverter.propose(params.inverter, propose_key, safe, self.candidates)
+        decode, limit = _same, 1.0
+        if isinstance(self.inverter, Latents):
+            decode, limit = self.inverter.parametrisation.decode, self.inverter.parametrisation.limit
+            proposals = self.inverter.latents(params.inverter, propose_key, safe, self.candidates)
+        else:
+            proposals = self.inverter.propose(params.inverter, propose_key, safe, self.candidates)
         if self.candidates == 1 and self.refine_steps == 0:
             # Nothing to choose from: the score is evidence only, and the compiler drops it where it is not used.
-            scored = self.score(params, safe, proposals[0])
-            actions, cost, proposal_cost, trace = proposals[0], scored.cost, scored.cost, jnp.zeros((0,))
+            latents, actions = proposals[0], decode(proposals[0])
+            scored = self.score(params, safe, actions)
+            cost, proposal_cost, trace = scored.cost, scored.cost, jnp.zeros((0,))
             finite = given & jnp.isfinite(actions).all()
         else:
             cost = PlanCost(
-                lambda a: self.model.unroll(params.model, safe.state, a),
-                lambda states, a: sum(self.objective(params.objective, states, a, safe.goal).values()),
+                lambda z: self.model.unroll(params.model, safe.state, decode(z)),
+                lambda states, z: sum(self.objective(params.objective, states, decode(z), safe.goal).values()),
             )
             refined = refine(self.refiner, refine_key, cost, proposals, self.refine_steps)
-            actions, cost, proposal_cost, trace = refined
+            latents, cost, proposal_cost, trace = refined
+            actions = decode(latents)
             scored = self.score(params, safe, actions)
             finite = given & jnp.isfinite(cost) & jnp.isfinite(actions).all()
         actions = jnp.where(finite, actions, 0.0)
@@ -134,6 +145,10 @@ class InversePlanner:
             finding(Result.NON_FINITE, ~(finite & jnp.isfinite(cost))),
             finding(Result.OUTSIDE_DATA, jnp.logical_not(covered)),
             finding(Result.NO_IMPROVEMENT, (self.refine_steps > 0) & ~(cost < proposal_cost)),
-            finding(Result.BOUND_SATURATED, (jnp.abs(actions) >= 1.0).all()),
+            finding(Result.BOUND_SATURATED, (jnp.abs(latents) >= limit).all()),
         )
         return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result)
+
+
+def _same(actions: Array) -> Array:
+    return actions
