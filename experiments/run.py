@@ -15,16 +15,17 @@ from absl import app, flags
 
 from experiments.configs import EXPERIMENTS, experiment
 from experiments.configs.shared import EvaluationConfig
-from experiments.flag_config import define_config, option, quiet
+from experiments.flag_config import define_config, define_seed, option, quiet
 from experiments.pipelines.evaluation import evaluate_planner, summary
 from experiments.pipelines.stages import PlannerOf
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.settings import check_settings
 
 _EXPERIMENT = flags.DEFINE_string("experiment", None, f"What to run: {', '.join(EXPERIMENTS)}.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of data, initial weights and training.", lower_bound=0)
+_SEED = define_seed(0, "Seed of data, initial weights and training.")
 
 
 def main(config: Any) -> None:
@@ -35,6 +36,7 @@ def main(config: Any) -> None:
     pipeline = importlib.import_module(f"experiments.pipelines.{module}")
     train = getattr(pipeline, function)
     # Before anything is written or trained.
+    check_settings(config)
     pipeline.check(config)
     run = RunFolder(_WORKDIR.value)
     run.begin(config, _SEED.value)
