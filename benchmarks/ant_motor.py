@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.ant_motor import TURN, walker
 from invlearn_jax.data import GoalPolicy, read_goal_policy
 from invlearn_jax.envs.antmaze import random_start
@@ -20,6 +20,7 @@ from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed, indexed
 
 _PLANNERS = flags.DEFINE_list("planners", None, "Motor levels (names or folders).", required=True)
 _NAMES = flags.DEFINE_list("names", [], "What to call them; by default as they are given.")
@@ -28,7 +29,7 @@ _STEPS = flags.DEFINE_multi_integer("refine_steps", [0], "Numbers K of refinemen
 _EXECUTE = flags.DEFINE_multi_integer("execute_steps", [1], "Steps between plans.")
 _ANTS = flags.DEFINE_integer("ants", 200, "Ants per row.", lower_bound=1)
 _LENGTH = flags.DEFINE_integer("steps", 300, "Steps of 0.1 s.", lower_bound=30)
-_SEED = flags.DEFINE_integer("seed", 20261124, "Seed of starts and directions.")
+_SEED = define_seed(20261124, "Seed of starts and directions.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
 
 
 def _rows(act: Walk, about: dict) -> list[dict]:
-    keys = jax.random.split(jax.random.key(_SEED.value), _ANTS.value)
+    keys = jax.random.split(from_seed(_SEED.value), _ANTS.value)
     starts, rows = np.asarray(jax.jit(jax.vmap(random_start))(keys)), []
     for hold in (None, TURN):
         walk = walk_openly(act, starts, _SEED.value, _LENGTH.value, hold).summary()
@@ -64,7 +65,7 @@ def _policy_walk(path: str) -> Walk:
     policy, act = read_goal_policy(path), jax.jit(GoalPolicy.act)
 
     def walk(step: int, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
-        key = jax.random.fold_in(jax.random.key(0), step)
+        key = indexed(jax.random.key(0), step)
         return np.asarray(act(policy, key, jnp.asarray(states, jnp.float32), jnp.asarray(goals, jnp.float32)))
 
     return walk

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.ant_video import ant_gif
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from invlearn_jax.data import read_goal_policy
@@ -27,6 +27,7 @@ from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.planners.ant_stack import AntStackConfig
 from invlearn_jax.types import Problem
 
@@ -35,7 +36,7 @@ _POLICY = flags.DEFINE_string("policy", "", "The goal-reaching policy that made 
 _EPISODES = flags.DEFINE_integer("episodes", 500, "Episodes per row.", lower_bound=2)
 _POLICY_EPISODES = flags.DEFINE_integer("policy_episodes", 200, "Episodes of that policy.", lower_bound=2)
 _STEPS = flags.DEFINE_multi_integer("refine_steps", [0], "Numbers K of refinement steps, of each level.")
-_SEED = flags.DEFINE_integer("seed", 20261122, "Seed of starts and goals; the same for all planners.")
+_SEED = define_seed(20261122, "Seed of starts and goals; the same for all planners.")
 _VIDEO = flags.DEFINE_string("video", "", "Where to show a few episodes, lost ones first, as GIF.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the results as JSON.", required=True)
 
@@ -106,15 +107,16 @@ def _video(env: str, episodes: Episodes) -> bytes:
 def _throughput(planner: object, params: object, env_name: str) -> float:
     """Whole plans per second at a batch of 1024."""
     env = registry.make(env_name, "antmaze")
-    starts, goals = start_states(env, jax.random.key(0), _BATCH, multi_goal=True)
+    start_key, plan_key = streams(jax.random.key(0), "throughput starts", "throughput planning")
+    starts, goals = start_states(env, start_key, _BATCH, multi_goal=True)
     problems = Problem(jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
     plans = jax.vmap(lambda p, k, q: planner.plan(p, k, q).actions, in_axes=(None, None, 0))
-    return 1e3 * _BATCH / measure(plans, params, jax.random.key(1), problems, calls=50).p50
+    return 1e3 * _BATCH / measure(plans, params, plan_key, problems, calls=50).p50
 
 
 def _data_policy(env_name: str) -> dict:
     env = registry.make(env_name, "antmaze")
-    start_key, walk_key = jax.random.split(jax.random.key(_SEED.value))
+    start_key, walk_key = jax.random.split(from_seed(_SEED.value))
     starts, goals = start_states(env, start_key, _POLICY_EPISODES.value, multi_goal=False)
     policy = read_goal_policy(_POLICY.value)
     states, _ = navigated(env.spec, policy, walk_key, starts, goals, env.episode_length, _NOISE)

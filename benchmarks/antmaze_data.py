@@ -8,23 +8,23 @@ C MuJoCo on all cores; the time includes compiling.
 
 import time
 
-import jax
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.data import antmaze_data, read_goal_policy
 from invlearn_jax.data.ant_rows import uprightness
 from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 
 _ENVS = flags.DEFINE_list("envs", ["antmaze-umaze-v2", "antmaze-large-diverse-v2"], "Whose data to make.")
 _POLICY = flags.DEFINE_string("policy", "ant-v1", "The goal-reaching policy that makes them.")
 _ROWS = flags.DEFINE_integer("rows", 1_000_000, "Rows of each.", lower_bound=1)
 _NOISE = flags.DEFINE_float("noise", 0.2, "Standard deviation of the noise on actions.", lower_bound=0.0)
-_SEED = flags.DEFINE_integer("seed", 20261125, "Seed of the data.")
+_SEED = define_seed(20261125, "Seed of the data.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 
 
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     policy, rows = read_goal_policy(_POLICY.value), []
     for env in _ENVS.value:
         spec, begin = registry.spec(env, "antmaze"), time.perf_counter()
-        data = antmaze_data(spec, policy, jax.random.key(_SEED.value), _ROWS.value, noise=_NOISE.value)
+        data = antmaze_data(spec, policy, from_seed(_SEED.value), _ROWS.value, noise=_NOISE.value)
         seconds = time.perf_counter() - begin
         states, moving = data["observations"], ~data["timeouts"][:-1]
         steps = np.linalg.norm(np.diff(states[:, :2], axis=0), axis=1)[moving]

@@ -23,7 +23,7 @@ from absl import flags
 
 from benchmarks.contenders import Contender, contenders
 from benchmarks.harness import random_problems
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.evaluate import mean_ci, normalized_score, returns_of, success
@@ -32,6 +32,7 @@ from invlearn_jax.evaluate.flops import flops
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 from invlearn_jax.types import Params, PlanOutput, Problem
 
 _SIZES = flags.DEFINE_list("sizes", ["umaze", "medium", "large"], "Mazes.")
@@ -41,7 +42,7 @@ _CHECKPOINTS = flags.DEFINE_string("checkpoints", "", "A folder that is searched
 _EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per row.", lower_bound=2)
 _SECONDS = flags.DEFINE_float("row_seconds", 2.0, "Timed seconds per row and batch.", lower_bound=0.1)
 _BATCH = flags.DEFINE_integer("batch", 1024, "Largest batch of the throughput.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 20261125, "Seed of starts and planning; the same for all rows.", lower_bound=0)
+_SEED = define_seed(20261125, "Seed of starts and planning; the same for all rows.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 
 _ROUNDS = 10  # in which the rows take turns
@@ -110,7 +111,7 @@ class Running:
 
     def score(self, env: Maze2d, episodes: int, seed: int) -> dict[str, Any]:
         """The closed-loop score on D4RL's own task, and where it is not known yet the throughput of planning for all."""
-        start_key, run_key = jax.random.split(jax.random.key(seed))
+        start_key, run_key = jax.random.split(from_seed(seed))
         starts, goals = start_states(env, start_key, episodes, multi_goal=False)
         plan, seconds = jax.jit(jax.vmap(self.planner.plan, in_axes=(None, 0, 0))), []
 
@@ -160,7 +161,7 @@ def _maze(size: str) -> Iterator[dict[str, Any]]:
     if not chosen:
         raise ValueError(f"No planner's name begins with any of {_ONLY.value}; leave --only out to see them all.")
     maze = registry.make(env)
-    keys, problems = random_problems(maze, jax.random.key(_SEED.value), _BATCH.value)
+    keys, problems = random_problems(maze, from_seed(_SEED.value), _BATCH.value)
     running = []
     for contender in chosen:
         running.append(Running(contender, keys, problems, maze.episode_length))

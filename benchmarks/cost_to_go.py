@@ -4,22 +4,22 @@ python -m benchmarks.cost_to_go --planners=maze2d-umaze-v1,maze2d-medium-v1,maze
     --output=benchmarks/results/cost_to_go.json
 """
 
-import jax
 from absl import flags
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import cost_to_go_quality
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 from invlearn_jax.planners.maze import build_cost_to_go
 
 _PLANNERS = flags.DEFINE_list(
     "planners", [n for n in planner_names() if n.endswith("-v1")], "Shipped names or folders."
 )
 _GOALS = flags.DEFINE_integer("goals", 200, "Random goals per maze.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 7000, "Seed of the goals.")
+_SEED = define_seed(7000, "Seed of the goals.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 
 
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> None:
         config, _ = load_config(name)
         _, params = load_planner(name)
         layout = registry.make(config.env).spec.layout
-        key = jax.random.key(_SEED.value)
+        key = from_seed(_SEED.value)
         quality = cost_to_go_quality(build_cost_to_go(config), params.objective, layout, key, _GOALS.value)
         rows.append({"planner": name, "env": config.env, **quality})
         print(

@@ -13,12 +13,13 @@ import numpy as np
 from absl import flags
 
 from benchmarks.harness import random_problems
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _DEADLINES = flags.DEFINE_multi_float("deadlines", [1.0, 5.0, 20.0], "In milliseconds.", lower_bound=0.0)
@@ -28,7 +29,7 @@ _CANDIDATES = flags.DEFINE_multi_integer("candidates", [1, 4], "Numbers of candi
 _CALLS = flags.DEFINE_integer("calls", 1000, "Timed calls per setting at calibration.", lower_bound=100)
 _MARGIN = flags.DEFINE_float("margin", 1.3, "99th percentile times this must fit.", lower_bound=1.0)
 _BUSY = flags.DEFINE_multi_integer("busy", [0, 1, 2], "Busy processes beside.", lower_bound=0)
-_SEED = flags.DEFINE_integer("seed", 9000, "Seed of the problems.")
+_SEED = define_seed(9000, "Seed of the problems.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 
 _PROBLEMS = 500
@@ -45,7 +46,7 @@ def main(argv: list[str]) -> None:
     config = load_config(_PLANNER.value)[0]
     env = registry.make(config.env)
     params = load_planner(_PLANNER.value)[1]
-    keys, problems = random_problems(env, jax.random.key(_SEED.value), _PROBLEMS)
+    keys, problems = random_problems(env, from_seed(_SEED.value), _PROBLEMS)
     planner = DeadlinePlanner(
         lambda steps, candidates: load_planner(_PLANNER.value, steps, candidates)[0],
         params,

@@ -7,7 +7,7 @@ The same starts for all rows. A planner's own ``execute_steps`` is what this tab
 
 from absl import flags
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.evaluation import evaluate_planner
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
@@ -18,7 +18,7 @@ _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", r
 _EXECUTE = flags.DEFINE_multi_integer("execute_steps", [1, 2, 4, 8, 16, 32], "The k to sweep.", lower_bound=1)
 _STEPS = flags.DEFINE_multi_integer("refine_steps", [0, 10], "Numbers K of refinement steps.")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per row.", lower_bound=2)
-_SEED = flags.DEFINE_integer("seed", 8000, "Seed of starts and goals.")
+_SEED = define_seed(8000, "Seed of starts and goals.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 _KEPT = (
     "execute_steps",

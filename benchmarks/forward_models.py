@@ -9,15 +9,15 @@ windows that met a wall apart.
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.data import concatenate, fit_normalizer, read, split, window_store
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import write_json
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 from invlearn_jax.learn.forward_model import (
     Source,
     ensemble_state,
@@ -34,7 +34,7 @@ _RUN = flags.DEFINE_string("run", None, "A run's folder, for its data.", require
 _STEPS = flags.DEFINE_integer("steps", 1500, "Updates of each model.")
 _BATCH = flags.DEFINE_integer("batch", 128, "Windows per update.")
 _HORIZON = flags.DEFINE_integer("horizon", 32, "Steps per window, and to be judged over.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the models.")
+_SEED = define_seed(0, "Seed of the models.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 
 # name, chunk (0: the whole horizon), hidden, octaves, members
@@ -61,7 +61,7 @@ def main(argv: list[str]) -> None:
     results = []
     for name, chunk, hidden, octaves, size in _KINDS:
         single = SequenceModel(STATE_SIZE, ACTION_SIZE, DT, chunk or horizon, hidden, POSITION_SIZE, octaves)
-        optimizer, key = default_optimizer(2e-3, _STEPS.value), jax.random.key(_SEED.value)
+        optimizer, key = default_optimizer(2e-3, _STEPS.value), from_seed(_SEED.value)
         update = forward_model_update(single, optimizer, sources, _BATCH.value, horizon)
         if size == 1:
             model, state = single, forward_model_state(single, optimizer, key, rows, normalizer)

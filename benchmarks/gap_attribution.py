@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from absl import flags
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d
 from invlearn_jax.evaluate import bound_return, mean_ci, normalized_score, returns_of, success, time_bound
@@ -25,6 +25,7 @@ from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.models import SimulatorModel
 from invlearn_jax.objectives import mean_time_to_goal, smoothness, time_outside, time_to_goal, weighted_sum
 from invlearn_jax.planners import InversePlanner
@@ -33,7 +34,7 @@ from invlearn_jax.refine import gradient
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _EPISODES = flags.DEFINE_integer("episodes", 64, "Episodes per row.", lower_bound=2)
-_SEED = flags.DEFINE_integer("seed", 5000, "Seed of the starts.")
+_SEED = define_seed(5000, "Seed of the starts.")
 _LONG = flags.DEFINE_integer("long", 100, "Refinement steps of the long row.")
 _STEPS = flags.DEFINE_integer("oracle_steps", 10, "Refinement steps of the oracle rows and of the row beside them.")
 _EXECUTE = flags.DEFINE_integer("execute_steps", 16, "Steps between plans, for all rows.")
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> None:
     config, _ = load_config(_PLANNER.value)
     env = registry.make(config.env)
     planner, params = load_planner(_PLANNER.value)
-    starts, goals = start_states(env, jax.random.key(_SEED.value), _EPISODES.value, multi_goal=False)
+    starts, goals = start_states(env, from_seed(_SEED.value), _EPISODES.value, multi_goal=False)
     bound = normalized_score(env.spec, bound_return(time_bound(env.spec.layout, starts, goals), env.episode_length))
     simulator = SimulatorModel(Maze2d(env.spec, solver_iterations=1))
     map_objective = oracle_objective(config, map_cost_to_go(env, config.look_ahead))
@@ -93,7 +94,7 @@ def main(argv: list[str]) -> None:
             model=params.model if model is learned else (), objective=params.objective if goal_cost is objective else ()
         )
         begin = time.time()
-        episodes = run_mujoco(varied, given, env, jax.random.key(0), starts, goals)
+        episodes = run_mujoco(varied, given, env, stream(jax.random.key(0), "planning"), starts, goals)
         scores = normalized_score(env.spec, returns_of(env.spec, episodes.states, goals))
         score, lead = mean_ci(scores), mean_ci(scores - (rows[0]["scores"] if rows else scores))
         rows.append(

@@ -25,7 +25,7 @@ from benchmarks.hacking_measures import detection, gap, kinds
 from benchmarks.hacking_settings import SETTINGS, Experiment, train_setting
 from benchmarks.hacking_worlds import Ant, Maze, World
 from experiments.figures import canvas, draw_goal, draw_maze, encode, style
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
@@ -39,7 +39,7 @@ _BROAD = flags.DEFINE_integer("broad_rows", 400_000, "Rows of broad data.", lowe
 _MODEL = flags.DEFINE_integer("model_updates", 2000, "Updates of the forward model.", lower_bound=6)
 _INVERTER = flags.DEFINE_integer("inverter_updates", 2000, "Updates of the Inverter.", lower_bound=6)
 _WATCHER = flags.DEFINE_integer("watcher_updates", 6000, "Updates of the model that watches.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 20261128, "Seed of the judging; training uses others.", lower_bound=0)
+_SEED = define_seed(20261128, "Seed of the judging; training uses others.")
 _WORKDIR = flags.DEFINE_string("workdir", "", "Where data and trainings are kept; by default runs/hacking-ROBOT.")
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Where to write the record as JSON; a picture goes beside it.", required=True

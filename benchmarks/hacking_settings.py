@@ -15,6 +15,7 @@ from benchmarks.hacking_worlds import World
 from experiments.pipelines.stages import kept_data, run_stage
 from invlearn_jax.data import Dataset, concatenate, sample_windows, split, window_store
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, indexed, streams
 from invlearn_jax.learn.behaviour_cloning import cloning_state, cloning_update
 from invlearn_jax.learn.forward_model import Source, ensemble_update, forward_model_update
 from invlearn_jax.learn.inverter import inverter_state, inverter_update
@@ -197,7 +198,10 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
     """
     setting, run = SETTINGS[name], RunFolder(workdir / re.sub(r"\W+", "-", name))
     run.begin(_Run(experiment, setting), seed)
-    keys, stages = iter(jax.random.split(jax.random.key(seed), 64)), Stages(world, setting, run)
+    training_key, executed_key, watched_key, watching_key = streams(
+        from_seed(seed), "training", "executed", "watched", "watching"
+    )
+    keys, stages = iter(jax.random.split(training_key, 64)), Stages(world, setting, run)
     narrow = world.corridor(world.narrow) if setting.corridor else world.narrow
     parts = [split(rows) for rows in ([narrow, _share(world.broad, setting.broad)] if setting.broad else [narrow])]
     rows, held_out = concatenate(*(part for part, _ in parts)), [part for _, part in parts]
@@ -228,7 +232,9 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
         against = _against(world, setting.adversarial, params) if setting.adversarial else None
         if setting.rounds:
             path = run.path / "data" / f"executed_{round_}.npz"
-            executed.append(kept_data(path, functools.partial(world.executed, *planner(), seed=100 * seed + round_)))
+            executed.append(
+                kept_data(path, functools.partial(world.executed, *planner(), indexed(executed_key, round_)))
+            )
             known, unknown = split(concatenate(*executed))
             sources = _as_much(data, known, world.window)
             held_out = [*(part for _, part in parts), unknown]
@@ -236,9 +242,9 @@ def train_setting(world: World, experiment: Experiment, name: str, workdir: Path
             f"model_{round_}", sources, model_params, model_steps // rounds, next(keys), members, against
         )
         params = stages.inverter(f"inverter_{round_}", prior, params, model_params, steps // rounds, next(keys))
-    others = jax.random.split(jax.random.key(7919 + seed), 3 + len(held_out))
+    others = jax.random.split(watching_key, 3 + len(held_out))
     path = run.path / "data" / "watched.npz"
-    seen = kept_data(path, functools.partial(world.executed, *planner(), seed=100 * seed + 99, watched=True))
+    seen = kept_data(path, functools.partial(world.executed, *planner(), watched_key, watched=True))
     watcher = _watcher(stages, world, rows, _as_much(sources, seen, world.window), experiment.watcher, others[:3])
     return Trained(*planner(), watcher, *_unseen(held_out, world.inverter.horizon, others[3:]))
 

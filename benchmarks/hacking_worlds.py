@@ -30,6 +30,7 @@ from invlearn_jax.envs.mujoco_backend import MujocoAntmaze, MujocoMaze2d
 from invlearn_jax.evaluate import success, wilson
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
 from invlearn_jax.io.planners import load_config, load_planner
+from invlearn_jax.keys import from_seed, generator, stream, streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, hindsight_store
 from invlearn_jax.learn.forward_model import fit_scales
 from invlearn_jax.learn.inverter import InverterTraining, problem_sampler
@@ -122,13 +123,13 @@ class Maze:
 
     def _steered(self, rows: int) -> Dataset:
         """D4RL's controller, which keeps to its lane."""
-        data = controller_data(self.env, jax.random.key(1), rows, 0.5)
+        data = controller_data(self.env, stream(jax.random.key(0), "narrow data"), rows, 0.5)
         states = np.concatenate([data["infos/qpos"], data["infos/qvel"]], 1)
         return _ended(states, data["actions"], data["timeouts"])
 
     def _free(self, rows: int) -> Dataset:
         """Random actions from anywhere."""
-        data = random_data(self.env, jax.random.key(2), rows)
+        data = random_data(self.env, stream(jax.random.key(0), "broad data"), rows)
         return _ended(data["observations"], data["actions"], data["timeouts"])
 
     def corridor(self, rows: Dataset) -> Dataset:
@@ -147,11 +148,11 @@ class Maze:
         """None: the objective holds this robot's trust region."""
         return
 
-    def executed(self, planner: InversePlanner, params: PlannerParams, seed: int, watched: bool = False) -> Dataset:
+    def executed(self, planner: InversePlanner, params: PlannerParams, key: Key, watched: bool = False) -> Dataset:
         """Closed-loop episodes between random places, with some noise in the actions of half of them; watched: of whole plans."""
-        rng = np.random.default_rng(seed)
+        rng = generator(key)
         count, length = 256, 200
-        problems = jax.vmap(self.draw)(jax.random.split(jax.random.key(seed), count))
+        problems = jax.vmap(self.draw)(jax.random.split(key, count))
         plan = jax.jit(jax.vmap(lambda s, g: planner.plan(params, jax.random.key(0), Problem(s, g)).actions))
         simulator, state, goals = MujocoMaze2d(self.env.spec), np.asarray(problems.state, float), problems.goal
         every = planner.horizon if watched else planner.execute_steps
@@ -171,7 +172,7 @@ class Maze:
 
     def judge(self, planner: InversePlanner, params: PlannerParams, seed: int) -> tuple[dict, Plans, list]:
         """Closed-loop episodes of D4RL's task, plans from states they got to, and their tracks."""
-        start_key, run_key = jax.random.split(jax.random.key(seed))
+        start_key, run_key = jax.random.split(from_seed(seed))
         starts, goals = start_states(self.env, start_key, _MAZE_EPISODES, multi_goal=False)
         rows = run_mujoco(planner, params, self.env, run_key, starts, goals)
         reached = success(rows.states, goals)
@@ -195,7 +196,8 @@ class Ant:
         """For so many rows of narrow and of broad data, made by a policy and kept in a folder."""
         policy, by = read_goal_policy(policy_name), Path(policy_name).stem
         # The policy on its one way through umaze, without noise; and walking and flailing under noise of any strength.
-        umaze, one, other = registry.spec("antmaze-umaze-v2"), jax.random.key(1), jax.random.key(2)
+        umaze = registry.spec("antmaze-umaze-v2")
+        one, other, floor = streams(jax.random.key(0), "narrow data", "broad data", "standing ants")
         self.narrow = kept_data(
             folder / f"narrow_{by}_{rows}.npz", lambda: _upright(antmaze_data(umaze, policy, one, rows, noise=0.0))
         )
@@ -209,7 +211,7 @@ class Ant:
         self.objective = self.trusting = motor_objective(config)
         self.objective_params = ()
         self.training = InverterTraining(192, (1, 2, 4), 0.1, 0.1, 0.03)
-        self._floor = np.asarray(jax.vmap(random_start)(jax.random.split(jax.random.key(3), 4096)))
+        self._floor = np.asarray(jax.vmap(random_start)(jax.random.split(floor, 4096)))
         # Imagined starts are standing ants; what they come to is up to the model.
         self.draw = local_problems(jnp.asarray(self._floor), self.settings.nearest, self.settings.farthest)
 
@@ -236,12 +238,13 @@ class Ant:
         loss = cloning_loss(self.inverter.logits, store, cloning.batch, self.config.horizon, 2, cloning.within)
         return lambda params, key: cloning.weight * loss(params, key)
 
-    def executed(self, planner: InversePlanner, params: PlannerParams, seed: int, watched: bool = False) -> Dataset:
+    def executed(self, planner: InversePlanner, params: PlannerParams, key: Key, watched: bool = False) -> Dataset:
         """The motor level on its own; watched: more of it, and every second ant follows whole plans."""
         count, steps = (_WATCHED_ANTS, _WATCHED_STEPS) if watched else (256, 200)
         act, simulator = tried_actions(planner, params, planner.horizon if watched else 1), MujocoAntmaze()
-        starts = self._floor[np.random.default_rng(seed).choice(len(self._floor), count)]
-        rows = executed_rows(act, simulator.step, starts, seed, steps, noise=0.2)
+        rng = generator(key)
+        starts = self._floor[rng.choice(len(self._floor), count)]
+        rows = executed_rows(act, simulator.step, starts, int(rng.integers(2**31)), steps, noise=0.2)
         simulator.close()
         return upright_rows(rows)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.evaluate.closed_loop import start_states
 from invlearn_jax.evaluate.latency import measure
+from invlearn_jax.keys import streams
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 # measure() makes at least one call to warm up and five timed ones.
@@ -41,7 +42,7 @@ def plan_case(planner: Planner, refine_steps: int, output: str) -> Case:
 
 def random_problems(env: Maze2d, key: Key, count: int) -> tuple[jax.Array, Problem]:
     """``count`` keys and problems of D4RL's multi-goal protocol. The key is consumed."""
-    plan_key, start_key = jax.random.split(key)
+    plan_key, start_key = streams(key, "planning of problems", "starts of problems")
     starts, goals = start_states(env, start_key, count, multi_goal=True)
     return jax.random.split(plan_key, count), Problem(jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
 

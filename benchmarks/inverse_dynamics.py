@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.run_files import read_run
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, sample_windows, split, window_store
 from invlearn_jax.envs import registry
@@ -24,6 +24,7 @@ from invlearn_jax.envs.maze2d import inside_maze
 from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.files import write_json
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.forward_model import Source
 from invlearn_jax.learn.inverse_dynamics import inverse_dynamics_state, inverse_dynamics_update
 from invlearn_jax.learn.loop import default_optimizer, train
@@ -36,7 +37,7 @@ _COMPONENTS = flags.DEFINE_integer("components", 4, "Of the mixture.", lower_bou
 _STEPS = flags.DEFINE_integer("steps", 4000, "Updates of each model.", lower_bound=1)
 _BATCH = flags.DEFINE_integer("batch", 1024, "Pairs per update.", lower_bound=1)
 _PAIRS = flags.DEFINE_integer("pairs", 20_000, "Held-out pairs to judge by.", lower_bound=10)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the models.")
+_SEED = define_seed(0, "Seed of the models.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 
 _CLEAR = 0.1  # m from every wall
@@ -50,7 +51,7 @@ def fit(
     rows = concatenate(*(part[0] for part in parts))
     model = InverseDynamics(STATE_SIZE, ACTION_SIZE, gap, components, position_size=POSITION_SIZE, limits=STATE_LIMITS)
     optimizer = default_optimizer(2e-3, steps)
-    state = inverse_dynamics_state(model, optimizer, jax.random.key(seed), rows, fit_normalizer(rows))
+    state = inverse_dynamics_state(model, optimizer, from_seed(seed), rows, fit_normalizer(rows))
     sources = [Source(window_store(part[0], gap), 1.0) for part in parts]
     update = inverse_dynamics_update(model, optimizer, sources, batch)
     return model, train(update, state, steps, min(500, steps)).params
@@ -58,7 +59,9 @@ def fit(
 
 def judge(model: InverseDynamics, params: object, held: Dataset, env: str, pairs: int) -> dict:
     """Errors and ambiguity on held-out pairs, away from walls and at them."""
-    states, actions = sample_windows(window_store(held, model.gap), jax.random.key(1), pairs, model.gap)
+    states, actions = sample_windows(
+        window_store(held, model.gap), stream(jax.random.key(0), "held-out pairs"), pairs, model.gap
+    )
     first, last, action = states[:, 0], states[:, -1], np.asarray(actions[:, 0])
     error = np.asarray(jax.jit(jax.vmap(model, in_axes=(None, 0, 0)))(params, first, last)) - action
     layout = registry.spec(env).layout

@@ -14,11 +14,12 @@ import jax
 from absl import flags
 
 from benchmarks.harness import Case, plan_case, print_head, random_problems, sweep
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 from invlearn_jax.planners.maze import REFINERS
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.refine.base import CostFn
@@ -62,7 +63,7 @@ _BATCHES = flags.DEFINE_multi_integer("batches", None, "Batches instead of the p
 _STEPS = flags.DEFINE_multi_integer("refine_steps", None, "Numbers K instead of the preset's.", lower_bound=0)
 _CALLS = flags.DEFINE_integer("calls", None, "Timed calls per row instead of the preset's.", lower_bound=1)
 _ROW_SECONDS = flags.DEFINE_float("row_seconds", 30.0, "Longest time for a row's calls.", lower_bound=0.0)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the problems.", lower_bound=0)
+_SEED = define_seed(0, "Seed of the problems.")
 
 
 def preset(name: str) -> Preset:
@@ -132,7 +133,7 @@ def _rows(planners: dict[int, tuple[InversePlanner, PlannerParams]], env_name: s
         planner, params = planners[steps]
         cases += [(plan_case(planner, steps, output), params) for output in ("actions", "full")]
     print_head(_COLUMNS)
-    keys, problems = random_problems(env, jax.random.key(_SEED.value), settings.batches[-1])
+    keys, problems = random_problems(env, from_seed(_SEED.value), settings.batches[-1])
     rows = []
     for case, params in cases:
         rows += sweep(case, params, keys, problems, settings.batches, settings.calls, _ROW_SECONDS.value, _COLUMNS)

@@ -9,7 +9,7 @@ The evaluation seed is to be one that no choice was made on. C MuJoCo, D4RL's pr
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.evaluation import evaluate_planner, summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
@@ -20,7 +20,7 @@ _PLANNERS = flags.DEFINE_list("planners", None, "Planners (names or folders), on
 _DATA = flags.DEFINE_string("data", "D4RL + random", "What they were trained on, for the table.")
 _EPISODES = flags.DEFINE_integer("episodes", 500, "Episodes per row.", lower_bound=2)
 _STEPS = flags.DEFINE_multi_integer("refine_steps", [0, 10], "Numbers K of refinement steps.")
-_SEED = flags.DEFINE_integer("seed", 20261121, "Seed of starts and goals; the same for all planners.")
+_SEED = define_seed(20261121, "Seed of starts and goals; the same for all planners.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the table as JSON.", required=True)
 
 _AVERAGED = (

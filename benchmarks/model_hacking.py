@@ -6,11 +6,10 @@ python -m benchmarks.model_hacking --planner=maze2d-large-v1 --problems=10000 --
 
 from pathlib import Path
 
-import jax
 from absl import flags
 
 from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.evaluate import hacking_gap, hacking_summary
@@ -18,11 +17,12 @@ from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _PROBLEMS = flags.DEFINE_integer("problems", 10_000, "Random problems.", lower_bound=2)
 _STEPS = flags.DEFINE_multi_integer("refine_steps", [0, 10], "Numbers K of refinement steps.")
-_SEED = flags.DEFINE_integer("seed", 6000, "Seed of the problems.")
+_SEED = define_seed(6000, "Seed of the problems.")
 _FIGURE = flags.DEFINE_string("figure", None, "Where to draw the worst places, as PNG.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.", required=True)
 
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     rows = []
     for steps in _STEPS.value:
         planner, params = load_planner(_PLANNER.value, refine_steps=steps)
-        report = hacking_gap(planner, params, env, jax.random.key(_SEED.value), _PROBLEMS.value)
+        report = hacking_gap(planner, params, env, from_seed(_SEED.value), _PROBLEMS.value)
         rows.append({"refine_steps": steps, **hacking_summary(report)})
         print(
             f"{env.spec.name} K={steps}: gap {rows[-1]['gap_mean']:.4f}, wrong side of a wall "

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.linalg import expm
 
 from invlearn_jax.io.planners import load_planner
+from invlearn_jax.keys import stream
 from invlearn_jax.quantum.fidelity import infidelity
 from invlearn_jax.quantum.planner import PulseParams, PulsePlanner
 from invlearn_jax.quantum.propagators import propagate
@@ -41,7 +42,7 @@ def problem_of(gate: jax.Array) -> Problem:
 
 def keys_for(gates: jax.Array) -> jax.Array:
     """A key for each gate, always the same."""
-    return jax.random.split(jax.random.key(0), len(gates))
+    return jax.random.split(stream(jax.random.key(0), "planning of gates"), len(gates))
 
 
 def over_gates(function: Callable, gates: jax.Array, chunk: int) -> Any:

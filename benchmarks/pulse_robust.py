@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.pulse_measures import load, over_gates, place, problem_of
 from benchmarks.pulse_race import methods
 from invlearn_jax.io.planners import load_config
+from invlearn_jax.keys import from_seed
 from invlearn_jax.quantum.build import build_objective
 from invlearn_jax.quantum.fidelity import infidelity
 from invlearn_jax.quantum.gates import haar_gates
@@ -40,7 +41,7 @@ def robust_record(folder: str, seed: int, count: int, mean_steps: int) -> dict[s
     config, _ = load_config(place(folder, NAME))
     planner, params = load(folder, NAME)
     system = planner.system
-    gates = haar_gates(jax.random.key(seed), count, 2)
+    gates = haar_gates(from_seed(seed), count, 2)
     errors = error_grid(config.detuning_error * MHZ, config.amplitude_error, _GRID)
     refined = load(folder, NAME, refine_steps=10)[0]
     newton = methods(system)["newton"]

@@ -32,9 +32,10 @@ from benchmarks.pulse_measures import (
 from benchmarks.pulse_race import methods, race
 from benchmarks.pulse_robust import robust_record
 from benchmarks.qutip_grape import qutip_race
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import write_json
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 from invlearn_jax.names import unknown_name
 from invlearn_jax.quantum.gates import haar_gates
 from invlearn_jax.quantum.systems import MHZ
@@ -87,7 +88,7 @@ _PRESET = flags.DEFINE_enum("preset", "full", sorted(PRESETS), "How much to meas
 _CORES = flags.DEFINE_integer(
     "cores", 0, "How many cores to run on, by default all; no thread is woken on one.", lower_bound=0
 )
-_SEED = flags.DEFINE_integer("seed", 20261130, "Seed of the gates.", lower_bound=0)
+_SEED = define_seed(20261130, "Seed of the gates.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.", required=True)
 
 
@@ -120,7 +121,7 @@ def _versions() -> dict[str, str]:
 def _measured(name: str, preset: Preset) -> dict[str, Any]:
     """All that is measured of a system."""
     plan = RACES[name]
-    gates = haar_gates(jax.random.key(_SEED.value), max(_GATES.value, preset.batch), 4 if name == "two_qubit" else 2)
+    gates = haar_gates(from_seed(_SEED.value), max(_GATES.value, preset.batch), 4 if name == "two_qubit" else 2)
     asked = gates[: _GATES.value]
     planners = {k: load(_PLANNERS.value, plan.planner, k)[0] for k in range(plan.refine_steps + 1)}
     params = load(_PLANNERS.value, plan.planner)[1]

@@ -15,13 +15,14 @@ import numpy as np
 from absl import flags
 
 from benchmarks.harness import random_problems
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.evaluation import evaluate_planner
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.maze import REFINERS
 from invlearn_jax.types import Problem
@@ -32,7 +33,7 @@ _REFINER = flags.DEFINE_enum("refiner", "adam", REFINERS, "How to refine.")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes per K.", lower_bound=2)
 _CALLS = flags.DEFINE_integer("calls", 500, "Timed calls.", lower_bound=10)
 _TRACE = flags.DEFINE_string("trace", None, "A folder for a jax.profiler trace of ten plans with the largest K.")
-_SEED = flags.DEFINE_integer("seed", 9100, "Seed of problems and episodes.")
+_SEED = define_seed(9100, "Seed of problems and episodes.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON.", required=True)
 
 
@@ -67,7 +68,7 @@ def main(argv: list[str]) -> None:
     """Profiles the planner of the flags."""
     config = load_config(_PLANNER.value)[0]
     env = registry.make(config.env)
-    keys, problems = random_problems(env, jax.random.key(_SEED.value), 200)
+    keys, problems = random_problems(env, from_seed(_SEED.value), 200)
     key, problem = keys[0], jax.tree.map(lambda x: x[0], problems)
     rows, plan = [], None
     for steps in sorted(set(_STEPS.value)):

@@ -28,7 +28,7 @@ from absl import flags
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.harness import plan_case, print_head, print_row, random_problems, sweep
-from experiments.flag_config import run_program
+from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
@@ -36,6 +36,7 @@ from invlearn_jax.evaluate.closed_loop import start_states
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 
 SETTINGS = ("plain", "tuned", "mujoco")
 _TUNED_CPU = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_multi_thread_eigen": False}
@@ -78,7 +79,7 @@ _CALLS = flags.DEFINE_integer("calls", None, "Timed calls per row instead of the
 _DEVICES = flags.DEFINE_integer("devices", os.cpu_count(), "XLA devices that a CPU is split into.", lower_bound=1)
 _ROW_SECONDS = flags.DEFINE_float("row_seconds", 60.0, "Longest time for a row of plans.", lower_bound=0.0)
 _TRACE = flags.DEFINE_string("trace", None, "A folder for a jax.profiler trace of one call of every MJX row.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of states and actions.", lower_bound=0)
+_SEED = define_seed(0, "Seed of states and actions.")
 
 
 def physics(env: Maze2d, devices: Sequence[jax.Device]) -> Callable[[jax.Array, jax.Array], jax.Array]:
@@ -165,7 +166,7 @@ def plan_rows(batches: Sequence[int], refine_steps: Sequence[int], calls: int) -
     """Plans per second of the planner of the flags."""
     env = registry.make(load_config(_PLANNER.value)[0].env)
     batches = sorted(batches)
-    keys, problems = random_problems(env, jax.random.key(_SEED.value), batches[-1])
+    keys, problems = random_problems(env, from_seed(_SEED.value), batches[-1])
     rows: list[dict[str, Any]] = []
     print_head(_PLAN_COLUMNS)
     for steps in refine_steps:
@@ -216,7 +217,7 @@ def _mesh(devices: Sequence[jax.Device]) -> Mesh:
 
 
 def _starts(env: Maze2d, batch: int, seed: int) -> jax.Array:
-    return jnp.asarray(start_states(env, jax.random.key(seed), batch, multi_goal=False)[0], jnp.float32)
+    return jnp.asarray(start_states(env, from_seed(seed), batch, multi_goal=False)[0], jnp.float32)
 
 
 def _actions(rng: np.random.Generator, batch: int, steps: int) -> np.ndarray:

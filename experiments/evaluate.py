@@ -9,9 +9,14 @@ from typing import Any
 
 from absl import flags
 
+<<<<<<< HEAD
 from experiments.configs.shared import EvaluationConfig
 from experiments.flag_config import run_program
 from experiments.pipelines import ant_motor, antmaze_evaluation, evaluation
+=======
+from experiments.flag_config import define_seed, run_program
+from experiments.pipelines import antmaze_evaluation, evaluation
+>>>>>>> keys
 from experiments.pipelines.evaluation import BACKENDS
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import AntmazeSpec
@@ -29,7 +34,7 @@ _PLANNER = flags.DEFINE_string(
 )
 _ENV = flags.DEFINE_string("env", None, "The environment; by default the one the planner is for.")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "How many episodes.")
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of starts, goals and planning.", lower_bound=0)
+_SEED = define_seed(0, "Seed of starts, goals and planning.")
 _BACKEND = flags.DEFINE_enum("backend", "mujoco", sorted(BACKENDS), "Which engine steps the physics.")
 _REFINE = flags.DEFINE_integer("refine_steps", 0, "K; 0 is one forward pass.")
 _REFINER = flags.DEFINE_enum("refiner", "adam", REFINERS, "How to refine.")

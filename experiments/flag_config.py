@@ -9,6 +9,13 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from invlearn_jax.keys import MAX_SEED
+
+
+def define_seed(default: int, text: str) -> flags.FlagHolder[int]:
+    """Defines ``--seed`` with the range of seeds that have a key of their own; see ``keys.check_seed``."""
+    return flags.DEFINE_integer("seed", default, text, lower_bound=0, upper_bound=MAX_SEED)
+
 
 def option(argv: list[str], name: str) -> str | None:
     """The value of ``--name=value`` or ``--name value`` in the arguments, before flags are parsed."""

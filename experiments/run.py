@@ -16,7 +16,7 @@ from absl import app, flags
 
 from experiments.configs import EXPERIMENTS, experiment
 from experiments.configs.shared import EvaluationConfig
-from experiments.flag_config import define_config, option, quiet
+from experiments.flag_config import define_config, define_seed, option, quiet
 from experiments.pipelines.evaluation import evaluate_planner, summary
 from experiments.pipelines.stages import PlannerOf
 from invlearn_jax.files import write_json
@@ -24,11 +24,15 @@ from invlearn_jax.io import interrupt
 from invlearn_jax.io.command import command_line
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
+<<<<<<< HEAD
 from invlearn_jax.learn.loop import NonFiniteLossError
+=======
+from invlearn_jax.settings import check_settings
+>>>>>>> keys
 
 _EXPERIMENT = flags.DEFINE_string("experiment", None, f"What to run: {', '.join(EXPERIMENTS)}.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of data, initial weights and training.", lower_bound=0)
+_SEED = define_seed(0, "Seed of data, initial weights and training.")
 
 
 def main(config: Any) -> None:
@@ -39,6 +43,7 @@ def main(config: Any) -> None:
     pipeline = importlib.import_module(f"experiments.pipelines.{module}")
     train = getattr(pipeline, function)
     # Before anything is written or trained.
+    check_settings(config)
     pipeline.check(config)
     with RunFolder(_WORKDIR.value) as run:
         run.begin(config, _SEED.value)

@@ -17,8 +17,12 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from invlearn_jax.files import replace_files
+<<<<<<< HEAD
 from invlearn_jax.inputs import Numbers, as_array, check_whole, float_type
 from invlearn_jax.names import unknown_name
+=======
+from invlearn_jax.keys import check_seed, indexed
+>>>>>>> keys
 from invlearn_jax.types import Key, Params, Planner, Problem
 
 _MAGIC = b"invlearn_jax exported planner 1\n"
@@ -73,7 +77,7 @@ def export_planner(
 ) -> None:
     """Writes a planner with its parameters to one file, for any batch size.
 
-    Problem i of a batch is planned with ``jax.random.fold_in(jax.random.key(seed), i)``, so a call is reproducible.
+    Problem i of a batch is planned with ``keys.indexed(jax.random.key(seed), i)``, so a call is reproducible.
 
     Args:
         planner: what plans.
@@ -96,7 +100,7 @@ def export_planner(
     one = _problem_shapes(planner, params, problem)
 
     def plan(states: Array, goals: PyTree, seed: Array) -> Array:
-        keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(seed), jnp.arange(states.shape[0]))
+        keys = jax.vmap(indexed, in_axes=(None, 0))(jax.random.key(seed), jnp.arange(states.shape[0]))
         return _batch_actions(planner, params, keys, Problem(states, goals))
 
     (symbol,) = jax.export.symbolic_shape("b")
@@ -130,10 +134,14 @@ class ExportedPlanner:
         Raises:
             ValueError: for other shapes or a seed beyond its range.
         """
+<<<<<<< HEAD
         check_whole(seed=seed)
         if not 0 <= seed < 2**32:
             raise ValueError(f"seed is {seed}; allowed are 0 to 2^32 - 1.")
         return self._call(*_checked(Problem(states, goals), self._shapes), jnp.uint32(seed))
+=======
+        return self._call(*_checked(Problem(states, goals), self._shapes), jnp.uint32(check_seed(seed)))
+>>>>>>> keys
 
 
 def load_exported(path: str | os.PathLike) -> ExportedPlanner:

@@ -14,6 +14,7 @@ from invlearn_jax.data.goal_policy import GoalPolicy, Linear
 from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
+from invlearn_jax.keys import indexed
 
 UMAZE, DIVERSE = registry.spec("antmaze-umaze-v2"), registry.spec("antmaze-umaze-diverse-v2")
 MEDIUM = registry.spec("antmaze-medium-play-v2").layout
@@ -313,9 +314,7 @@ def test_policies_that_make_data_walk(name):
     act, path = jax.jit(GoalPolicy.act), []
     for step in range(80):
         path.append(obs[:, :2])
-        obs = simulator.step(
-            obs, np.asarray(act(policy, jax.random.fold_in(KEY, step), jnp.asarray(obs, jnp.float32), goals))
-        )
+        obs = simulator.step(obs, np.asarray(act(policy, indexed(KEY, step), jnp.asarray(obs, jnp.float32), goals)))
     simulator.close()
     towards = ((path[-1] - path[20]) * np.asarray(goals) / 100).sum(1) / (len(path) - 21)
     assert 0.15 < np.median(towards) < 0.22

@@ -207,6 +207,6 @@ def test_executed_states_are_their_share_of_the_starts():
     rows = Dataset(np.zeros((300, 29), np.float32), np.zeros((300, 8), np.float32), np.arange(300) == 299)
     data = MotorData(rows, {"d4rl": (rows, 1.0)})
     executed = rows._replace(states=np.ones((50, 29), np.float32))
-    assert with_starts(data, [executed, executed], 0.4)[:, 0].mean() == pytest.approx(0.4)
-    assert with_starts(data, [], 0.4) is rows.states
-    assert with_starts(data, [executed], 0.0) is rows.states
+    assert with_starts(data, [executed, executed], 0.4, KEY)[:, 0].mean() == pytest.approx(0.4)
+    assert with_starts(data, [], 0.4, KEY) is rows.states
+    assert with_starts(data, [executed], 0.0, KEY) is rows.states

@@ -11,6 +11,7 @@ from conftest import ROOT
 from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integrator
 
 from invlearn_jax.export import compile_planner, export_planner, load_exported
+from invlearn_jax.keys import indexed
 from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.refine import predictive_sampling
@@ -126,10 +127,10 @@ def test_the_seed_makes_a_random_refiner_repeatable(tmp_path):
     assert np.array_equal(first, again)
     assert np.abs(first - other).max() > 0.01
     for i in range(2):
-        key = jax.random.fold_in(jax.random.key(1), i)
+        key = indexed(jax.random.key(1), i)
         out = jax.jit(planner.plan)(params, key, Problem(batch.state[i], batch.goal[i]))
         np.testing.assert_allclose(first[i], out.actions, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match="seed is -1; allowed are 0 to"):
+    with pytest.raises(ValueError, match="seed is -1; give a whole number from 0 to"):
         exported(batch.state, batch.goal, -1)
 
 

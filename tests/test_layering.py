@@ -14,15 +14,18 @@ LIBRARY = "invlearn_jax"
 # A part imports parts of lower levels only, but for the exceptions.
 LEVELS = [
     {"types", "names", "files"},
-    {"inputs"},
+    {"keys", "settings", "inputs", "progress", "frames"},
+    {"parametrisation"},
     {"rollout", "objectives"},
     {"networks", "data", "envs"},
+    {"tasks"},
     {"models", "refine"},
-    {"planners", "learn", "quantum", "imitation", "representation"},
+    {"inverters", "planners", "learn", "quantum", "imitation", "representation"},
+    {"methods"},
     {"evaluate", "export", "io"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
-SAME_LEVEL = {("data", "envs")}
+SAME_LEVEL = {("data", "envs"), ("learn", "io"), ("methods", "io"), ("planners", "inverters"), ("learn", "inverters")}
 NEVER = {("refine", "envs")}
 
 # These come in where the adapter that needs them is called, never when the library is imported.

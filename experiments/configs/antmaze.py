@@ -3,8 +3,10 @@
 import dataclasses
 
 from experiments.configs.shared import EvaluationConfig, InverterConfig
+from invlearn_jax.keys import MAX_SEED
 from invlearn_jax.planners.ant_motor import AntMotorConfig
 from invlearn_jax.planners.ant_stack import AntStackConfig
+from invlearn_jax.settings import bounded
 
 
 @dataclasses.dataclass
@@ -25,26 +27,26 @@ class AntDataConfig:
 
     path: str = ""
     policy: str = "ant-v1"
-    rows: int = 1_000_000
-    noise: float = 0.2
-    broad_rows: int = 500_000
-    seed: int = 0
-    held_out: float = 0.02
-    upright: float = 0.2
+    rows: int = bounded(1_000_000, low=1)
+    noise: float = bounded(0.2, low=0)
+    broad_rows: int = bounded(500_000, low=0)
+    seed: int = bounded(0, low=0, high=MAX_SEED)
+    held_out: float = bounded(0.02, above=0, below=1)
+    upright: float = bounded(0.2, low=-1, below=1)
 
 
 @dataclasses.dataclass
 class MotorModelConfig:
     """Training of the motor level's forward model: first on single steps, then on windows of ``horizon`` steps."""
 
-    one_step_updates: int = 10_000
-    one_step_batch: int = 1024
-    one_step_rate: float = 1e-3
-    steps: int = 3000
-    batch: int = 128
-    horizon: int = 10
-    learning_rate: float = 5e-4
-    broad_share: float = 0.5
+    one_step_updates: int = bounded(10_000, low=0)
+    one_step_batch: int = bounded(1024, low=1)
+    one_step_rate: float = bounded(1e-3, above=0)
+    steps: int = bounded(3000, low=0)
+    batch: int = bounded(128, low=1)
+    horizon: int = bounded(10, low=1)
+    learning_rate: float = bounded(5e-4, above=0)
+    broad_share: float = bounded(0.5, low=0, high=1)
 
 
 @dataclasses.dataclass
@@ -59,11 +61,11 @@ class CloningConfig:
         weight: of the cloning term while training through the model.
     """
 
-    steps: int = 3000
-    batch: int = 512
-    learning_rate: float = 1e-3
-    within: int = 24
-    weight: float = 0.3
+    steps: int = bounded(3000, low=0)
+    batch: int = bounded(512, low=1)
+    learning_rate: float = bounded(1e-3, above=0)
+    within: int = bounded(24, low=1)
+    weight: float = bounded(0.3, low=0)
 
 
 @dataclasses.dataclass
@@ -82,15 +84,15 @@ class CorrectionConfig:
         steps: updates of the Inverter per round.
     """
 
-    rounds: int = 2
-    ants: int = 256
-    rows: int = 500
-    noise: float = 0.2
-    follow: int = 1
-    starts: float = 0.0
-    share: float = 0.5
-    model_steps: int = 2000
-    steps: int = 2000
+    rounds: int = bounded(2, low=0)
+    ants: int = bounded(256, low=1)
+    rows: int = bounded(500, low=1)
+    noise: float = bounded(0.2, low=0)
+    follow: int = bounded(1, low=1)
+    starts: float = bounded(0.0, low=0, below=1)
+    share: float = bounded(0.5, low=0, high=1)
+    model_steps: int = bounded(2000, low=0)
+    steps: int = bounded(2000, low=0)
 
 
 @dataclasses.dataclass
@@ -107,11 +109,11 @@ class MotorConfig:
         )
     )
     correction: CorrectionConfig = dataclasses.field(default_factory=CorrectionConfig)
-    nearest: float = 0.3
-    farthest: float = 5.0
+    nearest: float = bounded(0.3, low=0)
+    farthest: float = bounded(5.0, above=0)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=(0, 5)))
-    block: int = 250
-    checkpoint_every: int = 1000
+    block: int = bounded(250, low=1)
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
 def motor() -> MotorConfig:
@@ -135,11 +137,11 @@ class PolicyConfig:
 
     flail: MotorConfig = dataclasses.field(default_factory=MotorConfig)
     motor: MotorConfig = dataclasses.field(default_factory=MotorConfig)
-    generations: int = 2
-    hidden: tuple[int, ...] = (256, 256)
-    steps: int = 10_000
-    batch: int = 512
-    learning_rate: float = 1e-3
+    generations: int = bounded(2, low=0)
+    hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    steps: int = bounded(10_000, low=0)
+    batch: int = bounded(512, low=1)
+    learning_rate: float = bounded(1e-3, above=0)
 
     @property
     def evaluation(self) -> EvaluationConfig:
@@ -174,24 +176,24 @@ class LevelConfig:
         learning_rate: greatest.
     """
 
-    ants: int = 256
-    episodes: int = 6
-    rounds: int = 10
-    steps: int = 6000
-    batch: int = 1024
-    learning_rate: float = 2e-3
+    ants: int = bounded(256, low=1)
+    episodes: int = bounded(6, low=1)
+    rounds: int = bounded(10, low=1)
+    steps: int = bounded(6000, low=0)
+    batch: int = bounded(1024, low=1)
+    learning_rate: float = bounded(2e-3, above=0)
 
 
 @dataclasses.dataclass
 class GraphConfig:
     """The data's graph (bin size in metres, least count of a bin or link, steps that join bins) and its distillation."""
 
-    bin_size: float = 0.4
-    min_count: int = 5
-    max_steps: int = 4
-    steps: int = 4000
-    batch: int = 2048
-    learning_rate: float = 3e-3
+    bin_size: float = bounded(0.4, above=0)
+    min_count: int = bounded(5, low=1)
+    max_steps: int = bounded(4, low=1)
+    steps: int = bounded(4000, low=0)
+    batch: int = bounded(2048, low=1)
+    learning_rate: float = bounded(3e-3, above=0)
 
 
 @dataclasses.dataclass
@@ -207,8 +209,8 @@ class Config:
         default_factory=lambda: InverterConfig(steps=6000, advance=(1, 2, 3), state_noise=0.0)
     )
     evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=(0,)))
-    block: int = 250
-    checkpoint_every: int = 1000
+    block: int = bounded(250, low=1)
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
 def for_maze(variant: str) -> Config:

@@ -4,28 +4,29 @@ import dataclasses
 
 from experiments.configs.shared import DataConfig, EvaluationConfig, InverterConfig, maze_data
 from invlearn_jax.planners.maze import MazePlannerConfig
+from invlearn_jax.settings import bounded
 
 
 @dataclasses.dataclass
 class ModelConfig:
     """Training of the forward model: updates, windows per update, steps per window, and the random data's share."""
 
-    steps: int = 4000
-    batch: int = 256
-    horizon: int = 16
-    learning_rate: float = 2e-3
-    random_share: float = 0.75
+    steps: int = bounded(4000, low=0)
+    batch: int = bounded(256, low=1)
+    horizon: int = bounded(16, low=1)
+    learning_rate: float = bounded(2e-3, above=0)
+    random_share: float = bounded(0.75, low=0, high=1)
 
 
 @dataclasses.dataclass
 class CostToGoConfig:
     """The data's graph (bin size in metres, least count of a bin or link) and its distillation."""
 
-    bin_size: float = 0.1
-    min_count: int = 3
-    steps: int = 3000
-    batch: int = 2048
-    learning_rate: float = 3e-3
+    bin_size: float = bounded(0.1, above=0)
+    min_count: int = bounded(3, low=1)
+    steps: int = bounded(3000, low=0)
+    batch: int = bounded(2048, low=1)
+    learning_rate: float = bounded(3e-3, above=0)
 
 
 @dataclasses.dataclass
@@ -38,9 +39,9 @@ class Config:
     cost_to_go: CostToGoConfig = dataclasses.field(default_factory=CostToGoConfig)
     inverter: InverterConfig = dataclasses.field(default_factory=InverterConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
-    hacking_problems: int = 2000
-    block: int = 250
-    checkpoint_every: int = 1000
+    hacking_problems: int = bounded(2000, low=0)
+    block: int = bounded(250, low=1)
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
 def umaze() -> Config:

@@ -4,6 +4,7 @@ import dataclasses
 
 from experiments.configs.shared import DataConfig, EvaluationConfig, maze_data
 from invlearn_jax.planners.maze_diffusion import MazeDiffusionConfig
+from invlearn_jax.settings import bounded
 
 
 @dataclasses.dataclass
@@ -18,20 +19,20 @@ class TrainingConfig:
         decay: of the moving average.
     """
 
-    steps: int = 16_000
-    batch: int = 64
-    learning_rate: float = 1e-3
-    dropout: float = 0.25
-    decay: float = 0.999
+    steps: int = bounded(16_000, low=0)
+    batch: int = bounded(64, low=1)
+    learning_rate: float = bounded(1e-3, above=0)
+    dropout: float = bounded(0.25, low=0, high=1)
+    decay: float = bounded(0.999, low=0, below=1)
 
 
 @dataclasses.dataclass
 class InverseConfig:
     """Training of the inverse dynamics: updates, pairs per update, learning rate."""
 
-    steps: int = 4000
-    batch: int = 512
-    learning_rate: float = 2e-3
+    steps: int = bounded(4000, low=0)
+    batch: int = bounded(512, low=1)
+    learning_rate: float = bounded(2e-3, above=0)
 
 
 @dataclasses.dataclass
@@ -52,8 +53,8 @@ class Config:
     inverse: InverseConfig = dataclasses.field(default_factory=InverseConfig)
     # The compute-budget benchmark evaluates these planners, under settings of its own.
     evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=()))
-    block: int = 250
-    checkpoint_every: int = 1000
+    block: int = bounded(250, low=1)
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
 # Diffuser's horizon in steps, as tokens and stride, and its levels of noise, for each maze.

@@ -4,6 +4,7 @@ import dataclasses
 
 from experiments.configs.shared import DataConfig, EvaluationConfig, maze_data
 from invlearn_jax.envs import registry
+from invlearn_jax.settings import bounded
 
 
 @dataclasses.dataclass
@@ -21,20 +22,20 @@ class _Config:
     base: str = "maze2d-umaze-v1"
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=(0,)))
-    block: int = 250
-    checkpoint_every: int = 1000
+    block: int = bounded(250, low=1)
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
 @dataclasses.dataclass
 class CloningConfig:
     """Behaviour cloning: the Inverter (T steps per plan, all executed; widths; Fourier features) and its training."""
 
-    horizon: int = 1
-    hidden: tuple[int, ...] = (256, 256, 256)
-    octaves: int = 5
-    steps: int = 10_000
-    batch: int = 256
-    learning_rate: float = 1e-3
+    horizon: int = bounded(1, low=1)
+    hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
+    octaves: int = bounded(5, low=0)
+    steps: int = bounded(10_000, low=0)
+    batch: int = bounded(256, low=1)
+    learning_rate: float = bounded(1e-3, above=0)
 
 
 @dataclasses.dataclass
@@ -53,18 +54,18 @@ class RebracPolicyConfig:
     settings do not.
     """
 
-    hidden: tuple[int, ...] = (256, 256, 256)
-    octaves: int = 3
-    steps: int = 20_000
-    learning_rate: float = 1e-3
-    batch: int = 256
-    discount: float = 0.99
-    slowness: float = 0.05
-    actor_penalty: float = 0.02
-    critic_penalty: float = 0.001
-    noise: float = 0.2
-    noise_limit: float = 0.5
-    delay: int = 2
+    hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
+    octaves: int = bounded(3, low=0)
+    steps: int = bounded(20_000, low=0)
+    learning_rate: float = bounded(1e-3, above=0)
+    batch: int = bounded(256, low=1)
+    discount: float = bounded(0.99, above=0, below=1)
+    slowness: float = bounded(0.05, above=0, high=1)
+    actor_penalty: float = bounded(0.02, low=0)
+    critic_penalty: float = bounded(0.001, low=0)
+    noise: float = bounded(0.2, low=0)
+    noise_limit: float = bounded(0.5, low=0)
+    delay: int = bounded(2, low=1)
 
 
 @dataclasses.dataclass
@@ -99,21 +100,21 @@ class TransformerConfig:
         decay: weight decay.
     """
 
-    horizon: int = 8
-    execute_steps: int = 8
-    context: int = 8
+    horizon: int = bounded(8, low=1)
+    execute_steps: int = bounded(8, low=1)
+    context: int = bounded(8, low=1)
     target_return: float = 280.0
-    return_steps: int = 300
-    return_scale: float = 100.0
-    width: int = 64
-    layers: int = 3
-    heads: int = 1
-    dropout: float = 0.1
-    steps: int = 8000
-    batch: int = 64
-    learning_rate: float = 2e-3
-    warm_up: int = 200
-    decay: float = 1e-4
+    return_steps: int = bounded(300, low=1)
+    return_scale: float = bounded(100.0, above=0)
+    width: int = bounded(64, low=1)
+    layers: int = bounded(3, low=1)
+    heads: int = bounded(1, low=1)
+    dropout: float = bounded(0.1, low=0, below=1)
+    steps: int = bounded(8000, low=1)
+    batch: int = bounded(64, low=1)
+    learning_rate: float = bounded(2e-3, above=0)
+    warm_up: int = bounded(200, low=0)
+    decay: float = bounded(1e-4, low=0)
 
 
 @dataclasses.dataclass

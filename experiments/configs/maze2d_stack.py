@@ -3,6 +3,7 @@
 import dataclasses
 
 from experiments.configs.shared import EvaluationConfig, InverterConfig
+from invlearn_jax.settings import bounded
 
 
 @dataclasses.dataclass
@@ -20,12 +21,12 @@ class StackConfig:
     """
 
     motor: str = "maze2d-umaze-v1"
-    subgoals: int = 4
-    reach: float = 1.6
-    hidden: tuple[int, ...] = (256, 256)
-    octaves: int = 5
-    execute_steps: int = 8
-    refine_rate: float = 0.1
+    subgoals: int = bounded(4, low=1)
+    reach: float = bounded(1.6, above=0)
+    hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    octaves: int = bounded(5, low=0)
+    execute_steps: int = bounded(8, low=1)
+    refine_rate: float = bounded(0.1, above=0)
 
 
 @dataclasses.dataclass
@@ -37,8 +38,8 @@ class Config:
         default_factory=lambda: InverterConfig(steps=3000, batch=96, advance=(1, 2, 3))
     )
     evaluation: EvaluationConfig = dataclasses.field(default_factory=lambda: EvaluationConfig(refine_steps=(0, 5)))
-    block: int = 250
-    checkpoint_every: int = 1000
+    block: int = bounded(250, low=1)
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
 def for_maze(size: str) -> Config:

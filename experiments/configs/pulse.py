@@ -2,25 +2,27 @@
 
 import dataclasses
 
+from invlearn_jax.keys import MAX_SEED
 from invlearn_jax.quantum.build import PulseConfig
+from invlearn_jax.settings import bounded
 
 
 @dataclasses.dataclass
 class TrainingConfig:
     """Training through the propagator: updates, targets per update, learning rate."""
 
-    steps: int = 40_000
-    batch: int = 512
-    learning_rate: float = 3e-3
+    steps: int = bounded(40_000, low=0)
+    batch: int = bounded(512, low=1)
+    learning_rate: float = bounded(3e-3, above=0)
 
 
 @dataclasses.dataclass
 class PulseEvaluationConfig:
     """Evaluation on fresh gates from the Haar measure: how many, their seed, and the numbers K of refinement steps."""
 
-    gates: int = 1000
-    seed: int = 10_000
-    refine_steps: tuple[int, ...] = (0, 1, 2, 3)
+    gates: int = bounded(1000, low=1)
+    seed: int = bounded(10_000, low=0, high=MAX_SEED)
+    refine_steps: tuple[int, ...] = bounded((0, 1, 2, 3), low=0, empty=True)
 
 
 @dataclasses.dataclass
@@ -42,8 +44,8 @@ class Config:
     interaction: TrainingConfig = dataclasses.field(default_factory=lambda: TrainingConfig(0, 128))
     whole: TrainingConfig = dataclasses.field(default_factory=lambda: TrainingConfig(0, 128, 3e-4))
     evaluation: PulseEvaluationConfig = dataclasses.field(default_factory=PulseEvaluationConfig)
-    block: int = 250
-    checkpoint_every: int = 1000
+    block: int = bounded(250, low=1)
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
 def qubit() -> Config:

@@ -2,6 +2,9 @@
 
 import dataclasses
 
+from invlearn_jax.keys import MAX_SEED
+from invlearn_jax.settings import bounded
+
 
 @dataclasses.dataclass
 class DataConfig:
@@ -16,10 +19,10 @@ class DataConfig:
     """
 
     path: str = ""
-    rows: int = 1_000_000
-    noise: float = 0.5
-    random_rows: int = 800_000
-    held_out: float = 0.02
+    rows: int = bounded(1_000_000, low=1)
+    noise: float = bounded(0.5, low=0)
+    random_rows: int = bounded(800_000, low=0)
+    held_out: float = bounded(0.02, above=0, below=1)
 
 
 # Rows of D4RL's own data for a maze, and of broad random data: about 90,000 of these per free cell.
@@ -36,15 +39,15 @@ def maze_data(size: str) -> DataConfig:
 class InverterConfig:
     """Training of the Inverter on imagined starts; see ``learn.inverter.InverterTraining``."""
 
-    steps: int = 6000
-    batch: int = 192
-    learning_rate: float = 1e-3
-    advance: tuple[int, ...] = (4, 8, 16)
-    reset_share: float = 0.15
-    goal_share: float = 0.12
-    state_noise: float = 0.01
-    logit_limit: float = 3.0
-    logit_weight: float = 1e-3
+    steps: int = bounded(6000, low=0)
+    batch: int = bounded(192, low=1)
+    learning_rate: float = bounded(1e-3, above=0)
+    advance: tuple[int, ...] = bounded((4, 8, 16), low=1)
+    reset_share: float = bounded(0.15, low=0, high=1)
+    goal_share: float = bounded(0.12, low=0, high=1)
+    state_noise: float = bounded(0.01, low=0)
+    logit_limit: float = bounded(3.0, low=0)
+    logit_weight: float = bounded(1e-3, low=0)
 
 
 @dataclasses.dataclass
@@ -54,6 +57,6 @@ class EvaluationConfig:
     Every K is run on the maze's own goal; random goals are run with the least and the greatest K.
     """
 
-    episodes: int = 100
-    seed: int = 10_000
-    refine_steps: tuple[int, ...] = (0, 2, 10)
+    episodes: int = bounded(100, low=2)
+    seed: int = bounded(10_000, low=0, high=MAX_SEED)
+    refine_steps: tuple[int, ...] = bounded((0, 2, 10), low=0, empty=True)

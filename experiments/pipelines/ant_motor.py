@@ -33,6 +33,7 @@ from invlearn_jax.evaluate.locomotion import Walk, walk_openly
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder, manifest
+from invlearn_jax.keys import from_seed, generator, indexed, stream, streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
 from invlearn_jax.learn.forward_model import Source, fit_scales, forward_model_update, prediction_errors
 from invlearn_jax.learn.inverter import DrawProblem, check_advance, inverter_state, inverter_update
@@ -104,7 +105,7 @@ def broad_data(settings: AntDataConfig, run: RunFolder) -> Dataset:
 
 
 def _d4rl(settings: AntDataConfig, env: str) -> Dataset:
-    key = jax.random.fold_in(jax.random.key(settings.seed), 1)
+    key = stream(from_seed(settings.seed), "d4rl data")
     if settings.policy == FLAIL:
         rows = random_ant_data(None, key, settings.rows)
         return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
@@ -114,7 +115,7 @@ def _d4rl(settings: AntDataConfig, env: str) -> Dataset:
 
 
 def _broad(settings: AntDataConfig) -> Dataset:
-    key = jax.random.fold_in(jax.random.key(settings.seed), 2)
+    key = stream(from_seed(settings.seed), "broad data")
     # Without a policy broad data are of ants that only flail.
     policy = None if settings.policy in ("", FLAIL) else read_goal_policy(settings.policy)
     rows = random_ant_data(policy, key, settings.broad_rows)
@@ -237,13 +238,13 @@ def train_inverter(
 
 
 def executed(
-    config: MotorConfig, run: RunFolder, data: MotorData, params: PlannerParams, round_: int, seed: int
+    config: MotorConfig, run: RunFolder, data: MotorData, params: PlannerParams, round_: int, key: Key
 ) -> Dataset:
     """What the motor level does on an open floor, kept in the run's folder."""
     settings = config.correction
 
     def walk() -> Dataset:
-        rng = np.random.default_rng((seed, round_))
+        rng = generator(key)
         starts = data.main.states[rng.choice(len(data.main.states), settings.ants)]
         simulator = MujocoAntmaze()
         rows = executed_rows(
@@ -267,13 +268,13 @@ def with_executed(data: MotorData, rounds: list[Dataset], share: float) -> Motor
     return data._replace(parts=parts | {"executed": (concatenate(*rounds), share)})
 
 
-def with_starts(data: MotorData, rounds: list[Dataset], share: float) -> np.ndarray:
+def with_starts(data: MotorData, rounds: list[Dataset], share: float, key: Key) -> np.ndarray:
     """``[M, S]`` states of the data, and as many of the rows executed so far that they are a share of all."""
     count = round(share / (1 - share) * len(data.main.states)) if rounds else 0
     if not count:
         return data.main.states
     states = concatenate(*rounds).states
-    return np.concatenate([data.main.states, states[np.random.default_rng(0).integers(len(states), size=count)]])
+    return np.concatenate([data.main.states, states[generator(key).integers(len(states), size=count)]])
 
 
 def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, PlannerOf]:
@@ -282,10 +283,16 @@ def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, Pl
     Returns:
         The environment's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
     """
+    return train_generation(config, run, stream(from_seed(seed), "motor"))
+
+
+def train_generation(config: MotorConfig, run: RunFolder, key: Key) -> tuple[str, PlannerOf]:
+    """The training of ``train_motor`` from a key, which is consumed."""
     settings, correction, planner = config.model, config.correction, config.planner
-    init_key, model_key, clone_key, key = jax.random.split(jax.random.key(seed), 4)
+    init_key, one_key, windows_key, clone_key, rounds_key = streams(
+        key, "initial model", "single steps", "windows", "cloning", "rounds"
+    )
     data = load_data(config, run)
-    one, many = jax.random.split(model_key)
     first = ModelStage(
         "one_step",
         settings.one_step_updates,
@@ -294,8 +301,8 @@ def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, Pl
         planner.model_chunk,
     )
     windows = ModelStage("model", settings.steps, settings.learning_rate, settings.batch, settings.horizon)
-    model_params = train_model(config, run, first, data, first_model(config, data, init_key), one)
-    model_params = train_model(config, run, windows, data, model_params, many)
+    model_params = train_model(config, run, first, data, first_model(config, data, init_key), one_key)
+    model_params = train_model(config, run, windows, data, model_params, windows_key)
     store = hindsight_store(data.main, planner.horizon)
     loss = cloning_loss(
         build_motor_inverter(planner).logits,
@@ -308,14 +315,16 @@ def train_motor(config: MotorConfig, run: RunFolder, seed: int) -> tuple[str, Pl
     params = cloned_inverter(config, run, loss, model_params, clone_key)
     rounds: list[Dataset] = []
     for round_ in range(correction.rounds + 1):
-        model_key, inverter_key = jax.random.split(jax.random.fold_in(key, round_))
+        model_key, inverter_key, executed_key, starts_key = streams(
+            indexed(rounds_key, round_), "model", "inverter", "executed", "starts"
+        )
         if round_:
-            rounds.append(executed(config, run, data, PlannerParams(params, model_params, ()), round_, seed))
+            rounds.append(executed(config, run, data, PlannerParams(params, model_params, ()), round_, executed_key))
             again = windows._replace(name=f"model_{round_}", updates=correction.model_steps)
             joined = with_executed(data, rounds, correction.share)
             model_params = train_model(config, run, again, joined, model_params, model_key)
         stage, updates = (f"inverter_{round_}", correction.steps) if round_ else ("inverter", config.inverter.steps)
-        starts = with_starts(data, rounds, correction.starts)
+        starts = with_starts(data, rounds, correction.starts, starts_key)
         params = train_inverter(config, run, stage, starts, loss, params, model_params, updates, inverter_key)
     errors = {
         name: prediction_errors(
@@ -370,12 +379,12 @@ def walker(planner: InversePlanner, params: PlannerParams, execute_steps: int | 
 
 def evaluate(settings: EvaluationConfig, env: str, planner_of: PlannerOf) -> Iterator[tuple[dict[str, Any], str]]:
     """Walking on an open floor, straight on and with turns: a record and a line for each number of refinement steps."""
-    key = jax.random.key(settings.seed)
-    starts = np.asarray(jax.jit(jax.vmap(random_start))(jax.random.split(key, settings.episodes)))
+    *start_keys, plan_key = jax.random.split(from_seed(settings.seed), settings.episodes + 1)
+    starts = np.asarray(jax.jit(jax.vmap(random_start))(jnp.stack(start_keys)))
     for refine_steps in sorted(set(settings.refine_steps)):
         planner, params = planner_of(refine_steps)
         problem = Problem(jnp.asarray(starts[0]), jnp.array([10.0, 0.0]))
-        latency = measure(planner.plan, params, key, problem)
+        latency = measure(planner.plan, params, plan_key, problem)
         for hold in (None, TURN):
             walk = walk_openly(walker(planner, params), starts, settings.seed, hold=hold).summary()
             record = {

@@ -14,6 +14,7 @@ from invlearn_jax.data import read_ogbench, write_goal_policy
 from invlearn_jax.data.ant_rows import upright_rows
 from invlearn_jax.data.goal_policy import fresh_policy
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, indexed, streams
 from invlearn_jax.learn.goal_policy import goal_policy_state, goal_policy_update
 from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.planners.ant_motor import POSITION_SIZE
@@ -52,25 +53,27 @@ def train_policy(config: PolicyConfig, run: RunFolder, seed: int) -> tuple[str, 
     Returns:
         The environment's name and the last motor level.
     """
+    generations_key, policy_key = streams(from_seed(seed), "generations", "policy")
     generation = RunFolder(run.path / "generation_0")
-    env, motor_of = ant_motor.train_motor(config.flail, generation, seed)
+    env, motor_of = ant_motor.train_generation(config.flail, generation, indexed(generations_key, 0))
     for number in range(1, config.generations + 1):
         data = dataclasses.replace(config.motor.data, path=",".join(map(str, executed_files(generation))))
         generation = RunFolder(run.path / f"generation_{number}")
-        env, motor_of = ant_motor.train_motor(dataclasses.replace(config.motor, data=data), generation, seed)
+        key = indexed(generations_key, number)
+        env, motor_of = ant_motor.train_generation(dataclasses.replace(config.motor, data=data), generation, key)
     planner, params = motor_of(0)
     rows = (upright_rows(read_ogbench(path), config.motor.data.upright) for path in executed_files(generation))
     states = jnp.asarray(np.concatenate([part.states for part in rows]))
 
     def teacher(key: jax.Array) -> tuple[Problem, jax.Array]:
-        row_key, angle_key = jax.random.split(key)
+        row_key, angle_key, plan_key = jax.random.split(key, 3)
         state = states[jax.random.randint(row_key, (), 0, states.shape[0])]
         angle = jax.random.uniform(angle_key, maxval=2 * jnp.pi)
         goal = state[:POSITION_SIZE] + _FAR * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
         problem = Problem(state, goal)
-        return problem, planner.inverter.propose(params.inverter, key, problem, 1)[0, 0]
+        return problem, planner.inverter.propose(params.inverter, plan_key, problem, 1)[0, 0]
 
-    init_key, train_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 9))
+    init_key, train_key = jax.random.split(policy_key)
     optimizer = default_optimizer(config.learning_rate, config.steps)
     state = goal_policy_state(optimizer, fresh_policy(init_key, config.hidden), train_key)
     update = goal_policy_update(teacher, optimizer, config.batch)

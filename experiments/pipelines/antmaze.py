@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from experiments.configs.antmaze import Config
 from experiments.configs.shared import EvaluationConfig
@@ -20,6 +19,7 @@ from invlearn_jax.envs import registry
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, generator, streams
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
 from invlearn_jax.learn.inverter import DrawProblem, check_advance, inverter_state, inverter_update
 from invlearn_jax.learn.loop import default_optimizer
@@ -90,13 +90,13 @@ def train_cost_to_go(config: Config, run: RunFolder, main: Dataset, key: Key) ->
     return distil_graph(run, model, graph, settings, config.block, config.checkpoint_every, key), graph
 
 
-def achieved(config: Config, run: RunFolder, main: Dataset, seed: int) -> Dataset:
+def achieved(config: Config, run: RunFolder, main: Dataset, key: Key) -> Dataset:
     """What the motor level does towards random sub-goals from the data's states, kept in the run's folder."""
     settings = config.level
 
     def walk() -> Dataset:
         act = first_actions(*load_planner(config.motor))
-        rng = np.random.default_rng((seed, 3))
+        rng = generator(key)
         standing = main.states[uprightness(main.states) > _STANDING]
         bin_size = config.cost_to_go.bin_size
         simulator = MujocoAntmaze(registry.spec(config.planner.env, "antmaze"))
@@ -181,10 +181,12 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
         The environment's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
     """
     description = describe(config)
-    cost_key, model_key, inverter_key = jax.random.split(jax.random.key(seed), 3)
+    level_key, cost_key, model_key, inverter_key = streams(
+        from_seed(seed), "level rows", "cost-to-go", "level model", "sub-goal inverter"
+    )
     main = upright_rows(walking_data(config.data, description.env, run), config.data.upright)
     cost_params, graph = train_cost_to_go(config, run, main, cost_key)
-    model_params = train_level_model(config, run, achieved(config, run, main, seed), model_key)
+    model_params = train_level_model(config, run, achieved(config, run, main, level_key), model_key)
     upper = train_subgoals(config, run, model_params, cost_params, graph, inverter_key)
     params = SubgoalParams(upper, load_planner(config.motor)[1])
     save_planner(run.path / "planner", description, params, shares=config.motor)

@@ -11,6 +11,7 @@ from invlearn_jax.evaluate import returns_of, steps_to_goal, wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 from invlearn_jax.planners.subgoals import SubgoalParams, SubgoalPlanner
 from invlearn_jax.types import Problem, Result
 
@@ -27,7 +28,7 @@ def evaluate_ant(
     """Runs the episodes and sums them up. See ``evaluation.evaluate_planner``."""
     check_request(backend, episodes)
     env = registry.make(env_name, "antmaze")
-    start_key, run_key = jax.random.split(jax.random.key(seed))
+    start_key, run_key, time_key, motor_key = jax.random.split(from_seed(seed), 4)
     starts, goals = start_states(env, start_key, episodes, multi_goal)
     rows = BACKENDS[backend](planner, params, env, run_key, starts, goals)
     steps = steps_to_goal(rows.states, goals)
@@ -40,8 +41,8 @@ def evaluate_ant(
     falls = down[:, 1:] & ~down[:, :-1]
     planned = np.arange(rows.results.shape[1]) * planner.execute_steps <= last[:, None]
     problem = Problem(jnp.asarray(starts[0], jnp.float32), jnp.asarray(goals[0], jnp.float32))
-    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, run_key, problem)
-    motor = measure(lambda p, k, q: planner.motor.plan(p.motor, k, q).actions, params, run_key, problem)
+    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, time_key, problem)
+    motor = measure(lambda p, k, q: planner.motor.plan(p.motor, k, q).actions, params, motor_key, problem)
     quartiles = [float(x) for x in np.nanpercentile(steps, (25, 50, 75))] if reached.any() else None
     return {
         "env": env_name,

@@ -23,6 +23,7 @@ from invlearn_jax.evaluate import (
 from invlearn_jax.evaluate.closed_loop import Episodes, run_mjx, run_mujoco, start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.keys import from_seed
 from invlearn_jax.names import unknown_name
 from invlearn_jax.planners import InversePlanner, PlannerParams, Stack
 from invlearn_jax.types import Problem, Result
@@ -71,8 +72,7 @@ def evaluate_planner(
     """
     check_request(backend, episodes)
     env = registry.make(env_name, "maze2d")
-    start_key, run_key, controller_key = jax.random.split(jax.random.key(seed), 3)
-    hacking_key = jax.random.fold_in(jax.random.key(seed), 4)
+    start_key, run_key, controller_key, hacking_key, time_key = jax.random.split(from_seed(seed), 5)
     starts, goals = start_states(env, start_key, episodes, multi_goal)
     rows = BACKENDS[backend](planner, params, env, run_key, starts, goals)
     length, spec = env.episode_length, env.spec
@@ -83,7 +83,7 @@ def evaluate_planner(
     steps = steps_to_goal(rows.states, goals)
     score, bound_score = mean_ci(normalized_score(spec, returns)), mean_ci(normalized_score(spec, bounds))
     problem = Problem(jnp.asarray(starts[0], jnp.float32), jnp.asarray(goals[0], jnp.float32))
-    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, run_key, problem)
+    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, time_key, problem)
     rate = wilson(int(reached.sum()), episodes)
     error = mean_ci(prediction_error(rows.plan_states, rows.states, planner.execute_steps))
     gap = {}

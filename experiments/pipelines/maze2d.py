@@ -13,6 +13,7 @@ from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update, prediction_errors
 from invlearn_jax.learn.inverter import check_advance, inverter_state, inverter_update, problem_sampler
 from invlearn_jax.learn.loop import default_optimizer
@@ -123,14 +124,16 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
     Returns:
         The environment's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
     """
-    model_key, cost_key, inverter_key = jax.random.split(jax.random.key(seed), 3)
+    model_key, cost_key, inverter_key, hacking_key = streams(
+        from_seed(seed), "model", "cost-to-go", "inverter", "hacking"
+    )
     data = load_data(config.data, config.planner.env, run, seed)
     model_params = train_model(config, run, data, model_key)
     cost_params, graph = train_cost_to_go(config, run, data, cost_key)
     params = train_inverter(config, run, model_params, cost_params, graph, inverter_key)
     save_planner(run.path / "planner", config.planner, params)
     if config.hacking_problems:
-        env, key = registry.make(config.planner.env), jax.random.fold_in(jax.random.key(seed), 3)
-        report = hacking_gap(build_planner(config.planner), params, env, key, config.hacking_problems)
+        env = registry.make(config.planner.env)
+        report = hacking_gap(build_planner(config.planner), params, env, hacking_key, config.hacking_problems)
         write_json(run.path / "hacking.json", hacking_summary(report))
     return config.planner.env, lambda refine_steps: (build_planner(config.planner, refine_steps), params)

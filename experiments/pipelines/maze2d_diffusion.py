@@ -11,6 +11,7 @@ from invlearn_jax.data import fit_normalizer, window_store
 from invlearn_jax.data.plans import plan_channels, plan_store
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.learn.diffusion import (
     DiffusionTraining,
     DrawPlans,
@@ -129,7 +130,7 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
     Returns:
         The environment's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
     """
-    plan_key, inverse_key = jax.random.split(jax.random.key(seed))
+    plan_key, inverse_key = streams(from_seed(seed), "plans", "inverse dynamics")
     description = describe(config)
     base = load_planner(config.base)[1]
     data = load_data(config.data, description.env, run, seed)

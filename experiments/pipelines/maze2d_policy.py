@@ -12,6 +12,7 @@ from invlearn_jax.data import Dataset, fit_normalizer
 from invlearn_jax.envs import registry
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, data_box, hindsight_store
 from invlearn_jax.learn.decision_transformer import (
     return_store,
@@ -142,7 +143,7 @@ def train_policy(config: Config, run: RunFolder, seed: int) -> tuple[str, Planne
     description = describe(config)
     learners = {"bc": _cloning, "rebrac": _rebrac, "dt": _transformer}
     data = load_data(config.data, description.env, run, seed).main
-    state, update, headline = learners[description.method](config, data, jax.random.key(seed))
+    state, update, headline = learners[description.method](config, data, stream(from_seed(seed), description.method))
     state = run_stage(
         run,
         description.method,

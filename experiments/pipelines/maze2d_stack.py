@@ -8,6 +8,7 @@ from experiments.configs.maze2d_stack import Config
 from experiments.pipelines.stages import PlannerOf, inverter_training, run_stage
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.inverter import check_advance, inverter_state, inverter_update, problem_sampler
 from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.planners import InverterParams, LevelParams, MlpInverter, PlannerParams
@@ -82,7 +83,7 @@ def train_stack(config: Config, run: RunFolder, seed: int) -> tuple[str, Planner
     motor, motor_params = load_planner(config.stack.motor)
     lower, objective = LevelParams(motor_params.inverter, motor_params.model), motor_params.objective
     upper = build_stack(description).upper
-    init_key, train_key = jax.random.split(jax.random.key(seed))
+    init_key, train_key = jax.random.split(stream(from_seed(seed), "sub-goal inverter"))
     # The box, the scales and the places of the motor's data are the stack's own.
     first = lower.inverter._replace(net=upper.inverter.init(init_key).net)
     draw = problem_sampler(covered_places(motor.inverter, lower.inverter), first.scale)

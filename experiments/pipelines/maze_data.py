@@ -3,7 +3,6 @@
 import functools
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from experiments.configs.shared import DataConfig
@@ -16,6 +15,7 @@ from invlearn_jax.envs.maze2d import inside_maze
 from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.io.planners import load_config
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.planners.maze import ACTION_SIZE, DT, POSITION_SIZE, STATE_SIZE, MazePlannerConfig
 
 _SHARE_INSIDE = 0.99  # of the positions in a user's file that must be free ones of the maze
@@ -88,7 +88,7 @@ def _own(env: str, path: str) -> Dataset:
 
 def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:
     env = registry.make(name)
-    rows = controller_data(env, jax.random.fold_in(jax.random.key(seed), 1), settings.rows, settings.noise)
+    rows = controller_data(env, stream(from_seed(seed), "controller data"), settings.rows, settings.noise)
     # The true state: D4RL's observation repeats once after every new goal.
     states = np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], axis=1)
     return Dataset(states, rows["actions"], rows["timeouts"])
@@ -96,5 +96,5 @@ def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:
 
 def _random(settings: DataConfig, name: str, seed: int) -> Dataset:
     env = registry.make(name)
-    rows = random_data(env, jax.random.fold_in(jax.random.key(seed), 2), settings.random_rows)
+    rows = random_data(env, stream(from_seed(seed), "random data"), settings.random_rows)
     return Dataset(rows["observations"], rows["actions"], rows["timeouts"])

@@ -13,6 +13,7 @@ from experiments.configs.pulse import Config, PulseEvaluationConfig, TrainingCon
 from experiments.pipelines.stages import PlannerOf, run_stage
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.learn.pulse_inverter import pulse_state, pulse_update
 from invlearn_jax.quantum.build import build_objective, build_pulse_inverter, build_pulse_planner
@@ -43,7 +44,7 @@ def train_inverter(config: Config, run: RunFolder, seed: int) -> tuple[str, Plan
         The system's name, and the planner for a number of refinement steps; it is also saved under ``planner/``.
     """
     inverter, objective = build_pulse_inverter(config.planner), build_objective(config.planner)
-    init_key, *keys = jax.random.split(jax.random.key(seed), 4)
+    init_key, *keys = jax.random.split(stream(from_seed(seed), "pulse inverter"), 4)
     params, system = inverter.init(init_key), inverter.system
 
     def whole(params: Params, gate: Array) -> Array:
@@ -98,7 +99,7 @@ def evaluate(
 def infidelities_of(planner: PulsePlanner, params: PulseParams, gates: int, seed: int) -> dict[str, float]:
     """Quantiles of the cost on gates from the Haar measure, in JAX's default precision."""
     size = planner.system.gate_dimension
-    targets = haar_gates(jax.random.key(seed), gates, size)
+    targets = haar_gates(from_seed(seed), gates, size)
     start, key = jnp.eye(size, dtype=targets.dtype), jax.random.key(0)
     plan = jax.jit(lambda p, g: jax.lax.map(lambda t: planner.plan(p, key, Problem(start, t)).cost, g, batch_size=250))
     found = np.asarray(plan(params, targets), float)

@@ -94,16 +94,16 @@ def make_showcase(folder: Path, env_name: str, refine_steps: int, episodes: int 
     env = registry.make(env_name)
     layout, goal = env.spec.layout, np.asarray(env.goal)
     field = _field(one_pass.objective.cost_to_go, params.objective, layout, goal)
-    key, start_key = jax.random.split(jax.random.key(_SEED))
+    run_key, start_key, plan_key = jax.random.split(jax.random.key(_SEED), 3)
     starts = start_states(env, start_key, _DRAWN, multi_goal=False)[0]
     starts = starts[np.linalg.norm(starts[:, :2] - goal, axis=-1) > GOAL_RADIUS]
     starts = starts[_spread(starts[:, :2], field, episodes)]
     goals = np.repeat(goal[None], len(starts), axis=0)
-    rows = run_mujoco(one_pass, params, env, key, starts, goals)
+    rows = run_mujoco(one_pass, params, env, run_key, starts, goals)
     # Of the plans that were made on the way, those that follow each other end to end.
     stride = -(-one_pass.horizon // one_pass.execute_steps)
     proposed = rows.plan_states[:, ::stride]
-    refined = _plan_states(refining, params, key, proposed[:, :, 0], goal)
+    refined = _plan_states(refining, params, plan_key, proposed[:, :, 0], goal)
     examples = []
     for index, step in enumerate(steps_to_goal(rows.states, goals)):
         last = rows.actions.shape[1] if np.isnan(step) else int(step)

@@ -18,6 +18,7 @@ from invlearn_jax.envs.antmaze import AntmazeSpec, goal_near, random_start
 from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.envs.maze2d import GOAL_RADIUS
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
+from invlearn_jax.keys import generator, indexed
 from invlearn_jax.types import Key
 
 EPISODE_ROWS = 1001  # D4RL looks at its limit of 1000 steps before it counts the row
@@ -166,7 +167,7 @@ def navigated(
     guide, simulator, goals = navigator(spec.layout), MujocoAntmaze(spec), jnp.asarray(goals, jnp.float32)
 
     def command(step: int, obs: np.ndarray) -> Array:
-        return _navigate(policy, guide, jax.random.fold_in(key, step), obs, goals, noise)
+        return _navigate(policy, guide, indexed(key, step), obs, goals, noise)
 
     rows = _record(simulator, command, starts, steps)
     simulator.close()
@@ -306,7 +307,7 @@ def random_ant_data(
     Returns:
         ``observations, actions, rewards, terminals, timeouts``, the last true in each episode's last row; no rewards.
     """
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    rng = generator(key)
     streams = min(streams, -(-rows // length))
     simulator, parts = MujocoAntmaze(spec), []
     for round_key in jax.random.split(key, -(-rows // (length * streams))):
@@ -321,7 +322,7 @@ def random_ant_data(
         def command(step: int, obs: np.ndarray, does: _Behaviour = behaviour, key: Key = run_key) -> np.ndarray:
             action = 0.0
             if policy is not None:
-                action = does.walks * _act(policy, jax.random.fold_in(key, step), obs, obs[:, :2] + does.headings[step])
+                action = does.walks * _act(policy, indexed(key, step), obs, obs[:, :2] + does.headings[step])
             return np.clip(action + does.noise[step], -1.0, 1.0)
 
         states, actions = _record(simulator, command, starts, length)

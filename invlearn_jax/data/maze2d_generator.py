@@ -15,6 +15,7 @@ from jaxtyping import Array
 from invlearn_jax.envs.layouts import Layout, cell_distances
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d, inside_maze
 from invlearn_jax.envs.maze2d_model import FREE_HIGH, FREE_LOW
+from invlearn_jax.keys import generator
 from invlearn_jax.types import Key
 
 # A goal or waypoint counts as reached within this distance (m), at a displacement of less than this per step (m).
@@ -225,7 +226,7 @@ def random_data(env: Maze2d, key: Key, rows: int, length: int = 64, streams: int
         ``observations, actions, rewards, terminals, timeouts``, the last true in each episode's last row.
     """
     rounds = -(-rows // (length * streams))
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    rng = generator(key)
     parts = []
     for part_key in jax.random.split(key, rounds):
         position = random_free_positions(env.spec.layout, rng, streams)

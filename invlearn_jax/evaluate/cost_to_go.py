@@ -11,6 +11,7 @@ from jaxtyping import Array
 from invlearn_jax.data.maze2d_generator import random_free_positions
 from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.evaluate.oracle import FreeSpace, free_space, times_to
+from invlearn_jax.keys import generator
 from invlearn_jax.types import Key, Params
 
 _PITCH = 0.1  # m, of the points that are judged
@@ -59,7 +60,7 @@ def cost_to_go_quality(
     """
     if goals < 1:
         raise ValueError(f"goals is {goals}; give at least 1.")
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    rng = generator(key)
     fine, space = free_space(layout), free_space(layout, _PITCH)
     node = fine.tree.query(space.points)[1]
     states = jnp.asarray(np.pad(space.points, ((0, 0), (0, 2))), jnp.float32)

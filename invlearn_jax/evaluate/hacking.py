@@ -19,6 +19,7 @@ from invlearn_jax.envs.maze2d import Maze2d, inside_maze
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
 from invlearn_jax.evaluate.metrics import mean_ci, wilson
 from invlearn_jax.evaluate.oracle import free_space, geodesic
+from invlearn_jax.keys import generator
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.types import Key, Problem
 
@@ -84,7 +85,7 @@ def wrong_side(layout: Layout, predicted: np.ndarray, realised: np.ndarray, pitc
 
 
 def _random_problems(layout: Layout, key: Key, count: int) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
+    rng = generator(key)
     position, goals = random_free_positions(layout, rng, count), random_free_positions(layout, rng, count)
     speed = rng.uniform(-ball.MAX_SPEED, ball.MAX_SPEED, size=(count, 2)) * rng.uniform(size=(count, 1))
     return np.concatenate([position, speed], axis=1).astype(np.float32), goals.astype(np.float32)

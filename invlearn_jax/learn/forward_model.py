@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Float
 
 from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, last_rows, sample_windows, window_store
+from invlearn_jax.keys import stream
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
 from invlearn_jax.types import ForwardModel, Key, Params
@@ -109,7 +110,7 @@ def forward_model_update(
     counts = share_batch(sources, batch)
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
-        key, *keys = jax.random.split(state.key, len(sources) + 1)
+        key, *keys, prior_key = jax.random.split(state.key, len(sources) + 2)
         windows = [sample_windows(s.store, k, n, horizon) for s, k, n in zip(sources, keys, counts, strict=True)]
         states, actions = (jnp.concatenate(x) for x in zip(*windows, strict=True))
 
@@ -118,7 +119,7 @@ def forward_model_update(
             loss = model_loss(model, params, states, actions)
             if prior is None:
                 return loss, {"model_loss": loss}
-            added = prior(params, jax.random.fold_in(key, 1))
+            added = prior(params, prior_key)
             return loss + added, {"model_loss": loss, "prior": added}
 
         (_, metrics), gradient = jax.value_and_grad(loss_of, has_aux=True)(state.params.net)
@@ -189,7 +190,7 @@ def prediction_errors(
         met a wall, and the share of the latter.
     """
     store = window_store(dataset, horizon)
-    states, actions = sample_windows(store, jax.random.key(0), count, horizon)
+    states, actions = sample_windows(store, stream(jax.random.key(0), "held-out windows"), count, horizon)
     predicted = jax.jit(jax.vmap(model.unroll, in_axes=(None, 0, 0)))(params, states[:, 0], actions)
     squared = np.asarray(((predicted - states)[..., :position_size] ** 2).sum(-1))
     change = np.abs(np.diff(np.asarray(states)[..., position_size:], axis=1)).max(-1)

@@ -138,9 +138,9 @@ def inverter_update(
         return scored.cost.mean() / cost_scale + settings.logit_weight * penalty + kept, (scored, penalty, kept)
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
-        key, advance_key = jax.random.split(state.key)
+        key, advance_key, prior_key = jax.random.split(state.key, 3)
         (_, (scored, penalty, kept)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params.net, state.params, state.extra, jax.random.fold_in(advance_key, 1)
+            state.params.net, state.params, state.extra, prior_key
         )
         # A model may say more of a state than the state is (its uncertainty, say).
         states = scored.states[..., : state.extra.state.shape[-1]]

@@ -8,6 +8,7 @@ from invlearn_jax.objectives import WeightedSum, off_pace, tilt, weighted_sum
 from invlearn_jax.planners.heading_inverter import HeadingInverter
 from invlearn_jax.planners.maze import build_refiner
 from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.settings import bounded, check_settings
 
 POSITION_SIZE = 2
 DT = ant.FRAME_SKIP * ant.TIMESTEP  # s
@@ -32,16 +33,16 @@ class AntMotorConfig:
     """
 
     env: str = "antmaze-umaze-v2"
-    horizon: int = 16
-    execute_steps: int = 1
-    inverter_hidden: tuple[int, ...] = (512, 512)
-    reach: float = 4.0
-    model_chunk: int = 1
-    model_hidden: tuple[int, ...] = (256, 256, 256)
-    pace: float = 0.2
-    tilt_weight: float = 3.0
-    upright: float = 0.9
-    refine_rate: float = 0.02
+    horizon: int = bounded(16, low=1)
+    execute_steps: int = bounded(1, low=1)
+    inverter_hidden: tuple[int, ...] = bounded((512, 512), low=1)
+    reach: float = bounded(4.0, above=0)
+    model_chunk: int = bounded(1, low=1)
+    model_hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
+    pace: float = bounded(0.2, above=0)
+    tilt_weight: float = bounded(3.0, low=0)
+    upright: float = bounded(0.9, low=-1, high=1)
+    refine_rate: float = bounded(0.02, above=0)
 
 
 def build_motor_model(config: AntMotorConfig) -> HeadingModel:
@@ -69,6 +70,7 @@ def build_motor(
     execute_steps: int | None = None,
 ) -> InversePlanner:
     """The planner of a configuration; see ``planners.maze.build_planner``."""
+    check_settings(config)
     if config.horizon % config.model_chunk:
         raise ValueError(
             f"horizon is {config.horizon}, model_chunk {config.model_chunk}; the chunk must divide the horizon."

@@ -18,6 +18,7 @@ from invlearn_jax.planners.maze import build_refiner
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.settings import bounded, check_settings
 
 
 @dataclasses.dataclass
@@ -50,25 +51,25 @@ class AntStackConfig:
 
     env: str = "antmaze-umaze-v2"
     motor: AntMotorConfig = dataclasses.field(default_factory=AntMotorConfig)
-    hold: int = 10
-    execute_steps: int = 5
-    subgoals: int = 6
-    reach: float = 3.0
-    near: float = 1.0
-    inverter_hidden: tuple[int, ...] = (256, 256)
-    inverter_octaves: int = 5
-    model_hidden: tuple[int, ...] = (256, 256)
-    model_octaves: int = 6
-    cost_to_go_hidden: tuple[int, ...] = (256, 256)
-    cost_to_go_octaves: int = 5
-    speed: float = 2.0
-    final_weight: float = 1.0
-    along_weight: float = 0.3
-    outside_weight: float = 1.0
-    unvisited_weight: float = 10.0
-    goal_radius: float = 0.4
-    goal_width: float = 0.2
-    refine_rate: float = 0.05
+    hold: int = bounded(10, low=1)
+    execute_steps: int = bounded(5, low=1)
+    subgoals: int = bounded(6, low=1)
+    reach: float = bounded(3.0, above=0)
+    near: float = bounded(1.0, low=0)
+    inverter_hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    inverter_octaves: int = bounded(5, low=0)
+    model_hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    model_octaves: int = bounded(6, low=0)
+    cost_to_go_hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    cost_to_go_octaves: int = bounded(5, low=0)
+    speed: float = bounded(2.0, above=0)
+    final_weight: float = bounded(1.0, low=0)
+    along_weight: float = bounded(0.3, low=0)
+    outside_weight: float = bounded(1.0, low=0)
+    unvisited_weight: float = bounded(10.0, low=0)
+    goal_radius: float = bounded(0.4, above=0)
+    goal_width: float = bounded(0.2, above=0)
+    refine_rate: float = bounded(0.05, above=0)
 
 
 def build_level_model(config: AntStackConfig) -> SequenceModel:
@@ -131,6 +132,7 @@ def build_ant_stack(
     Raises:
         ValueError: for a bad K, number of candidates or of steps, reach or refiner.
     """
+    check_settings(config)
     upper = InversePlanner(
         build_subgoal_inverter(config),
         build_level_model(config),

@@ -22,6 +22,7 @@ from invlearn_jax.objectives import (
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.refine import Refiner, cem, gradient, ilqr, mppi, predictive_sampling
+from invlearn_jax.settings import bounded, check_settings
 
 REFINERS = ("adam", "sgd", "predictive_sampling", "mppi", "cem", "ilqr")
 
@@ -54,25 +55,25 @@ class MazePlannerConfig:
     """
 
     env: str = "maze2d-umaze-v1"
-    horizon: int = 32
-    execute_steps: int = 8
-    inverter_hidden: tuple[int, ...] = (256, 256, 256)
-    inverter_octaves: int = 5
-    model_chunk: int = 8
-    model_hidden: tuple[int, ...] = (512, 512)
-    model_octaves: int = 7
-    cost_to_go_hidden: tuple[int, ...] = (256, 256)
-    cost_to_go_octaves: int = 5
-    look_ahead: float = 0.06
-    final_weight: float = 1.0
-    along_weight: float = 0.3
-    outside_weight: float = 1.0
-    smooth_weight: float = 1e-4
-    effort_weight: float = 0.0
-    unvisited_weight: float = 30.0
-    goal_radius: float = 0.45
-    goal_width: float = 0.05
-    refine_rate: float = 0.02
+    horizon: int = bounded(32, low=1)
+    execute_steps: int = bounded(8, low=1)
+    inverter_hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
+    inverter_octaves: int = bounded(5, low=0)
+    model_chunk: int = bounded(8, low=1)
+    model_hidden: tuple[int, ...] = bounded((512, 512), low=1)
+    model_octaves: int = bounded(7, low=0)
+    cost_to_go_hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    cost_to_go_octaves: int = bounded(5, low=0)
+    look_ahead: float = bounded(0.06, low=0)
+    final_weight: float = bounded(1.0, low=0)
+    along_weight: float = bounded(0.3, low=0)
+    outside_weight: float = bounded(1.0, low=0)
+    smooth_weight: float = bounded(1e-4, low=0)
+    effort_weight: float = bounded(0.0, low=0)
+    unvisited_weight: float = bounded(30.0, low=0)
+    goal_radius: float = bounded(0.45, above=0)
+    goal_width: float = bounded(0.05, above=0)
+    refine_rate: float = bounded(0.02, above=0)
 
 
 STATE_SIZE, ACTION_SIZE, POSITION_SIZE, DT = 4, 2, 2, 0.01
@@ -177,6 +178,7 @@ def build_planner(
         ValueError: for a bad K, number of candidates or of steps to execute, refiner, or a horizon that the model's chunk
             does not divide.
     """
+    check_settings(config)
     if config.horizon % config.model_chunk:
         raise ValueError(
             f"horizon is {config.horizon}, model_chunk {config.model_chunk}; the chunk must divide the horizon."

@@ -19,6 +19,7 @@ from invlearn_jax.planners.maze import (
     build_refiner,
 )
 from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.settings import bounded, check_settings
 
 FOLLOW = ("inverse_dynamics", "pd", "actions")
 # What may be changed of a trained planner, where it has an effect; see ``inference_options``.
@@ -52,24 +53,24 @@ class MazeDiffusionConfig:
     """
 
     base: MazePlannerConfig = dataclasses.field(default_factory=MazePlannerConfig)
-    tokens: int = 32
-    stride: int = 15
-    width: int = 32
-    multipliers: tuple[int, ...] = (1, 2, 4)
-    train_steps: int = 100
+    tokens: int = bounded(32, low=2)
+    stride: int = bounded(15, low=1)
+    width: int = bounded(32, low=1)
+    multipliers: tuple[int, ...] = bounded((1, 2, 4), low=1)
+    train_steps: int = bounded(100, low=1)
     with_actions: bool = False
     pin_goal: bool = False
     ask_goal: bool = True
     sampler: str = "ddim"
-    denoise_steps: int = 20
-    guidance: float = 1.0
-    temperature: float = 1.0
+    denoise_steps: int = bounded(20, low=1)
+    guidance: float = bounded(1.0, low=0)
+    temperature: float = bounded(1.0, low=0)
     follow: str = "inverse_dynamics"
-    gap: int = 15
-    inverse_hidden: tuple[int, ...] = (256, 256)
-    horizon: int = 32
-    candidates: int = 50
-    execute_steps: int = 8
+    gap: int = bounded(15, low=1)
+    inverse_hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    horizon: int = bounded(32, low=1)
+    candidates: int = bounded(50, low=1)
+    execute_steps: int = bounded(8, low=1)
 
     @property
     def env(self) -> str:
@@ -137,10 +138,9 @@ def build_diffusion_planner(
     Raises:
         ValueError: for settings that do not fit together; says which are allowed.
     """
+    check_settings(config)
     if config.follow not in FOLLOW:
         raise unknown_name("way to follow a plan", config.follow, FOLLOW)
-    if not (config.temperature >= 0 and config.guidance >= 0):
-        raise ValueError(f"temperature is {config.temperature}, guidance is {config.guidance}; give 0 or more of each.")
     candidates = config.candidates if candidates is None else candidates
     execute_steps = config.execute_steps if execute_steps is None else execute_steps
     inverter, objective = build_diffusion_inverter(config), MazeObjective(config.base)

@@ -23,6 +23,7 @@ from invlearn_jax.planners.maze import (
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.planners.policy import PolicyInverter, PolicyPlanner
+from invlearn_jax.settings import bounded, check_settings
 
 METHODS = ("bc", "rebrac", "dt")
 
@@ -52,18 +53,18 @@ class MazePolicyConfig:
 
     base: MazePlannerConfig = dataclasses.field(default_factory=MazePlannerConfig)
     method: str = "bc"
-    horizon: int = 1
-    execute_steps: int = 1
-    hidden: tuple[int, ...] = (256, 256, 256)
-    octaves: int = 5
-    context: int = 20
+    horizon: int = bounded(1, low=1)
+    execute_steps: int = bounded(1, low=1)
+    hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
+    octaves: int = bounded(5, low=0)
+    context: int = bounded(20, low=1)
     target_return: float = 140.0
-    return_scale: float = 300.0
-    width: int = 128
-    layers: int = 3
-    heads: int = 1
-    dropout: float = 0.1
-    refine_rate: float = 0.02
+    return_scale: float = bounded(300.0, above=0)
+    width: int = bounded(128, low=1)
+    layers: int = bounded(3, low=1)
+    heads: int = bounded(1, low=1)
+    dropout: float = bounded(0.1, low=0, below=1)
+    refine_rate: float = bounded(0.02, above=0)
 
     @property
     def env(self) -> str:
@@ -134,6 +135,7 @@ def build_policy_planner(
     Raises:
         ValueError: for an unknown method, or what its parts refuse.
     """
+    check_settings(config)
     policies: dict[str, Callable[[MazePolicyConfig], Policy]] = {
         "rebrac": build_mlp_policy,
         "dt": build_decision_transformer,

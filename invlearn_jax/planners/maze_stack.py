@@ -13,6 +13,7 @@ from invlearn_jax.planners.maze import (
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.planners.stack import LevelModel, Stack
+from invlearn_jax.settings import bounded, check_settings
 
 
 @dataclasses.dataclass
@@ -32,12 +33,12 @@ class MazeStackConfig:
     """
 
     motor: MazePlannerConfig = dataclasses.field(default_factory=MazePlannerConfig)
-    subgoals: int = 4
-    reach: float = 1.6
-    hidden: tuple[int, ...] = (256, 256)
-    octaves: int = 5
-    execute_steps: int = 8
-    refine_rate: float = 0.1
+    subgoals: int = bounded(4, low=1)
+    reach: float = bounded(1.6, above=0)
+    hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    octaves: int = bounded(5, low=0)
+    execute_steps: int = bounded(8, low=1)
+    refine_rate: float = bounded(0.1, above=0)
 
     @property
     def env(self) -> str:
@@ -65,14 +66,9 @@ def build_stack(
         The stack; its parameters hold both levels.
 
     Raises:
-        ValueError: for no sub-goal, a reach that is not positive, steps to execute outside 1 .. horizon, or what
-            ``build_planner`` refuses.
+        ValueError: for settings out of their ranges, steps to execute outside 1 .. horizon, or what ``build_planner`` refuses.
     """
-    if config.subgoals < 1 or config.reach <= 0:
-        raise ValueError(
-            f"The stack was given {config.subgoals} sub-goals with a reach of {config.reach} m; give 1 or more, and more "
-            "than 0 m."
-        )
+    check_settings(config)
     motor = build_planner(config.motor)
     model = LevelModel(motor.inverter, motor.model, POSITION_SIZE, config.reach)
     inverter = MlpInverter(STATE_SIZE, POSITION_SIZE, config.subgoals, POSITION_SIZE, config.hidden, config.octaves)

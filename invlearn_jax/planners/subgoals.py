@@ -12,7 +12,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+<<<<<<< HEAD
 from invlearn_jax.inputs import Numbers, as_problem, check_whole, float_type
+=======
+from invlearn_jax.keys import indexed
+>>>>>>> keys
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.types import Key, Problem, Result, gravest
 
@@ -115,6 +119,6 @@ class SubgoalPlanner:
     ) -> Float[Array, " A"]:
         """The action in ``state``: the motor level's first, planned anew towards the plan's first sub-goal."""
         # Only refiners that sample draw anything; what they draw is the same in every episode.
-        key = jax.random.fold_in(jax.random.key(0), step)
+        key = indexed(jax.random.key(0), step)
         low = self.motor.plan(params.motor, key, Problem(state, plan.subgoals[0]))
         return jnp.where(plan.result == Result.NON_FINITE, 0.0, low.actions[0])

@@ -11,6 +11,7 @@ from invlearn_jax.quantum.planner import PulsePlanner
 from invlearn_jax.quantum.pulse_inverter import QubitInverter, TwoQubitInverter
 from invlearn_jax.quantum.systems import MHZ, PulseSystem, qubit, transmon, two_qubits
 from invlearn_jax.refine import Refiner, gauss_newton, gradient
+from invlearn_jax.settings import bounded, check_settings
 
 SYSTEMS = ("qubit", "transmon", "two_qubit")
 REFINERS = ("gauss_newton", "lbfgs", "adam")
@@ -35,16 +36,16 @@ class PulseConfig:
     """
 
     system: str = "qubit"
-    gate_time: float = 0.1
-    limit: float = 20.0
+    gate_time: float = bounded(0.1, above=0)
+    limit: float = bounded(20.0, above=0)
     drift: float = 0.0
-    slices: tuple[int, ...] = (22,)
-    knots: tuple[int, ...] = (8,)
-    hidden: tuple[int, ...] = (64, 64)
-    interaction_hidden: tuple[int, ...] = ()
-    share: float = 0.25
-    detuning_error: float = 0.0
-    amplitude_error: float = 0.0
+    slices: tuple[int, ...] = bounded((22,), low=1)
+    knots: tuple[int, ...] = bounded((8,), low=1)
+    hidden: tuple[int, ...] = bounded((64, 64), low=1)
+    interaction_hidden: tuple[int, ...] = bounded((), low=1)
+    share: float = bounded(0.25, low=0, high=1)
+    detuning_error: float = bounded(0.0, low=0)
+    amplitude_error: float = bounded(0.0, low=0, below=1)
 
     @property
     def env(self) -> str:
@@ -128,6 +129,7 @@ def build_pulse_planner(
     Raises:
         ValueError: for settings that do not fit together; says which are allowed.
     """
+    check_settings(config)
     objective = build_objective(config)
     inverter = build_pulse_inverter(config)
     check_whole(execute_steps=execute_steps, candidates=candidates)
