@@ -235,7 +235,9 @@ class Ant:
         """Behaviour cloning."""
         cloning = self.settings.cloning
         store = hindsight_store(rows, self.config.horizon)
-        loss = cloning_loss(self.inverter.logits, store, cloning.batch, self.config.horizon, 2, cloning.within)
+        loss = cloning_loss(
+            self.inverter.logits, store, cloning.batch, self.config.horizon, lambda s: s[:2], cloning.within
+        )
         return lambda params, key: cloning.weight * loss(params, key)
 
     def executed(self, planner: InversePlanner, params: PlannerParams, key: Key, watched: bool = False) -> Dataset:

@@ -9,14 +9,9 @@ from typing import Any
 
 from absl import flags
 
-<<<<<<< HEAD
 from experiments.configs.shared import EvaluationConfig
-from experiments.flag_config import run_program
-from experiments.pipelines import ant_motor, antmaze_evaluation, evaluation
-=======
 from experiments.flag_config import define_seed, run_program
-from experiments.pipelines import antmaze_evaluation, evaluation
->>>>>>> keys
+from experiments.pipelines import ant_motor, antmaze_evaluation, evaluation
 from experiments.pipelines.evaluation import BACKENDS
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import AntmazeSpec

@@ -24,11 +24,8 @@ from invlearn_jax.io import interrupt
 from invlearn_jax.io.command import command_line
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
-<<<<<<< HEAD
 from invlearn_jax.learn.loop import NonFiniteLossError
-=======
 from invlearn_jax.settings import check_settings
->>>>>>> keys
 
 _EXPERIMENT = flags.DEFINE_string("experiment", None, f"What to run: {', '.join(EXPERIMENTS)}.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)

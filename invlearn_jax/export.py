@@ -17,12 +17,9 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from invlearn_jax.files import replace_files
-<<<<<<< HEAD
-from invlearn_jax.inputs import Numbers, as_array, check_whole, float_type
-from invlearn_jax.names import unknown_name
-=======
+from invlearn_jax.inputs import Numbers, as_array, float_type
 from invlearn_jax.keys import check_seed, indexed
->>>>>>> keys
+from invlearn_jax.names import unknown_name
 from invlearn_jax.types import Key, Params, Planner, Problem
 
 _MAGIC = b"invlearn_jax exported planner 1\n"
@@ -134,14 +131,7 @@ class ExportedPlanner:
         Raises:
             ValueError: for other shapes or a seed beyond its range.
         """
-<<<<<<< HEAD
-        check_whole(seed=seed)
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"seed is {seed}; allowed are 0 to 2^32 - 1.")
-        return self._call(*_checked(Problem(states, goals), self._shapes), jnp.uint32(seed))
-=======
         return self._call(*_checked(Problem(states, goals), self._shapes), jnp.uint32(check_seed(seed)))
->>>>>>> keys
 
 
 def load_exported(path: str | os.PathLike) -> ExportedPlanner:

@@ -197,7 +197,7 @@ class TaskObjective:
             weights: of the terms; a term of weight 0 is left out.
             tail: cost beyond the horizon, ``tail(params, state, goal)`` with ``init(key)``, or None.
             coverage: distance from the data (``models.data_coverage.Coverage``), or None.
-            stride: the mean of D takes every so many-th state.
+            stride: the means of D and d take every so many-th state.
         """
         self.task, self.weights, self.tail, self.stride = task, weights, tail, stride
         self.coverage = coverage if weights.unvisited else None
@@ -226,7 +226,7 @@ class TaskObjective:
                 along = jax.vmap(lambda s: self.tail(params.tail, s, goal))(own[self.stride :: self.stride])
                 terms["beyond_along"] = weights.along * along.mean()
         if self.coverage is not None:
-            away = jax.vmap(lambda s: self.coverage.distance(params.coverage, task.covered(s)))(own[1:])
+            away = jax.vmap(lambda s: self.coverage.distance(params.coverage, task.covered(s)))(own[self.stride :: self.stride])
             terms["unvisited"] = weights.unvisited * params.scale * away.mean()
         if weights.smoothness:
             terms["smoothness"] = weights.smoothness * smoothness(params, own, self._box.encode(actions), goal)

@@ -47,7 +47,9 @@ class Box:
         """
         low, high = np.asarray(low, float), np.asarray(high, float)
         if low.shape != high.shape or not np.isfinite([low, high]).all() or not (low < high).all():
-            raise ValueError(f"Actions lie between {low.tolist()} and {high.tolist()}; give finite bounds, low below high.")
+            raise ValueError(
+                f"Actions lie between {low.tolist()} and {high.tolist()}; give finite bounds, low below high."
+            )
         self.length, self.size = horizon, len(low)
         # Most worlds act in [-1, 1], where a plan should not even be rounded.
         self._plain = bool((low == -1).all() and (high == 1).all())
@@ -65,7 +67,7 @@ class Box:
 class Spline:
     """Coefficients of a cubic B-spline over the horizon: fewer numbers, and actions that bend slowly.
 
-        a_t = middle + half sum_j B_j(t) u_j,    sum_j B_j = 1, so that actions stay in the box
+    a_t = middle + half sum_j B_j(t) u_j,    sum_j B_j = 1, so that actions stay in the box
     """
 
     limit = 1.0

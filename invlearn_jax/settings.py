@@ -1,11 +1,17 @@
 """Settings that know what they allow: ranges stand with a dataclass's fields, one function checks a whole configuration."""
 
+import copy
 import dataclasses
+import difflib
 import functools
 import math
-from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+
+from invlearn_jax.names import unknown_name
 
 _RANGE = "range"
+_Settings = TypeVar("_Settings")
 _WORDS = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text"}
 _MANY = {int: "whole numbers", float: "finite numbers", bool: "truth values", str: "texts"}
 
@@ -129,3 +135,50 @@ def _describe(field: dataclasses.Field, kind: Any, limits: Range) -> str:
 def _kinds(config: type) -> dict[str, Any]:
     """The annotated types of a dataclass's fields."""
     return get_type_hints(config)
+
+
+def field_names(settings: Any, prefix: str = "") -> list[str]:
+    """The dotted names of a dataclass's leaf fields."""
+    names = []
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            names += field_names(value, f"{prefix}{field.name}.")
+        else:
+            names.append(prefix + field.name)
+    return names
+
+
+def with_settings(settings: _Settings, changes: Mapping[str, Any]) -> _Settings:
+    """A copy with some fields changed, by their dotted names: ``{"model.steps": 100}``.
+
+    Raises:
+        ValueError: for an unknown field; the nearest known ones are listed.
+    """
+    changed, known = copy.deepcopy(settings), field_names(settings)
+    for name, value in changes.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=3, cutoff=0.3) or known
+            raise ValueError(f"Unknown setting {name!r}. Nearest known: {', '.join(near)}.")
+        *path, last = name.split(".")
+        setattr(functools.reduce(getattr, path, changed), last, tuple(value) if isinstance(value, list) else value)
+    return changed
+
+
+def filled(settings: _Settings, fields: Mapping[str, Any]) -> _Settings:
+    """Settings with fields read from JSON, which knows neither tuples nor dataclasses.
+
+    Raises:
+        TypeError: for an unknown field, or a nested part that is no object.
+    """
+    values, known = {}, [field.name for field in dataclasses.fields(settings)]
+    for name, value in fields.items():
+        if name not in known:
+            raise TypeError(str(unknown_name(f"field of {type(settings).__name__}", name, known)))
+        like = getattr(settings, name)
+        if dataclasses.is_dataclass(like):
+            if not isinstance(value, Mapping):
+                raise TypeError(f"{name} is {value!r:.80}, no object")
+            value = filled(like, value)
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(settings, **values)

@@ -55,7 +55,7 @@ def numbered(lengths):
 
 def test_hindsight_goals_are_later_rows_of_the_same_episode():
     store = hindsight_store(numbered([1, 5, 2, 9]), 2)
-    problems, actions = sample_hindsight(store, KEY, 4000, 2, 2)
+    problems, actions = sample_hindsight(store, KEY, 4000, 2, lambda state: state[:2])
     row, goal = (np.asarray(x[:, 0], int) for x in (problems.state, problems.goal))
     np.testing.assert_array_equal(problems.state[:, 1], problems.goal[:, 1])
     np.testing.assert_array_equal(actions[:, :, 0], row[:, None] + np.arange(2))
@@ -83,7 +83,9 @@ def test_cloning_learns_to_reach_any_goal():
     data = Dataset(*flat, np.tile(np.arange(length) == length - 1, 300))
     inverter, optimizer = MlpInverter(4, 2, 1, hidden=(64, 64), octaves=0), optax.adam(3e-3)
     params = inverter.init(KEY)._replace(**data_box(data, 2))
-    update = cloning_update(cloning_loss(inverter.logits, hindsight_store(data, 1), 128, 1, 2), optimizer)
+    update = cloning_update(
+        cloning_loss(inverter.logits, hindsight_store(data, 1), 128, 1, lambda state: state[:2]), optimizer
+    )
     params = train(update, cloning_state(optimizer, params, KEY), 1500).params
 
     def closed_loop(state, goal):

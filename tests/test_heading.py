@@ -156,8 +156,8 @@ def test_near_hindsight_goals_are_near():
     data = data._replace(states=data.states.copy())
     data.states[:, 0] = np.arange(len(data.states))
     store = hindsight_store(data, 3)
-    near, _ = sample_hindsight(store, jax.random.key(0), 500, 3, 1, within=4)
-    anywhere, _ = sample_hindsight(store, jax.random.key(0), 500, 3, 1)
+    near, _ = sample_hindsight(store, jax.random.key(0), 500, 3, lambda state: state[:1], within=4)
+    anywhere, _ = sample_hindsight(store, jax.random.key(0), 500, 3, lambda state: state[:1])
     ahead = np.asarray(near.goal - near.state[:, :1]).ravel()
     assert set(ahead) == {1, 2, 3, 4}
     assert np.asarray(anywhere.goal - anywhere.state[:, :1]).max() > 10

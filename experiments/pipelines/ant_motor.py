@@ -309,7 +309,7 @@ def train_generation(config: MotorConfig, run: RunFolder, key: Key) -> tuple[str
         store,
         config.cloning.batch,
         planner.horizon,
-        POSITION_SIZE,
+        lambda state: state[:POSITION_SIZE],
         config.cloning.within,
     )
     params = cloned_inverter(config, run, loss, model_params, clone_key)

@@ -91,7 +91,7 @@ def _cloning(config: BcConfig, data: Dataset, key: jax.Array) -> _Learner:
     params = inverter.init(init_key)._replace(**data_box(data, POSITION_SIZE))
     optimizer = default_optimizer(settings.learning_rate, settings.steps)
     store = hindsight_store(data, settings.horizon)
-    loss = cloning_loss(inverter.logits, store, settings.batch, settings.horizon, POSITION_SIZE)
+    loss = cloning_loss(inverter.logits, store, settings.batch, settings.horizon, lambda s: s[:POSITION_SIZE])
     update = cloning_update(loss, optimizer)
     return cloning_state(optimizer, params, key), update, "cloning_loss"
 

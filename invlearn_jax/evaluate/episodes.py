@@ -76,7 +76,9 @@ def run_mujoco(
     states, actions, plans = [state.astype(np.float32)], [], []
     guess = first_guess(planner, len(state))
     rounds = range(0, steps, planner.execute_steps)
-    for begin, plan_key in zip(progress(rounds, "evaluation", unit="plan"), jax.random.split(key, len(rounds)), strict=True):
+    for begin, plan_key in zip(
+        progress(rounds, "evaluation", unit="plan"), jax.random.split(key, len(rounds)), strict=True
+    ):
         keys = jax.random.split(plan_key, len(state))
         out = plan(params, keys, Problem(jnp.asarray(state, float_type()), goals, guess))
         guess = next_guess(planner, out.actions)
@@ -111,7 +113,9 @@ def run_mjx(
     episode = _episode(planner, task, rounds, steps)
     starts, goals = (jnp.asarray(x, float_type()) for x in (problems.state, problems.goal))
     with announce("evaluation in one program, with compiling"):
-        rows = jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(params, jax.random.split(key, len(starts)), starts, goals)
+        rows = jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(
+            params, jax.random.split(key, len(starts)), starts, goals
+        )
         states, actions, predicted, results = (np.asarray(x) for x in rows)
     states = np.concatenate([np.asarray(starts)[:, None], states], axis=1)[:, : steps + 1]
     return Episodes(np.asarray(goals), states, actions[:, :steps], predicted, results)

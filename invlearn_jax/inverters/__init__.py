@@ -1,0 +1,1 @@
+"""Inverters: from a problem to whole action sequences."""

@@ -92,9 +92,7 @@ class NetworkInverter:
             ones = jnp.ones(size)
             return Scales(0 * ones, ones, -_ANYTHING * ones, _ANYTHING * ones)
 
-        return NetworkParams(
-            self._net.init(key), open_scales(self._state_features), open_scales(self._goal_features)
-        )
+        return NetworkParams(self._net.init(key), open_scales(self._state_features), open_scales(self._goal_features))
 
     def inputs(self, problem: Problem) -> tuple[Float[Array, " F"], Float[Array, " Fg"]]:
         """The features of state and goal.

@@ -134,7 +134,7 @@ class RunFolder:
         Raises:
             ValueError: if the folder holds a run of another configuration or seed, or a broken ``config.json``.
         """
-        wanted = json.loads(json.dumps({"config": dataclasses.asdict(config), "seed": seed}))
+        wanted = json.loads(json.dumps({"config": _plain(config), "seed": seed}))
         file = self.path / "config.json"
         started = any((self.path / name).exists() for name in ("data", "checkpoints"))
         if file.exists() and started:
@@ -200,6 +200,13 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(rows)
         write_text(self.path / "metrics.csv", buffer.getvalue())
+
+
+def _plain(config: Any) -> Any:
+    """A dataclass, or a NamedTuple of such, as nested dicts."""
+    if dataclasses.is_dataclass(config):
+        return dataclasses.asdict(config)
+    return {name: _plain(part) for name, part in config._asdict().items()} if hasattr(config, "_asdict") else config
 
 
 def _differences(a: Any, b: Any, name: str = "") -> list[str]:

@@ -1,8 +1,8 @@
 """Goal-conditioned behaviour cloning with hindsight goals: what the data did next, given where they came to later.
 
-    minimise  E_{t, j} |pi(s_t, x_{t+j}) - a[t : t+T]|^2,    j uniform on 1 .. the rows left of t's episode
+    minimise  E_{t, j} |pi(s_t, achieved(s_{t+j})) - a[t : t+T]|^2,    j uniform on 1 .. the rows left of t's episode
 
-x is the position. Every row of an episode is thus a lesson in how to reach those after it.
+Every row of an episode is thus a lesson in how to reach those after it.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,8 @@ from invlearn_jax.data.dataset import Dataset, last_rows, window_store
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.types import Key, Params, Problem
+
+Achieved = Callable[[Array], Array]
 
 
 class HindsightStore(NamedTuple):
@@ -55,11 +57,12 @@ def hindsight_store(dataset: Dataset, horizon: int) -> HindsightStore:
 
 
 def sample_hindsight(
-    store: HindsightStore, key: Key, batch: int, horizon: int, position_size: int, within: int | None = None
+    store: HindsightStore, key: Key, batch: int, horizon: int, achieved: Achieved, within: int | None = None
 ) -> tuple[Problem, Float[Array, "B T A"]]:
     """Draws problems, their goals from later rows of the same episode, and what the data did. The key is consumed.
 
-    ``within`` bounds how many rows later: where ways are not straight, only a near row tells where the data were heading.
+    ``achieved`` gives a state's place in goal space. ``within`` bounds how many rows later: where ways are not straight, only a
+    near row tells where the data were heading.
     """
     row_key, goal_key = jax.random.split(key)
     chosen = jax.random.randint(row_key, (batch,), 0, store.starts.shape[0])
@@ -67,7 +70,7 @@ def sample_hindsight(
     last = last if within is None else jnp.minimum(last, start + within)
     later = jax.random.randint(goal_key, (batch,), start + 1, last + 1)
     actions = store.actions[start[:, None] + jnp.arange(horizon)]
-    return Problem(store.states[start], store.states[later, :position_size]), actions
+    return Problem(store.states[start], jax.vmap(achieved)(store.states[later])), actions
 
 
 def data_box(dataset: Dataset, position_size: int, reach: float = 0.15, most: int = 100_000) -> dict[str, Array]:
@@ -104,27 +107,29 @@ def cloning_loss(
     store: HindsightStore,
     batch: int,
     horizon: int,
-    position_size: int,
+    achieved: Achieved,
     within: int | None = None,
+    encode: Callable[[Array], Array] = lambda actions: actions,
 ) -> Callable[[Params, Key], Array]:
     """The module's objective over rows drawn from a store.
 
     Args:
-        logits: ``(params, problem) -> [T, A]``; actions are their tanh (``MlpInverter.logits``).
+        logits: ``(params, problem) -> [L, C]``; latents are their tanh.
         store: made for the horizon.
         batch: rows per draw.
         horizon: T.
-        position_size: P.
+        achieved: a state's place in goal space.
         within: how many rows later a goal may lie; see ``sample_hindsight``.
+        encode: ``actions [T, A] -> latents [L, C]``; by default they are the same.
 
     Returns:
         ``(params, key) -> loss``; the key is consumed.
     """
 
     def loss(params: Params, key: Key) -> Array:
-        problems, actions = sample_hindsight(store, key, batch, horizon, position_size, within)
+        problems, actions = sample_hindsight(store, key, batch, horizon, achieved, within)
         found = jax.vmap(logits, in_axes=(None, 0))(params, problems)
-        return ((jnp.tanh(found) - actions) ** 2).mean()
+        return ((jnp.tanh(found) - jax.vmap(encode)(actions)) ** 2).mean()
 
     return loss
 

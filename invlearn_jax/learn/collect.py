@@ -1,7 +1,7 @@
 """Online correction: a planner is executed on the true system, so that its model learns where its own plans lead.
 
-Half of the robots plan anew in every step, as a controller would; the others follow each plan to its end, since a plan whose later
-part is never tried can promise anything there.
+Half of the robots plan anew in every step, as a controller would; the others follow each plan to its end, since of a plan's later
+part, if it is never executed, a model can predict anything.
 """
 
 import dataclasses
@@ -111,4 +111,3 @@ class _Actor:
         actions = plans[:, 0].copy()
         actions[1::2] = self._kept[1::2, time % self._follow]
         return np.where(np.isfinite(actions), actions, 0.0)
-

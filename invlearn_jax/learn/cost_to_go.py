@@ -8,6 +8,7 @@ import optax
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.cost_to_go import CostToGo, PositionGraph
 from invlearn_jax.models.coverage import distance_to_data
+from invlearn_jax.models.graph_cost import GraphCost
 from invlearn_jax.types import Key
 
 
@@ -37,7 +38,11 @@ def cost_to_go_state(
 
 
 def cost_to_go_update(
-    model: CostToGo, optimizer: optax.GradientTransformation, graph: PositionGraph, batch: int, jitter: float
+    model: CostToGo | GraphCost,
+    optimizer: optax.GradientTransformation,
+    graph: PositionGraph,
+    batch: int,
+    jitter: float,
 ) -> Update:
     """One gradient step on the Huber loss against the graph's times for random pairs of nodes.
 
@@ -72,3 +77,14 @@ def cost_to_go_update(
         return following._replace(params=state.params._replace(net=following.params)), {"cost_to_go_loss": loss}
 
     return update
+
+
+def graph_cost_state(
+    model: GraphCost, optimizer: optax.GradientTransformation, key: Key, graph: PositionGraph
+) -> TrainState:
+    """The state to train from: inputs scaled by the graph's bounding box. The key is consumed."""
+    init_key, key = jax.random.split(key)
+    low, high = graph.nodes.min(0), graph.nodes.max(0)
+    centre, half = ((low + high) / 2).astype(np.float32), (np.maximum(high - low, 1e-6) / 2).astype(np.float32)
+    params = model.init(init_key)._replace(centre=jnp.asarray(centre), half=jnp.asarray(half))
+    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())

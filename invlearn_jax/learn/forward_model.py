@@ -13,6 +13,7 @@ from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, last_row
 from invlearn_jax.keys import stream
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
+from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import ForwardModel, Key, Params
 
 
@@ -200,3 +201,31 @@ def prediction_errors(
         return [round(float(x), 5) for x in np.sqrt(squared[rows].mean(0))] if rows.any() else []
 
     return {"all": rmse(np.ones_like(wall)), "free": rmse(~wall), "wall": rmse(wall), "wall_share": float(wall.mean())}
+
+
+def open_loop_errors(
+    task: Task, model: ForwardModel, params: Params, dataset: Dataset, horizon: int, count: int = 4096
+) -> dict[str, list[float]]:
+    """Open-loop error of a model against the horizon, on held-out windows.
+
+    Args:
+        task: whose states are predicted.
+        model: the model.
+        params: its parameters.
+        dataset: held-out rows.
+        horizon: steps to predict.
+        count: windows to draw.
+
+    Returns:
+        After each step, root mean squares over windows: ``state`` of all entries in units of their deviation in the data, and
+        for a task with goals ``achieved`` of the place in goal space, in its units.
+    """
+    store = window_store(dataset, horizon)
+    states, actions = sample_windows(store, stream(jax.random.key(0), "held-out windows"), count, horizon)
+    predicted = jax.jit(jax.vmap(model.unroll, in_axes=(None, 0, 0)))(params, states[:, 0], actions)
+    scale = jnp.maximum(states.reshape(-1, states.shape[-1]).std(0), 1e-6)
+    errors = {"state": jnp.sqrt((((predicted - states) / scale) ** 2).mean((0, 2)))}
+    if task.goal_size:
+        achieved = jax.jit(jax.vmap(jax.vmap(task.achieved)))
+        errors["achieved"] = jnp.sqrt(((achieved(predicted) - achieved(states)) ** 2).sum(-1).mean(0))
+    return {name: [round(float(x), 5) for x in values] for name, values in errors.items()}

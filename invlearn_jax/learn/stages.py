@@ -48,7 +48,14 @@ class Run:
         return self.path / "data" / f"{name}_{part}.npz"
 
     def train(
-        self, stage: str, update: Update, state: TrainState, steps: int, block: int, checkpoint_every: int, headline: str
+        self,
+        stage: str,
+        update: Update,
+        state: TrainState,
+        steps: int,
+        block: int,
+        checkpoint_every: int,
+        headline: str,
     ) -> TrainState:
         """Trains to ``steps`` updates, from the stage's last checkpoint where there is one.
 

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed
@@ -16,6 +16,15 @@ from invlearn_jax.tasks.check import check_task
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Params, Planner
+
+
+class FitConfig(NamedTuple):
+    """What ``fit`` was told, as ``config.json`` holds it: task and method by name, and their settings."""
+
+    task: str
+    task_settings: Any
+    method: str
+    settings: Any
 
 
 def method_settings(task: Task, method: str) -> Any:
@@ -60,7 +69,7 @@ def fit(
         workdir = tempfile.mkdtemp(prefix="invlearn-")
         say(f"The run is kept in {workdir}.")
     with RunFolder(workdir) as folder:
-        folder.begin({"task": task.name, "method": method, "settings": settings}, seed)
+        folder.begin(FitConfig(task.name, task.settings, method, settings), seed)
         planner, params = learner.fit(task, settings, Run(folder), key)
         save_planner(folder.path / "planner", task, method, settings, params)
         folder.status("done", 1, 1, "done")

@@ -1,6 +1,6 @@
 """Inverse Learning: an Inverter trained end to end through a learned forward model, corrected by executing it.
 
-    data -> forward model -> cost beyond the horizon -> Inverter;    then, round by round, execute -> model -> Inverter
+data -> forward model -> cost beyond the horizon -> Inverter;    then, round by round, execute -> model -> Inverter
 """
 
 import dataclasses
@@ -11,20 +11,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.data.dataset import Dataset, concatenate, longest_episode, split, window_store
+from invlearn_jax.data.dataset import Dataset, concatenate, fit_normalizer, longest_episode, split, window_store
 from invlearn_jax.files import write_json
 from invlearn_jax.inverters.network import NetworkInverter, NetworkParams, Scales
-from invlearn_jax.keys import streams
+from invlearn_jax.keys import stream, streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
 from invlearn_jax.learn.collect import CorrectionSettings, collect
-from invlearn_jax.learn.cost_to_go import graph_cost_state, graph_cost_update
-from invlearn_jax.learn.forward_model import Source, fit_scales, forward_model_update, prediction_errors
+from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
+from invlearn_jax.learn.forward_model import Source, fit_scales, forward_model_update, open_loop_errors
 from invlearn_jax.learn.inverter import InverterTraining, check_advance, inverter_state, inverter_update
 from invlearn_jax.learn.loop import TrainState, default_optimizer
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.models.chunked import ChunkedModel, ChunkedParams
-from invlearn_jax.models.cost_to_go import GraphCost, place_graph
+from invlearn_jax.models.cost_to_go import position_graph
 from invlearn_jax.models.data_coverage import coverage_for
+from invlearn_jax.models.graph_cost import GraphCost
 from invlearn_jax.names import unknown_name
 from invlearn_jax.objectives import ObjectiveParams, ObjectiveWeights, TaskObjective
 from invlearn_jax.parametrisation import Box, Spline
@@ -216,7 +217,9 @@ def build(
         raise unknown_name("cost beyond the horizon", settings.tail.kind, TAILS)
     for name, horizon in (("The task's horizon", task.horizon), ("model.horizon", settings.model.horizon)):
         if horizon % settings.model.chunk:
-            raise ValueError(f"{name} is {horizon} steps, model.chunk {settings.model.chunk}; the chunk must divide it.")
+            raise ValueError(
+                f"{name} is {horizon} steps, model.chunk {settings.model.chunk}; the chunk must divide it."
+            )
     check_advance(settings.inverter.advance, task.horizon)
     low, high, knots = task.action_low, task.action_high, settings.net.knots
     parametrisation = Spline(low, high, task.horizon, knots) if knots else Box(low, high, task.horizon)
@@ -271,19 +274,9 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[InversePlan
     params = train_inverter(planner, settings, run, "inverter", params, draw, rows, prior, keys["inverter"])
 
     executed: list[Dataset] = []
-    correction = settings.correction
-    for number in range(1, correction.rounds + 1):
-        collect_key, model_key, inverter_key = streams(keys["correction"], *(f"{n} {number}" for n in _ROUND))
-        executed.append(run.rows(f"executed_{number}", lambda k=collect_key: _executed(task, planner, params, rows, settings, k)))
-        added = concatenate(*executed)
-        shared = with_part(train, "executed", added, correction.share)
-        model_params = train_model(planner.model, settings, run, shared, params.model, model_key, number)
-        params = params._replace(
-            model=model_params, objective=_covering(task, planner, settings, params.objective, concatenate(rows, added))
-        )
-        around = also_from(draw, task, added.states, correction.starts)
-        stage = f"inverter_{number}"
-        params = train_inverter(planner, settings, run, stage, params, around, rows, prior, inverter_key, correction.inverter_steps)
+    for number in range(1, settings.correction.rounds + 1):
+        round_key = stream(keys["correction"], f"round {number}")
+        params = correct(task, planner, settings, run, params, train, executed, draw, prior, number, round_key)
     held = {name: split(part.rows, settings.data.held_out)[1] for name, part in parts.items()}
     write_json(run.path / "model.json", model_errors(task, planner.model, params.model, held))
     return planner, params
@@ -300,7 +293,63 @@ _STREAMS = (
     "inverter",
     "correction",
 )
-_ROUND = ("collect", "model", "inverter")
+
+
+def correct(
+    task: Task,
+    planner: InversePlanner,
+    settings: Settings,
+    run: Run,
+    params: PlannerParams,
+    parts: Parts,
+    executed: list[Dataset],
+    draw: Callable[[Key], Problem],
+    prior: Callable[[Params, Key], jax.Array] | None,
+    number: int,
+    key: Key,
+) -> PlannerParams:
+    """One round of online correction: the planner is executed, then model, coverage and Inverter learn from what came of it.
+
+    Args:
+        task: what to plan for.
+        planner: what is executed.
+        settings: of the method.
+        run: the run's folder.
+        params: the planner's parameters so far.
+        parts: the data, without executed rows.
+        executed: rows of the rounds before, to which those of this one are added.
+        draw: draws a fresh problem.
+        prior: the cloning term, or None.
+        number: of the round, from 1.
+        key: consumed.
+
+    Returns:
+        The parameters.
+    """
+    correction, rows = settings.correction, concatenate(*(part.rows for part in parts.values()))
+    start_key, run_key, model_key, inverter_key = streams(key, "starts", "execution", "model", "inverter")
+
+    def execute() -> Dataset:
+        starts = jax.jit(jax.vmap(lambda k: draw(k).state))(jax.random.split(start_key, correction.robots))
+        return collect(task, planner, params, np.asarray(starts), correction, run_key)
+
+    executed.append(run.rows(f"executed_{number}", execute))
+    added = concatenate(*executed)
+    shared = with_part(parts, "executed", added, correction.share)
+    model_params = train_model(planner.model, settings, run, shared, params.model, model_key, number)
+    objective = _covering(task, planner, settings, params.objective, concatenate(rows, added))
+    return train_inverter(
+        planner,
+        settings,
+        run,
+        f"inverter_{number}",
+        params._replace(model=model_params, objective=objective),
+        also_from(draw, task, added.states, correction.starts),
+        rows,
+        prior,
+        inverter_key,
+        correction.inverter_steps,
+    )
 
 
 def named_parts(data: Dataset | Mapping[str, Part]) -> Parts:
@@ -317,7 +366,8 @@ def with_part(parts: Parts, name: str, rows: Dataset, share: float) -> Parts:
 
 def first_model(model: ChunkedModel, rows: Dataset, key: Key) -> ChunkedParams:
     """Fresh parameters with the scales of the data. The key is consumed."""
-    return fit_scales(model, model.init(key), rows)
+    features = np.asarray(jax.jit(jax.vmap(model.task.local_features))(jnp.asarray(rows.states)))
+    return fit_scales(model, model.init(key), rows, fit_normalizer(rows._replace(states=features)))
 
 
 def train_model(
@@ -357,10 +407,11 @@ def fit_objective(
     if objective.tail is not None:
         own = settings.tail
         places = np.asarray(jax.jit(jax.vmap(task.achieved))(jnp.asarray(rows.states)))
-        graph = place_graph(places, rows.ends, own.max_speed, own.bin_size, own.max_steps, own.min_count, own.per_axis)
+        norm = np.inf if own.per_axis else 2.0
+        graph = position_graph(places, rows.ends, own.max_speed, own.bin_size, own.max_steps, own.min_count, norm)
         optimizer = default_optimizer(own.learning_rate, own.steps)
         state = graph_cost_state(objective.tail, optimizer, train_key, graph)
-        update = graph_cost_update(objective.tail, optimizer, graph, own.batch, jitter=0.3 * own.bin_size)
+        update = cost_to_go_update(objective.tail, optimizer, graph, own.batch, jitter=0.3 * own.bin_size)
         tail = run.train("tail", update, state, own.steps, settings.block, settings.checkpoint_every, "cost_to_go_loss")
         params = params._replace(tail=tail.params)
     if settings.normalise:
@@ -429,7 +480,9 @@ def _cloning_prior(
         return None
     task = planner.inverter.task
     store = hindsight_store(rows, task.horizon)
-    return cloning_loss(planner.inverter, task, store, own.batch, own.within)
+    inverter = planner.inverter
+    encode = inverter.parametrisation.encode
+    return cloning_loss(inverter.logits, store, own.batch, task.horizon, task.achieved, own.within, encode)
 
 
 def _clone(
@@ -443,7 +496,9 @@ def _clone(
     own = settings.cloning
     optimizer = default_optimizer(own.learning_rate, own.steps)
     state, update = cloning_state(optimizer, params, key), cloning_update(loss, optimizer)
-    return run.train("cloning", update, state, own.steps, settings.block, settings.checkpoint_every, "cloning_loss").params
+    return run.train(
+        "cloning", update, state, own.steps, settings.block, settings.checkpoint_every, "cloning_loss"
+    ).params
 
 
 def train_inverter(
@@ -466,8 +521,11 @@ def train_inverter(
         own.batch, own.advance, own.reset_share, own.goal_share, own.state_noise, own.logit_limit, own.logit_weight
     )
     update = inverter_update(
-        planner,
-        params,
+        planner.inverter,
+        planner.model,
+        planner.objective,
+        params.model,
+        params.objective,
         optimizer,
         draw,
         training,
@@ -480,9 +538,7 @@ def train_inverter(
     return params._replace(inverter=trained.params)
 
 
-def also_from(
-    draw: Callable[[Key], Problem], task: Task, states: np.ndarray, share: float
-) -> Callable[[Key], Problem]:
+def also_from(draw: Callable[[Key], Problem], task: Task, states: np.ndarray, share: float) -> Callable[[Key], Problem]:
     """Draws problems as ``draw`` does, but a share of them from the given states ``[M, S]``."""
     held = jnp.asarray(states)
 
@@ -496,20 +552,10 @@ def also_from(
     return both
 
 
-def _executed(
-    task: Task, planner: InversePlanner, params: PlannerParams, rows: Dataset, settings: Settings, key: Key
-) -> Dataset:
-    start_key, run_key = streams(key, "starts", "run")
-    draw = task.problem_sampler(rows)
-    count = settings.correction.robots
-    starts = jax.jit(jax.vmap(lambda k: draw(k).state))(jax.random.split(start_key, count))
-    return collect(task, planner, params, np.asarray(starts), settings.correction, run_key)
-
-
 def model_errors(task: Task, model: ChunkedModel, params: ChunkedParams, held: dict[str, Dataset]) -> dict[str, Any]:
     """Open-loop errors of the model over a plan's steps, on held-out rows that are long enough."""
     return {
-        name: prediction_errors(task, model, params, rows, task.horizon)
+        name: open_loop_errors(task, model, params, rows, task.horizon)
         for name, rows in held.items()
         if longest_episode(rows) > task.horizon
     }

@@ -1,4 +1,4 @@
-"""Methods by name. A method is a module (or any object) with ``Settings``, ``fit`` and ``build``, and is registered here, in one line."""
+"""Methods by name. A method is a module (or any object) with ``Settings``, ``fit`` and ``build``, registered here in one line."""
 
 import importlib
 from collections.abc import Mapping

@@ -172,7 +172,9 @@ def _load_params(planner: Planner, folder: Path) -> Params:
     try:
         params = jax.eval_shape(planner.init, jax.random.key(0))
     except (TypeError, ArithmeticError) as error:
-        raise ValueError(f"{folder / 'planner.json'} describes arrays that cannot be ({error}). Save it again.") from error
+        raise ValueError(
+            f"{folder / 'planner.json'} describes arrays that cannot be ({error}). Save it again."
+        ) from error
     path = folder / "params.npz"
     wanted, saved = _by_name(params), read_npz(path)
     for key, like in wanted.items():

@@ -59,7 +59,9 @@ class ChunkedModel:
         self.state_size, self.action_size = task.state_size, task.action_size
         self._octaves, self._position = octaves, task.fourier_size
         self._box = Box(task.action_low, task.action_high, task.horizon)
-        self.feature_size = jax.eval_shape(task.local_features, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0]
+        self.feature_size = jax.eval_shape(task.local_features, jax.ShapeDtypeStruct((task.state_size,), float)).shape[
+            0
+        ]
         size = self.feature_size - self._position + fourier_size(self._position, octaves)
         self._net = mlp(size + chunk * task.action_size, hidden, chunk * task.state_size, skip=True)
 

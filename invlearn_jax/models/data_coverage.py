@@ -1,12 +1,13 @@
 """How far a place is from where the data were: a plan that leaves the data lets its model guess, and pays for it.
 
-Up to three dimensions the distance is tabulated over the data's box (``TableCoverage``, in the places' own units); beyond that it is
-the distance to the nearest of some thousand rows, in units of the usual distance between rows (``NeighbourCoverage``). Both are 0
-among the data, and both grow without bound away from them.
+Up to three dimensions the distance is tabulated over the data's box (``TableCoverage``, in the places' own units); beyond that it
+is the distance to the nearest of some thousand rows, in units of the usual distance between rows (``NeighbourCoverage``). Both
+are 0 among the data, and both grow without bound away from them.
 """
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.spatial
@@ -92,7 +93,9 @@ class NeighbourCoverage:
     def init(self, key: Key) -> NeighbourParams:
         """Everything is covered; the key is ignored."""
         ones = jnp.ones(self.size)
-        return NeighbourParams(0 * ones, ones, jnp.zeros((self.count, self.size)), jnp.array(jnp.finfo(jnp.float32).max))
+        return NeighbourParams(
+            0 * ones, ones, jnp.zeros((self.count, self.size)), jnp.array(jnp.finfo(jnp.float32).max)
+        )
 
     def fit(self, places: Float[np.ndarray, "N C"], among: float) -> NeighbourParams:
         """See ``Coverage``; ``among`` is in units of the distance that 99 % of the data's other rows keep to.
@@ -114,7 +117,10 @@ class NeighbourCoverage:
     def distance(self, params: NeighbourParams, place: Float[Array, " C"]) -> Float[Array, ""]:
         """See ``Coverage``; in units of the usual distance."""
         z = (place - params.mean) / params.std
-        squared = ((z - params.places) ** 2).sum(-1).min()
+        # Which row is nearest has no gradient, and is found by one product of matrices where the caller has many places.
+        held, here = jax.lax.stop_gradient((params.places, z))
+        nearest = jnp.argmin((held**2).sum(-1) - 2 * held @ here)
+        squared = ((z - params.places[nearest]) ** 2).sum()
         # The root is kept away from zero, where its gradient is infinite.
         return jnp.maximum(jnp.sqrt(squared + 1e-12) / params.usual - 1.0, 0.0)
 

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.inputs import as_problem, float_type
 from invlearn_jax.models.coverage import within_scales
 from invlearn_jax.models.heading import HeadingFrame
 from invlearn_jax.networks import mlp
+from invlearn_jax.parametrisation import Box
 from invlearn_jax.planners.mlp_inverter import with_copies
 from invlearn_jax.types import Key, Params, Problem
 
@@ -50,6 +52,7 @@ class HeadingInverter:
             spread: standard deviation of the second and further candidates around the first, held for T/8 steps.
         """
         self.state_size, self.action_size, self.horizon = state_size, action_size, horizon
+        self.parametrisation = Box(-np.ones(action_size), np.ones(action_size), horizon)
         self._reach, self._spread, self._frame = reach, spread, HeadingFrame(state_size)
         self._net = mlp(state_size - 2 + 3, hidden, horizon * action_size, final_scale=1e-2)
 

@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.inputs import as_problem, float_type
 from invlearn_jax.models.coverage import CELLS, cell_coordinates, within_scales
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
+from invlearn_jax.parametrisation import Box
 from invlearn_jax.types import Key, Params, Problem
 
 
@@ -59,6 +61,7 @@ class MlpInverter:
             spread: standard deviation of the second and further candidates around the first, held for T/8 steps.
         """
         self.state_size, self.action_size, self.horizon = state_size, action_size, horizon
+        self.parametrisation = Box(-np.ones(action_size), np.ones(action_size), horizon)
         self.position_size, self._octaves, self._spread = position_size, octaves, spread
         features = 2 * fourier_size(position_size, octaves) + state_size - position_size
         # A small last layer: saturated early outputs stop depending on the goal.

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from invlearn_jax.inputs import as_problem, check_whole, float_type, usable
-from invlearn_jax.refine.base import PlanCost, Refiner, refine
 from invlearn_jax.parametrisation import Latents
+from invlearn_jax.refine.base import PlanCost, Refiner, refine
 from invlearn_jax.rollout import Score, score
 from invlearn_jax.types import (
     ForwardModel,

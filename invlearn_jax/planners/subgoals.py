@@ -12,11 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-<<<<<<< HEAD
 from invlearn_jax.inputs import Numbers, as_problem, check_whole, float_type
-=======
 from invlearn_jax.keys import indexed
->>>>>>> keys
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.types import Key, Problem, Result, gravest
 

@@ -24,7 +24,9 @@ def check_task(task: Task) -> None:
         ValueError: names the method, what came and what is wanted.
     """
     if not isinstance(task, Task):
-        raise TypeError(f"{task!r} is no Task. Let its class inherit from invlearn_jax.Task or MujocoTask, and give an instance.")
+        raise TypeError(
+            f"{task!r} is no Task. Let its class inherit from invlearn_jax.Task or MujocoTask, and give an instance."
+        )
     _check_sizes(task)
     keys = streams(jax.random.key(0), "states", "goals", "actions", "problems")
     states = _drawn(task, "draw_state", task.draw_state, keys[0], (task.state_size,))
@@ -51,13 +53,19 @@ def check_task(task: Task) -> None:
 
 
 def _check_sizes(task: Task) -> None:
-    whole = {name: getattr(task, name) for name in ("horizon", "episode_length", "state_size", "action_size", "goal_size")}
+    whole = {
+        name: getattr(task, name) for name in ("horizon", "episode_length", "state_size", "action_size", "goal_size")
+    }
     for name, value in whole.items():
         least = 0 if name == "goal_size" else 1
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{name} of {task.name or type(task).__name__} is {value!r}; give a whole number from {least} up.")
+            raise ValueError(
+                f"{name} of {task.name or type(task).__name__} is {value!r}; give a whole number from {least} up."
+            )
     if not task.dt > 0:
-        raise ValueError(f"dt of {task.name or type(task).__name__} is {task.dt!r}; give seconds per control step, more than 0.")
+        raise ValueError(
+            f"dt of {task.name or type(task).__name__} is {task.dt!r}; give seconds per control step, more than 0."
+        )
     for name in ("action_low", "action_high"):
         bound = np.asarray(getattr(task, name))
         if bound.shape != (task.action_size,) or not np.isfinite(bound).all():
@@ -65,7 +73,9 @@ def _check_sizes(task: Task) -> None:
     if not (np.asarray(task.action_low) < np.asarray(task.action_high)).all():
         raise _wrong(task, "action_low", "a bound that is not below action_high", "a lower bound for every action")
     if task.execute_steps is not None and not 1 <= task.execute_steps <= task.horizon:
-        raise ValueError(f"execute_steps of {task.name} is {task.execute_steps}; allowed are 1 to the horizon, {task.horizon}.")
+        raise ValueError(
+            f"execute_steps of {task.name} is {task.execute_steps}; allowed are 1 to the horizon, {task.horizon}."
+        )
 
 
 def _drawn(task: Task, name: str, draw: Callable, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
@@ -122,7 +132,10 @@ def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.A
     slope = jax.jit(jax.vmap(jax.grad(cost)))(states, actions, goals)
     if not np.isfinite(np.asarray(slope)).all():
         raise _wrong(
-            task, "cost", "a gradient that is not finite", "a cost that can be differentiated, e.g. no root of exactly zero"
+            task,
+            "cost",
+            "a gradient that is not finite",
+            "a cost that can be differentiated, e.g. no root of exactly zero",
         )
     sight = jax.jit(jax.vmap(jax.jacfwd(seen)))(states, goals)
     moved = np.abs(np.asarray(slope)).max(0) > 0

@@ -82,4 +82,3 @@ def finite_rows(states: np.ndarray, actions: np.ndarray) -> Dataset:
     kept = good.reshape(-1)
     flat = (x.reshape(-1, *x.shape[2:])[kept] for x in (states, np.asarray(actions, np.float32), ends))
     return Dataset(*flat)
-

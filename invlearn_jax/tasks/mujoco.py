@@ -74,8 +74,12 @@ class MujocoTask(Task):
         self.dt = self.substeps * model.opt.timestep
         self.state_size, self.action_size = model.nq + model.nv + model.na, model.nu
         if not model.nu:
-            raise ValueError(f"The model of {self.name} has no actuators, so there is nothing to plan. Add an <actuator>.")
-        unbounded = [model.actuator(i).name or f"number {i}" for i in range(model.nu) if not model.actuator_ctrllimited[i]]
+            raise ValueError(
+                f"The model of {self.name} has no actuators, so there is nothing to plan. Add an <actuator>."
+            )
+        unbounded = [
+            model.actuator(i).name or f"number {i}" for i in range(model.nu) if not model.actuator_ctrllimited[i]
+        ]
         if unbounded:
             raise ValueError(
                 f"The model of {self.name} has actuators without limits ({', '.join(unbounded)}). Give each a ctrlrange."
@@ -211,7 +215,9 @@ class MujocoTask(Task):
 
     @functools.cached_property
     def _mjx(self) -> tuple[Any, Any]:
-        return mjx.put_model(self.mj_model), mjx.make_data(self.mj_model)
+        # Made at first use, which may be under jit: its arrays must be plain ones all the same.
+        with jax.ensure_compile_time_eval():
+            return mjx.put_model(self.mj_model), mjx.make_data(self.mj_model)
 
     def _kinematics(self, state: Array) -> Any:
         model, data = self._mjx

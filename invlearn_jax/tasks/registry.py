@@ -78,7 +78,9 @@ def task_class(name: str) -> type[Task]:
     own = {n: c for n, c in classes.items() if c.__module__ == module.__name__}
     if wanted not in classes:
         if wanted in vars(module):
-            raise ValueError(f"{wanted} in {file} is no Task. Let the class inherit from invlearn_jax.Task or MujocoTask.")
+            raise ValueError(
+                f"{wanted} in {file} is no Task. Let the class inherit from invlearn_jax.Task or MujocoTask."
+            )
         raise unknown_name(f"task class in {file}", wanted, own)
     return classes[wanted]
 

@@ -1,4 +1,4 @@
-"""The Task: what is to be controlled, and the goal that is set. Everything outside ``tasks/`` knows worlds by this contract alone.
+"""The Task: what is to be controlled, and to what end. Everything outside ``tasks/`` knows worlds by this contract alone.
 
 Functions are of *one* state or problem and pure, so that callers ``jit`` and ``vmap`` them. Shape letters: S state, A action,
 G goal, F features, T plan steps, N episodes, L episode steps.
@@ -138,7 +138,9 @@ class Task:
         """Named costs of ending a plan in ``state``. By default none."""
         return {}
 
-    def trajectory_cost(self, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Float[Array, " G"]) -> Terms:
+    def trajectory_cost(
+        self, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Float[Array, " G"]
+    ) -> Terms:
         """Named costs of a whole trajectory.
 
             J = dt sum_{t=1..T} cost(s_t, a_{t-1}, g) + final_cost(s_T, g)
