@@ -11,10 +11,13 @@ from ml_collections import config_flags
 
 from invlearn_jax.keys import MAX_SEED
 
+# A flag defined here is the calling program's: it stands in its --help.
+flags.disclaim_key_flags()
 
-def define_seed(default: int, text: str) -> flags.FlagHolder[int]:
+
+def define_seed(default: int, text: str, flag_values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder[int]:
     """Defines ``--seed`` with the range of seeds that have a key of their own; see ``keys.check_seed``."""
-    return flags.DEFINE_integer("seed", default, text, lower_bound=0, upper_bound=MAX_SEED)
+    return flags.DEFINE_integer("seed", default, text, lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values)
 
 
 def option(argv: list[str], name: str) -> str | None:

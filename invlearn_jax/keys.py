@@ -38,7 +38,7 @@ def check_seed(seed: Any) -> int:
     return number
 
 
-def from_seed(seed: int) -> PRNGKeyArray:
+def from_seed(seed: Any) -> PRNGKeyArray:
     """The key of a seed.
 
     Raises:

@@ -19,16 +19,16 @@ _MANY = {int: "whole numbers", float: "finite numbers", bool: "truth values", st
 class Range(NamedTuple):
     """What a field allows; see ``bounded``."""
 
-    low: float | None = None
-    above: float | None = None
-    high: float | None = None
-    below: float | None = None
+    low: int | float | None = None
+    above: int | float | None = None
+    high: int | float | None = None
+    below: int | float | None = None
     multiple_of: str | None = None
     empty: bool = False
 
-    def holds(self, value: float) -> bool:
+    def holds(self, value: int | float) -> bool:
         """Whether a number lies between the bounds."""
-        return (
+        return bool(
             (self.low is None or value >= self.low)
             and (self.above is None or value > self.above)
             and (self.high is None or value <= self.high)
@@ -48,10 +48,10 @@ class Range(NamedTuple):
 
 def bounded(
     default: Any,
-    low: float | None = None,
-    above: float | None = None,
-    high: float | None = None,
-    below: float | None = None,
+    low: int | float | None = None,
+    above: int | float | None = None,
+    high: int | float | None = None,
+    below: int | float | None = None,
     multiple_of: str | None = None,
     empty: bool = False,
 ) -> Any:

@@ -31,7 +31,7 @@ class AntDataConfig:
     noise: float = bounded(0.2, low=0)
     broad_rows: int = bounded(500_000, low=0)
     seed: int = bounded(0, low=0, high=MAX_SEED)
-    held_out: float = bounded(0.02, above=0, below=1)
+    held_out: float = bounded(0.02, low=0, below=1)
     upright: float = bounded(0.2, low=-1, below=1)
 
 

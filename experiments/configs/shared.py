@@ -22,7 +22,7 @@ class DataConfig:
     rows: int = bounded(1_000_000, low=1)
     noise: float = bounded(0.5, low=0)
     random_rows: int = bounded(800_000, low=0)
-    held_out: float = bounded(0.02, above=0, below=1)
+    held_out: float = bounded(0.02, low=0, below=1)
 
 
 # Rows of D4RL's own data for a maze, and of broad random data: about 90,000 of these per free cell.

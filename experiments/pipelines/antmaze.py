@@ -182,7 +182,7 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
     """
     description = describe(config)
     level_key, cost_key, model_key, inverter_key = streams(
-        from_seed(seed), "level rows", "cost-to-go", "level model", "sub-goal inverter"
+        from_seed(seed), "level rows", "level cost-to-go", "level model", "sub-goal inverter"
     )
     main = upright_rows(walking_data(config.data, description.env, run), config.data.upright)
     cost_params, graph = train_cost_to_go(config, run, main, cost_key)

@@ -83,7 +83,7 @@ def train_stack(config: Config, run: RunFolder, seed: int) -> tuple[str, Planner
     motor, motor_params = load_planner(config.stack.motor)
     lower, objective = LevelParams(motor_params.inverter, motor_params.model), motor_params.objective
     upper = build_stack(description).upper
-    init_key, train_key = jax.random.split(stream(from_seed(seed), "sub-goal inverter"))
+    init_key, train_key = jax.random.split(stream(from_seed(seed), "stack inverter"))
     # The box, the scales and the places of the motor's data are the stack's own.
     first = lower.inverter._replace(net=upper.inverter.init(init_key).net)
     draw = problem_sampler(covered_places(motor.inverter, lower.inverter), first.scale)
