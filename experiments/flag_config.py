@@ -9,6 +9,8 @@ from typing import Any
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from invlearn_jax.progress import show_progress
+
 
 def option(argv: list[str], name: str) -> str | None:
     """The value of ``--name=value`` or ``--name value`` in the arguments, before flags are parsed."""
@@ -71,5 +73,6 @@ def run_program(main: Callable[[list[str]], None]) -> None:
 
 
 def quiet() -> None:
-    """Keeps the libraries' own progress notes out of the program's output; warnings stay."""
+    """Shows progress, and keeps other libraries' notes on theirs out of the program's output; their warnings stay."""
     logging.set_verbosity(logging.WARNING)
+    show_progress()

@@ -13,7 +13,7 @@ LIBRARY = "invlearn_jax"
 
 # A part imports parts of lower levels only, but for the exceptions.
 LEVELS = [
-    {"types", "names", "files"},
+    {"types", "names", "files", "progress"},
     {"rollout", "objectives"},
     {"networks", "data", "envs"},
     {"models", "refine"},
