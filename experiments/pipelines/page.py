@@ -91,7 +91,8 @@ def _like(group: Group, groups: list[Group]) -> list[Group]:
 
 def headline_index(rows: list[Row]) -> int:
     """The evaluation that stands for a run: the task's own goal, the least refinement."""
-    return min(range(len(rows)), key=lambda index: (rows[index].multi_goal, rows[index].refine_steps or 0))
+    steps = [math.inf if row.refine_steps is None else row.refine_steps for row in rows]
+    return min(range(len(rows)), key=lambda index: (rows[index].multi_goal, steps[index]))
 
 
 def _judgement(rows: list[Row]) -> str:

@@ -65,7 +65,7 @@ def percent(share: float | None) -> str:
     """No share but the whole reads 100 %."""
     if share is None or not math.isfinite(share):
         return number(share)
-    return f"{100 * share:.0f} %" if share == 1 or share < 0.99 else f"{100 * share:.1f} %"
+    return f"{number(100 * share, 0 if share == 1 or share < 0.99 else 1)} %"
 
 
 def _score(row: Row) -> dict[str, Any]:
@@ -74,11 +74,11 @@ def _score(row: Row) -> dict[str, Any]:
 
 
 def _success(row: Row) -> dict[str, Any]:
-    if row.success is None or not math.isfinite(row.success):
-        return {"text": number(row.success)}
+    if row.success is None:
+        return {}
     lines = [span(row.success_ci, 100)] if row.success_ci else []
     lines += [f"{number(row.steps, 0)} steps"] if row.steps is not None else []
-    return {"text": f"{100 * row.success:.1f} %", "lines": lines}
+    return {"text": f"{number(100 * row.success)} %", "lines": lines}
 
 
 def _cost(row: Row) -> dict[str, Any]:
