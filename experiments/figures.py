@@ -276,7 +276,13 @@ def draw_values(
 
 
 _GAP = 2.0  # pixels between names and all else
-_PLACES = ((7, 4, "left"), (7, -11, "left"), (-7, 4, "right"), (-7, -11, "right"), (0, 8, "center"), (0, -15, "center"))
+# Points right and up of a point, and the side of the name that is there: beside it, then at its corners, then above and below.
+_PLACES = (
+    *((8, -3, "left"), (-8, -3, "right")),
+    *((7, 4, "left"), (7, -11, "left"), (-7, 4, "right"), (-7, -11, "right")),
+    *((0, 8, "center"), (0, -15, "center"), (13, -14, "left"), (-13, -14, "right")),
+)
+_MARK = 4.0  # pixels from a point to the edge of its mark
 
 
 def label_points(
@@ -317,14 +323,18 @@ def label_points(
 
 
 def _drawn(axes: Any) -> np.ndarray:
-    """Points ``[n, 2]`` in pixels, close together along all lines and error bars."""
-    paths = [line.get_xydata() for line in axes.lines if line.get_transform().contains_branch(axes.transData)]
+    """Points ``[n, 2]`` in pixels, close together along all lines and error bars and around their marks."""
+    lines = [line for line in axes.lines if line.get_transform().contains_branch(axes.transData)]
+    # The caps of error bars are lines of marks alone.
+    joined = {line: line.get_linestyle() != "None" for line in lines}
+    paths = [line.get_xydata() for line in lines if joined[line]]
+    paths += [mark[None] for line in lines if not joined[line] for mark in line.get_xydata()]
     paths += [segment for bars in axes.collections for segment in getattr(bars, "get_segments", list)()]
     points = [np.zeros((0, 2))]
     for path in paths:
         corners = axes.transData.transform(path)
         corners = corners[np.isfinite(corners).all(-1)]
-        points.append(corners)
+        points += [corners + shift for shift in _MARK * np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])]
         points += [np.linspace(a, b, 2 + int(np.hypot(*(b - a)) / 4)) for a, b in itertools.pairwise(corners)]
     return np.concatenate(points)
 

@@ -265,7 +265,9 @@ def _hacking(file: Path) -> dict[str, Any] | None:
     broken += [] if whole else ["worst"]
     if broken:
         raise ValueError(f"{file} is broken: it has no valid {broken[0]!r}. Restore or delete it.")
-    return summary | {name: _float(summary[name]) for name in numbers[1:]}
+    ends = ("start", "predicted_end", "realised_end")
+    worst = [{"gap": _float(row["gap"])} | {end: [_float(x) for x in row[end]] for end in ends} for row in worst]
+    return summary | {name: _float(summary[name]) for name in numbers[1:]} | {"worst": worst}
 
 
 def _number(value: object) -> bool:
