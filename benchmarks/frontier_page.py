@@ -1,22 +1,27 @@
 """What the frontier page shows: score at equal budget, all rows, pictures, baselines beside their published figures."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
+from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, label_points, style
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _SCORE = ("score_mean", "score_sem", "success_rate", "episodes")
 _BUDGETS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 
-# Planners that share a colour, by how their names begin; the first that fits.
-_GROUPS = (
-    ("Inverter", BLUE, "o"),
-    ("Diffuser", ORANGE, "s"),
-    ("Decision Diffuser", PURPLE, "D"),
-    ("Modern recipe", GREEN, "^"),
+_AMBER = "#b37400"
+# Colour and markers of planners, by how their names begin or, with a leading comma, end; the first that fits.
+_LOOKS = (
+    ("Inverter", BLUE, "osD"),
+    ("Diffuser", ORANGE, "sph"),
+    ("Decision Diffuser", PURPLE, "Dd8"),
+    ("Modern recipe", GREEN, "^><"),
+    (", learned model", GREY, "v<>^sdo"),
+    (", true simulator", _AMBER, "v<>^sdo"),
+    ("", INK, "P*oXspD^v<>"),  # policies and all others
 )
 
 
@@ -121,32 +126,38 @@ def at_budget(rows: list[dict[str, Any]], budget_ms: float) -> dict[str, dict[st
     return best
 
 
-def _style_of(planner: str) -> tuple[str, str]:
-    for name, color, marker in _GROUPS:
-        if planner.startswith(name):
-            return color, marker
-    return (INK, "x") if "true simulator" in planner else (GREY, "v") if "learned model" in planner else (INK, "P")
+def _looks(planners: list[str]) -> dict[str, tuple[str, str]]:
+    """A colour and a marker for each planner, no two alike as long as a colour's markers last."""
+    looks, markers = {}, {kind: itertools.cycle(marks) for kind, _, marks in _LOOKS}
+    for planner in planners:
+        kind, color, _ = next(look for look in _LOOKS if _fits(planner, look[0]))
+        looks[planner] = (color, next(markers[kind]))
+    return looks
+
+
+def _fits(planner: str, kind: str) -> bool:
+    return planner.endswith(kind) if kind.startswith(",") else planner.startswith(kind)
 
 
 def draw(env: str, rows: list[dict[str, Any]]) -> bytes:
-    """Score against milliseconds and against FLOPs, both on logarithmic axes, as PNG."""
+    """Score against milliseconds and against FLOPs, both on logarithmic axes, every point with its setting, as PNG."""
     rows = [row for row in rows if row["score_mean"] is not None]
+    looks = _looks(list(dict.fromkeys(row["planner"] for row in rows)))
     with style():
-        figure, axes = canvas(1, 2, 11.5, 4.8)
+        figure, axes = canvas(1, 2, 12.5, 5.8)
         for axis, key, label in (
             (axes.flat[0], "plan_ms_p50", "milliseconds per plan, batch 1 (median)"),
             (axes.flat[1], "flops_per_plan", "floating-point operations per plan"),
         ):
-            for planner in dict.fromkeys(row["planner"] for row in rows):
+            for planner, (color, marker) in looks.items():
                 own = sorted((row for row in rows if row["planner"] == planner), key=lambda row: row[key])
-                color, marker = _style_of(planner)
                 axis.errorbar(
                     [row[key] for row in own],
                     [row["score_mean"] for row in own],
                     [1.96 * row["score_sem"] for row in own],
                     color=color,
                     marker=marker,
-                    markersize=5,
+                    markersize=6,
                     linewidth=1,
                     elinewidth=0.7,
                     label=planner,
@@ -156,22 +167,17 @@ def draw(env: str, rows: list[dict[str, Any]]) -> bytes:
             axis.set_ylabel("D4RL score, 95 % interval")
         axes.flat[0].set_title(f"{env}: score against time")
         axes.flat[1].set_title("against arithmetic")
-        # One entry for each look: the planners that share it are told apart in the table.
-        seen: dict[tuple, Any] = {}
-        for handle, name in zip(*axes.flat[0].get_legend_handles_labels(), strict=True):
-            seen.setdefault(_style_of(name), (handle, _look_name(name)))
-        figure.legend(*zip(*seen.values(), strict=True), loc="outside lower center", ncols=4)
+        figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8.5)
+        for axis, key in ((axes.flat[0], "plan_ms_p50"), (axes.flat[1], "flops_per_plan")):
+            for row in rows:
+                label_points(axis, [row[key]], [row["score_mean"]], [_short(row)], looks[row["planner"]][0], fontsize=7)
         return encode(figure)[0]
 
 
-def _look_name(planner: str) -> str:
-    for name, _, _ in _GROUPS:
-        if planner.startswith(name):
-            return name
-    for where in ("true simulator", "learned model"):
-        if where in planner:
-            return f"sampling, gradient and iLQR control, {where}"
-    return "policies (BC, ReBRAC, Decision Transformer)"
+def _short(row: dict[str, Any]) -> str:
+    """The part of a row's setting that differs between rows of its planner, short enough to stand beside a point."""
+    names = {"refine_steps": "K = {}", "denoise_steps": "{} steps"}
+    return ", ".join(text.format(row["setting"][name]) for name, text in names.items() if name in row["setting"])
 
 
 def markdown(record: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
+from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, label_points, style
 
 TITLES = {"qubit": "Qubit", "transmon": "Transmon", "two_qubit": "Two qubits"}
 _METHODS = {
@@ -61,6 +61,8 @@ def draw_race(systems: dict[str, Any]) -> bytes:
             ncols=2,
             title="filled: batch 1; open: batched. Bars from the median to 99.9 % of gates; others at their target",
         )
+        for axis, record in zip(axes.flat, systems.values(), strict=True):
+            _name_steps(axis, record["steps"])
         return encode(figure)[0]
 
 
@@ -84,14 +86,16 @@ def _draw_inverter(axis: Any, steps: list[dict[str, Any]]) -> None:
             capsize=2,
             label="Inverter, refined K times" if filled else None,
         )
-    named = float("inf")
-    for row, x, y in zip(steps, alone, middle, strict=True):
+
+
+def _name_steps(axis: Any, steps: list[dict[str, Any]]) -> None:
+    """Names the Inverter's points at batch 1 by their refinement steps, once all else is drawn."""
+    middle, names, named = [max(row["infidelity_single"]["median"], _FLOOR) for row in steps], [], float("inf")
+    for row, y in zip(steps, middle, strict=True):
         # Steps that reach rounding lie on one spot or nearly so: one name is enough.
-        if y < named / 10:
-            named = y
-            axis.annotate(
-                f"K={row['refine_steps']}", (x, y), xytext=(7, -3), textcoords="offset points", fontsize=8, color=BLUE
-            )
+        names.append(f"K={row['refine_steps']}" if y < named / 10 else "")
+        named = y if names[-1] else named
+    label_points(axis, [row["ms_per_gate_batch1_p50"] for row in steps], middle, names, BLUE, fontsize=8)
 
 
 def _point(record: dict[str, Any], method: str, goal: str, alone: bool) -> tuple[float, float] | None:

@@ -2,11 +2,14 @@
 
 import contextlib
 import io
+import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from experiments.pipelines.wording import shorten
 from invlearn_jax.envs import maze2d_model as ball
 from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.envs.maze2d import GOAL_RADIUS
@@ -14,6 +17,7 @@ from invlearn_jax.envs.maze2d import GOAL_RADIUS
 # Okabe and Ito's colours, told apart with any colour vision.
 BLUE, ORANGE, GREEN, PURPLE, INK, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#23272e", "#8a8f98"
 _WALL, _BAND = "#5d636e", "#c9ced6"
+_LARGEST = 1e100  # of a drawn value
 _BORDER = 0.4  # m of the outer walls that are shown
 _STYLE = {
     "font.family": "sans-serif",
@@ -70,10 +74,25 @@ def canvas(rows: int, columns: int, width: float, height: float, **options: Any)
 def encode(figure: Any) -> tuple[bytes, bytes]:
     """The figure as PNG and as SVG; the same figure gives the same bytes."""
     png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", dpi=180, metadata={"Software": None})
-    figure.set_layout_engine("none")  # laid out already
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # Names may be in any script; letters that the font lacks are drawn as boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(png, format="png", dpi=180, metadata={"Software": None})
+        figure.set_layout_engine("none")  # laid out already
+        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     return png.getvalue(), svg.getvalue()
+
+
+def plain(text: object, longest: int = 40) -> str:
+    """A name from a file as text that is drawn as it stands: no mathematics, no control characters, not too long."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in shorten(text, longest))
+    return printable.replace("$", r"\$")
+
+
+def drawable(values: Any) -> np.ndarray:
+    """Values as floats, with gaps where one is not finite or so large that axes cannot hold it."""
+    values = np.asarray(values, float)
+    return np.where(np.abs(values) < _LARGEST, values, np.nan)
 
 
 def maze_size(layout: Layout) -> tuple[float, float]:
@@ -127,9 +146,10 @@ def draw_curve(axes: Any, steps: np.ndarray, values: np.ndarray, title: str, col
         axes: to draw on.
         steps: ``[n]``.
         values: ``[n]``, gaps where not finite.
-        title: its name.
+        title: its name, see ``plain``.
         color: of the line.
     """
+    values = drawable(values)
     finite = values[np.isfinite(values)]
     axes.plot(steps, values, color=color, marker="o" if len(values) == 1 else None)
     if len(finite) and finite.min() > 0 and finite.max() > 3 * finite.min():
@@ -164,7 +184,7 @@ def draw_model_error(axes: Any, errors: dict[str, list[float]], dt: float, title
             # The lists may begin with the given state, whose error is zero.
             start = 0 if values[0] == 0 else 1
             time = 1e3 * dt * np.arange(start, start + len(values))
-            axes.plot(time, 100 * np.array(values), dash, color=color, label=label)
+            axes.plot(time, 100 * drawable(values), dash, color=color, label=label)
     axes.set(title=title, xlabel="time ahead (ms)", xlim=(0, None))
 
 
@@ -219,27 +239,32 @@ def draw_plans(axes: Any, path: np.ndarray, proposed: np.ndarray, refined: np.nd
     axes.plot(path[0, 1], path[0, 0], "o", color=INK, markersize=6, markeredgecolor="white", zorder=5)
 
 
-def draw_scores(
-    axes: Any, x: Sequence[float], records: Sequence[dict], color: str, marker: str, label: str, offset: float = 0.0
+def draw_values(
+    axes: Any,
+    x: Sequence[float],
+    values: Sequence[float],
+    intervals: Sequence[tuple[float, float] | None],
+    color: str,
+    marker: str,
+    label: str,
 ) -> None:
-    """Scores with their 95 % intervals.
+    """Values with their intervals.
 
     Args:
         axes: to draw on.
         x: ``[n]`` places.
-        records: ``[n]`` of evaluations.
+        values: ``[n]``, finite.
+        intervals: ``[n]`` low and high ends; None where a value has none.
         color: of the series.
         marker: of the series.
         label: of the series.
-        offset: added to x, so that intervals do not hide each other.
     """
-    place = np.asarray(x, float) + offset
-    score = np.array([record["score_mean"] for record in records])
-    low, high = np.array([record["score_ci95"] for record in records]).T
+    place, middle = np.asarray(x, float), np.asarray(values, float)
+    low, high = np.array([pair or (value, value) for pair, value in zip(intervals, values, strict=True)]).T
     axes.errorbar(
         place,
-        score,
-        yerr=[score - low, high - score],
+        middle,
+        yerr=np.maximum(drawable([middle - low, high - middle]), 0.0),
         fmt=marker,
         color=color,
         markersize=6,
@@ -248,6 +273,70 @@ def draw_scores(
         elinewidth=1.4,
         label=label,
     )
+
+
+_GAP = 2.0  # pixels between names and all else
+# Points right and up of a point, and the side of the name that is there: beside it, then at its corners, then above and below.
+_PLACES = (
+    *((8, -3, "left"), (-8, -3, "right")),
+    *((7, 4, "left"), (7, -11, "left"), (-7, 4, "right"), (-7, -11, "right")),
+    *((0, 8, "center"), (0, -15, "center"), (13, -14, "left"), (-13, -14, "right")),
+)
+_MARK = 4.0  # pixels from a point to the edge of its mark
+
+
+def label_points(
+    axes: Any, x: Sequence[float], y: Sequence[float], labels: Sequence[str], color: str = INK, fontsize: float = 8.5
+) -> None:
+    """Names points, each where its name lies neither on another nor on anything drawn; a name without such a place is left out.
+
+    Args:
+        axes: to draw on, with all else drawn and its limits set.
+        x: ``[n]``.
+        y: ``[n]``.
+        labels: ``[n]``; empty for none.
+        color: of the names.
+        fontsize: of the names.
+    """
+    figure = axes.figure
+    figure.draw_without_rendering()  # gives axes and texts their places
+    renderer = figure.canvas.get_renderer()
+    marks = _drawn(axes)
+    taken = [text.get_window_extent(renderer).padded(_GAP) for text in axes.texts]
+    for place in zip(x, y, labels, strict=True):
+        for right, up, side in _PLACES if place[2] else ():
+            text = axes.annotate(
+                place[2],
+                place[:2],
+                xytext=(right, up),
+                textcoords="offset points",
+                ha=side,
+                color=color,
+                fontsize=fontsize,
+            )
+            box = text.get_window_extent(renderer).padded(_GAP)
+            inside = axes.bbox.contains(box.x0, box.y0) and axes.bbox.contains(box.x1, box.y1)
+            if inside and not box.count_contains(marks) and not box.count_overlaps(taken):
+                taken.append(box)
+                break
+            text.remove()
+
+
+def _drawn(axes: Any) -> np.ndarray:
+    """Points ``[n, 2]`` in pixels, close together along all lines and error bars and around their marks."""
+    lines = [line for line in axes.lines if line.get_transform().contains_branch(axes.transData)]
+    # The caps of error bars are lines of marks alone.
+    joined = {line: line.get_linestyle() != "None" for line in lines}
+    paths = [line.get_xydata() for line in lines if joined[line]]
+    paths += [mark[None] for line in lines if not joined[line] for mark in line.get_xydata()]
+    paths += [segment for bars in axes.collections for segment in getattr(bars, "get_segments", list)()]
+    points = [np.zeros((0, 2))]
+    for path in paths:
+        corners = axes.transData.transform(path)
+        corners = corners[np.isfinite(corners).all(-1)]
+        points += [corners + shift for shift in _MARK * np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)])]
+        points += [np.linspace(a, b, 2 + int(np.hypot(*(b - a)) / 4)) for a, b in itertools.pairwise(corners)]
+    return np.concatenate(points)
 
 
 def draw_references(axes: Any, lines: Sequence[tuple[float, str, str, str]], named: bool) -> None:

@@ -10,6 +10,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from invlearn_jax.keys import MAX_SEED
+from invlearn_jax.progress import show_progress
 
 # A flag defined here is the calling program's: it stands in its --help.
 flags.disclaim_key_flags()
@@ -81,5 +82,6 @@ def run_program(main: Callable[[list[str]], None]) -> None:
 
 
 def quiet() -> None:
-    """Keeps the libraries' own progress notes out of the program's output; warnings stay."""
+    """Shows progress, and keeps other libraries' notes on theirs out of the program's output; their warnings stay."""
     logging.set_verbosity(logging.WARNING)
+    show_progress()

@@ -226,7 +226,9 @@ class TaskObjective:
                 along = jax.vmap(lambda s: self.tail(params.tail, s, goal))(own[self.stride :: self.stride])
                 terms["beyond_along"] = weights.along * along.mean()
         if self.coverage is not None:
-            away = jax.vmap(lambda s: self.coverage.distance(params.coverage, task.covered(s)))(own[self.stride :: self.stride])
+            away = jax.vmap(lambda s: self.coverage.distance(params.coverage, task.covered(s)))(
+                own[self.stride :: self.stride]
+            )
             terms["unvisited"] = weights.unvisited * params.scale * away.mean()
         if weights.smoothness:
             terms["smoothness"] = weights.smoothness * smoothness(params, own, self._box.encode(actions), goal)

@@ -87,6 +87,22 @@ ROWS = [
 ]
 
 
+def test_planners_look_different():
+    names = [
+        "Inverter",
+        "Diffuser, own actions",
+        "Decision Diffuser",
+        "Goal-conditioned BC",
+        "ReBRAC",
+        "Decision Transformer",
+    ]
+    names += [f"{kind}, {where}" for kind in ("CEM", "MPPI") for where in ("learned model", "true simulator")]
+    looks = frontier_page._looks([*names, "a planner of one's own"])
+    assert len(set(looks.values())) == len(names) + 1
+    # A planner's model is told by the colour.
+    assert looks["CEM, learned model"][0] == looks["MPPI, learned model"][0] != looks["CEM, true simulator"][0]
+
+
 def test_the_best_within_a_budget():
     for budget, wanted in ((0.01, {}), (0.3, {"Inverter": 150, "ReBRAC": 100}), (3, {"Inverter": 160, "ReBRAC": 100})):
         found = frontier_page.at_budget(ROWS, budget)

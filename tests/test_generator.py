@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from invlearn_jax import data
+from invlearn_jax.data import maze2d_generator
 from invlearn_jax.data.maze2d_generator import WaypointController, next_cells
 from invlearn_jax.envs import layouts
 from invlearn_jax.envs.layouts import parse_layout
@@ -273,3 +274,10 @@ def test_each_state_follows_from_the_last_by_the_physics(broad, umaze_batch):
     rows = np.flatnonzero(~broad["timeouts"])[:: 3 * 63 * 64 // 512]
     after, _ = umaze_batch(broad["observations"][rows], broad["actions"][rows])
     np.testing.assert_allclose(broad["observations"][rows + 1], after, rtol=0, atol=1e-3)
+
+
+def test_the_data_do_not_depend_on_how_they_are_cut_into_blocks(umaze, noisy, monkeypatch):
+    monkeypatch.setattr(maze2d_generator, "_BLOCK", 220)  # seven blocks of 215, five steps too many
+    again = data.controller_data(umaze, jax.random.key(0), ROWS, 0.5, STREAMS)
+    for name, values in again.items():
+        np.testing.assert_array_equal(values, noisy[name], err_msg=name)

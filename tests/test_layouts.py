@@ -100,3 +100,10 @@ def test_distances_are_breadth_first(height, width, seed):
             assert all(abs(n - here) <= 1 and n >= 0 for n in around)
         else:
             assert all(n == -1 for n in around)
+
+
+def test_a_layout_cannot_be_edited():
+    layout = parse_layout(layouts.UMAZE)
+    for name in ("walls", "free", "goal"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(layout, name)[...] = 0

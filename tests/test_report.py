@@ -1,5 +1,6 @@
 """The report: what is in the page and its figures, what may be missing, and how it refuses broken folders."""
 
+import base64
 import dataclasses
 import json
 import re
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
 import jax
 import numpy as np
@@ -198,6 +200,103 @@ def test_what_a_run_has_not_written_yet_is_left_out(tmp_path):
     assert "<img" not in page
 
 
+SCRIPT = "<script>alert(1)</script>"
+MATHS = r"$\frac{x_1^2$ \undefined $"
+LONG = "x" * 239
+
+
+@pytest.mark.parametrize("name", [SCRIPT, MATHS, LONG, "\u4e2d\u6587 \x00\x1b[31m\n", "{{ 7 * 7 }}", "_hidden"])
+def test_names_are_text_and_nothing_else(tmp_path, name):
+    folder = make_run(tmp_path / "run", records=[record() | {"env": name, "task": name, "backend": name}, record(2)])
+    config = {"planner": {"env": name}, "data": {"path": name}, name: name}
+    write(folder / "config.json", {"config": config, "seed": 1})
+    write(folder / "status.json", {"state": name, "stage": name, "step": name, "steps": {name: name}})
+    write(folder / "manifest.json", dict.fromkeys(("command", "git_revision", "device", "date"), name))
+    # Characters that a CSV file cannot hold are in the other files.
+    stage = name.translate({0: None, 10: None})
+    write(folder / "metrics.csv", f"stage,step,name,value\n{stage},10,{stage},0.5\n{stage},20,{stage},0.1\n")
+    write(folder / "model.json", {name: ERRORS})
+    write_report([str(folder)], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    links = Links()
+    links.feed(page)
+    assert not links.open
+    assert "<script" not in page
+    words = re.sub(r"title=\"[^\"]*\"|<pre>.*?</pre>|<dd>.*?</dd>|src=\"[^\"]*\"", "", page, flags=re.DOTALL)
+    heading = re.findall("<h1>.*?</h1>", words, flags=re.DOTALL)[0]
+    assert len(heading) < 250
+    assert "49" not in heading
+    assert {path.name for path in (folder / "figures").iterdir()} == {"scores.png", "model_error.png", "training.png"}
+    assert page.count("data:image/svg+xml;base64,") == 3
+    for picture in re.findall(r"data:image/svg\+xml;base64,([^\"]*)", page):
+        ElementTree.fromstring(base64.b64decode(picture))
+
+
+@pytest.mark.parametrize(
+    "number", [np.nan, np.inf, -np.inf, 10**4000, -1e308], ids=["nan", "inf", "-inf", "int", "huge"]
+)
+def test_numbers_that_are_not_finite_are_named_so(tmp_path, number):
+    numbers = [name for name, value in record().items() if isinstance(value, float)]
+    odd = record(2) | dict.fromkeys(numbers, number) | {"score_ci95": [number, 3.0], "success_ci95": [number, number]}
+    folders = [make_run(tmp_path / str(seed), seed, [record(), odd]) for seed in (0, 1)]
+    for folder in folders:
+        write(folder / "metrics.csv", f"stage,step,name,value\nmodel,1,loss,0.5\nmodel,2,loss,{str(number)[:300]}\n")
+        write(folder / "model.json", {"own": {"all": [0.0, number], "free": [number], "wall": []}})
+    write_report([str(folder) for folder in folders], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "<strong>61.5</strong>" in page
+    assert "not finite" in page
+    assert not re.search(r"\b(nan|inf)\b", re.sub("<pre>.*?</pre>", "", page, flags=re.DOTALL))
+
+
+def test_a_run_whose_every_number_is_odd(tmp_path):
+    folder = make_run(tmp_path / "run", records=[record() | {"score_mean": float("nan"), "plan_ms_p50": 0.0}])
+    write_report([str(folder)], tmp_path / "report.html")
+    assert "<strong>not finite</strong>" in (tmp_path / "report.html").read_text()
+
+
+def test_a_task_from_elsewhere_with_costs_and_hardly_anything_else(tmp_path):
+    """A record as ``experiments.evaluate`` writes it for a task without scores."""
+    own = {"task": "arm.py:Reach", "backend": "mujoco", "episodes": 100, "seed": 3, "refine_steps": 0, "device": "cpu"}
+    own |= {"success_rate": None, "cost_mean": 0.123456, "cost_sem": 0.004, "return_mean": -12.5, "score_mean": None}
+    own |= {"score_sem": None, "plan_ms_p50": 0.2, "plan_ms_p99": 0.4}
+    folder = make_run(tmp_path / "run", records=[own, {"task": "arm.py:Reach", "cost_mean": 0.1}])
+    write(folder / "config.json", {"config": {"method": "inverter"}, "seed": 3})
+    (folder / "planner").mkdir()
+    write(folder / "planner" / "planner.json", {"kind": "of another library"})
+    write_report([str(folder)], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    for text in ("arm.py:Reach", "cost 0.1235 ± 0.004", "-12.5", "0.40", "Cost ± s.e."):
+        assert text in page, text
+    for text in ("Score ± s.e.", "bound", "published", "random goals", "maze"):
+        assert text not in re.sub("<style>.*?</style>|<code>.*?</code>", "", page, flags=re.DOTALL), text
+    assert {path.name for path in (folder / "figures").iterdir()} == {"scores.png"}
+
+
+def test_an_empty_record_is_shown_as_one(tmp_path):
+    folder = make_run(tmp_path / "run", records=[{}])
+    write(folder / "config.json", {"config": {}, "seed": 0})
+    write_report([str(folder)], tmp_path / "report.html")
+    assert ">run</span>" in (tmp_path / "report.html").read_text()
+
+
+def test_names_of_points_lie_on_nothing():
+    with figures.style():
+        figure, axes = figures.canvas(1, 1, 4, 3)
+        axis = axes[0, 0]
+        x, y = [1.0, 1.001, 1.02, 3.0, 3.01], [1.0, 1.001, 1.0, 2.0, 2.0]
+        axis.set(xlim=(0, 5), ylim=(0, 3))
+        axis.plot(x, y, "o-")
+        figures.label_points(axis, x, y, [f"K = {index}" for index in range(5)])
+        figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in axis.texts]
+        assert len(boxes) >= 2
+        points = axis.transData.transform(np.stack([x, y], axis=1))
+        for index, box in enumerate(boxes):
+            assert not box.count_overlaps(boxes[:index] + boxes[index + 1 :])
+            assert not box.count_contains(points)
+
+
 def test_a_stack_is_reported_without_a_planner_of_its_own(tmp_path):
     folder = make_run(tmp_path / "stack", records=[record()])
     write(folder / "config.json", {"config": {"stack": {"motor": "elsewhere"}}, "seed": 0})
@@ -252,8 +351,11 @@ def broken_record(**changes):
         ("config.json", None, "missing"),
         ("config.json", "{", "not valid JSON"),
         ("config.json", [], "not a dict"),
-        ("config.json", {"config": {}, "seed": 0}, "no 'planner'"),
-        ("config.json", {"config": {"planner": {"env": "maze2d-umaze"}}, "seed": 0}, "maze2d-umaze-v1"),
+        ("config.json", {"config": [], "seed": 0}, "'config'"),
+        ("config.json", {"config": {}, "seed": "<script>"}, "'seed'"),
+        ("config.json", {"config": {}, "seed": 2**80}, "'seed'"),
+        ("config.json", "[" * 100_000, "not valid JSON"),
+        ("config.json", '{"config": {"name": "\\ud800"}, "seed": 0}', "not valid JSON"),
         ("config.json", {"config": {"planner": {"system": "qubit"}}, "seed": 0}, "benchmarks.pulses"),
         ("config.json", {"config": {"correction": {}}, "seed": 0}, "benchmarks.ant_motor"),
         ("config.json", {"config": {"motor": {"correction": {}}}, "seed": 0}, "benchmarks.ant_motor"),
@@ -264,7 +366,11 @@ def broken_record(**changes):
         ("model.json", {"d4rl": {"all": [0.1]}}, "'d4rl'"),
         ("eval.json", {}, "not a list"),
         ("eval.json", [3], "entry 0"),
-        ("eval.json", broken_record(score_mean=None), "'score_mean'"),
+        ("eval.json", broken_record(score_mean="many"), "'score_mean'"),
+        ("eval.json", broken_record(score_mean=True), "'score_mean'"),
+        ("eval.json", broken_record(episodes=2.5), "'episodes'"),
+        ("eval.json", broken_record(env=["maze2d-umaze-v1"]), "'env'"),
+        ("metrics.csv", "stage,step,name,value\nmodel,inf,loss,2\n", "step inf"),
         ("eval.json", broken_record(score_ci95=[1.0]), "'score_ci95'"),
         ("eval.json", broken_record(multi_goal="no"), "'multi_goal'"),
         ("hacking.json", {"problems": 3}, "'gap_mean'"),

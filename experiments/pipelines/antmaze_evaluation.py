@@ -13,6 +13,7 @@ from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.planners.subgoals import SubgoalParams, SubgoalPlanner
+from invlearn_jax.progress import announce
 from invlearn_jax.types import Problem, Result
 
 
@@ -41,8 +42,9 @@ def evaluate_ant(
     falls = down[:, 1:] & ~down[:, :-1]
     planned = np.arange(rows.results.shape[1]) * planner.execute_steps <= last[:, None]
     problem = Problem(jnp.asarray(starts[0], jnp.float32), jnp.asarray(goals[0], jnp.float32))
-    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, time_key, problem)
-    motor = measure(lambda p, k, q: planner.motor.plan(p.motor, k, q).actions, params, motor_key, problem)
+    with announce("latency"):
+        latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, time_key, problem)
+        motor = measure(lambda p, k, q: planner.motor.plan(p.motor, k, q).actions, params, motor_key, problem)
     quartiles = [float(x) for x in np.nanpercentile(steps, (25, 50, 75))] if reached.any() else None
     return {
         "env": env_name,

@@ -26,6 +26,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.names import unknown_name
 from invlearn_jax.planners import InversePlanner, PlannerParams, Stack
+from invlearn_jax.progress import announce
 from invlearn_jax.types import Problem, Result
 
 _HACKING_PROBLEMS = 500  # random problems whose plans are held against the simulator
@@ -79,16 +80,19 @@ def evaluate_planner(
     returns = returns_of(spec, rows.states, goals)
     reached = success(rows.states, goals)
     bounds = bound_return(time_bound(spec.layout, starts, goals), length, spec.reward)
-    controller = controller_returns(env, starts, goals, controller_key)
+    with announce("episodes of the data's controller"):
+        controller = controller_returns(env, starts, goals, controller_key)
     steps = steps_to_goal(rows.states, goals)
     score, bound_score = mean_ci(normalized_score(spec, returns)), mean_ci(normalized_score(spec, bounds))
     problem = Problem(jnp.asarray(starts[0], jnp.float32), jnp.asarray(goals[0], jnp.float32))
-    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, time_key, problem)
+    with announce("latency"):
+        latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, time_key, problem)
     rate = wilson(int(reached.sum()), episodes)
     error = mean_ci(prediction_error(rows.plan_states, rows.states, planner.execute_steps))
     gap = {}
     if isinstance(planner, InversePlanner):
-        report = hacking_summary(hacking_gap(planner, params, env, hacking_key, _HACKING_PROBLEMS), worst=0)
+        with announce("model hacking"):
+            report = hacking_summary(hacking_gap(planner, params, env, hacking_key, _HACKING_PROBLEMS), worst=0)
         gap = {"hacking_gap_mean": report["gap_mean"], "wrong_side_rate": report["wrong_side_rate"]}
     return {
         "env": env_name,

@@ -7,13 +7,14 @@ import numpy as np
 from experiments import figures
 from experiments.pipelines.ant_showcase import Walks
 from experiments.pipelines.ant_video import draw_tracks
-from experiments.pipelines.published import best_published
+from experiments.pipelines.results import Measure, Row, judged_by, run_group
 from experiments.pipelines.run_files import Curve, RunFiles
 from experiments.pipelines.showcase import Showcase
 from invlearn_jax.planners.maze import DT
 
 _WIDTH = 10.4  # inches of a figure as wide as the page
 _MOST_POINTS = 400  # of a plotted curve
+_MOST_CURVES = 60  # of a figure
 _LOSSES = {
     ("model", "model_loss"): "loss",
     ("level_model", "model_loss"): "loss",
@@ -59,8 +60,8 @@ def draw_pictures(run: RunFiles, showcase: Showcase | Walks | None) -> list[Pict
     """
     parts = []
     with figures.style():
-        if run.evaluations:
-            parts.append(_scores(run))
+        if values := _values(run):
+            parts.append(values)
         if isinstance(showcase, Walks):
             parts.append(_tracks(showcase))
         elif showcase is not None:
@@ -74,58 +75,81 @@ def draw_pictures(run: RunFiles, showcase: Showcase | Walks | None) -> list[Pict
         return [Picture(name, title, caption, *figures.encode(figure)) for name, title, caption, figure in parts]
 
 
-def _scores(run: RunFiles) -> tuple[str, str, str, Any]:
-    tasks = [task for task in (False, True) if any(row["multi_goal"] is task for row in run.evaluations)]
-    labels = {False: "the maze's goal", True: "a random goal per episode"}
-    steps = sorted({row["refine_steps"] for row in run.evaluations})
+def _values(run: RunFiles) -> tuple[str, str, str, Any] | None:
+    """What the run is judged by against refinement and time; None where no finite value is left to draw."""
+    rows = run_group(run).rows
+    measure = judged_by(rows)
+    if measure is None:
+        return None
+    rows = [row for row in rows if np.isfinite(figures.drawable(np.nan if (v := measure.of(row)[0]) is None else v))]
+    if not rows:
+        return None
+    tasks = [task for task in (False, True) if any(row.multi_goal is task for row in rows)]
+    labels = {False: "the task's goal", True: "a random goal per episode"}
+    steps = sorted({row.refine_steps for row in rows if row.refine_steps is not None})
     figure, axes = figures.canvas(len(tasks), 2, _WIDTH, 3.0 * len(tasks), sharey="row")
-    colors = [figures.BLUE, figures.PURPLE]
-    for (left, right), task in zip(axes, tasks, strict=True):
-        rows = [row for row in run.evaluations if row["multi_goal"] is task]
-        places = [steps.index(row["refine_steps"]) for row in rows]
-        color = colors[tasks.index(task)]
-        figures.draw_scores(left, places, rows, color, "o", labels[task])
-        figures.draw_scores(right, [row["plan_ms_p50"] for row in rows], rows, color, "o", labels[task])
-        for row in rows:
-            right.annotate(
-                f"K = {row['refine_steps']}",
-                (row["plan_ms_p50"], row["score_mean"]),
-                xytext=(8, 5),
-                textcoords="offset points",
-                fontsize=8.5,
-            )
+    named = []
+    for (left, right), task, color in zip(axes, tasks, (figures.BLUE, figures.PURPLE), strict=False):
+        of_task = [row for row in rows if row.multi_goal is task]
+        refined = [row for row in of_task if row.refine_steps is not None]
+        timed = [row for row in of_task if row.plan_ms is not None and 0 < row.plan_ms < np.inf]
+        _series(left, measure, refined, [steps.index(row.refine_steps) for row in refined], color, labels[task])
+        _series(right, measure, timed, [row.plan_ms for row in timed], color, labels[task])
+        named.append((right, timed))
         for panel in (left, right):
-            _references(panel, rows, run.env, task, named=panel is right)
-        left.set(title=f"Score, {labels[task]}", ylabel="normalised score", xlabel="refinement steps K")
+            _references(panel, measure, of_task, named=panel is right)
+        title = measure.name.capitalize()
+        left.set(title=f"{title}, {labels[task]}", ylabel=measure.axis, xlabel="refinement steps K")
         left.set_xticks(range(len(steps)), [str(k) for k in steps])
-        left.set_xlim(-0.5, len(steps) - 0.5)
-        right.set(title="Score against planning time", xlabel="median time per plan (ms)", xscale="log")
-        times = [row["plan_ms_p50"] for row in rows]
+        left.set_xlim(-0.5, max(len(steps), 1) - 0.5)
+        right.set(title=f"{title} against planning time", xlabel="median time per plan (ms)", xscale="log")
+        times = [row.plan_ms for row in timed] or [1.0]
         right.set_xlim(0.5 * min(times), 2.5 * max(times))
         figures.label_decades(right.xaxis, fine=max(times) < 10 * min(times))
+    # Last, when every axis has its limits.
+    for panel, timed in named:
+        names = ["" if row.refine_steps is None else f"K = {row.refine_steps}" for row in timed]
+        places = [row.plan_ms for row in timed], [measure.of(row)[0] for row in timed]
+        figures.label_points(panel, *places, names)
     caption = (
-        "Mean score over the episodes with its 95 % interval, against the refinement steps and against the time they take. "
-        "Lines mark the upper bound, the best published score and the controller that made the data."
+        f"Mean {measure.name} over the episodes with its 95 % interval where it was recorded, against the refinement steps and "
+        "against the time they take."
     )
+    if measure.name == "score" and any(
+        x is not None for row in rows for x in (row.bound, row.controller, row.published)
+    ):
+        caption += (
+            " Lines mark the upper bound, the best published score and the controller that made the data, where known."
+        )
     return "scores", "What refinement buys", caption, figure
 
 
-def _references(axes: Any, rows: list[dict], env: str, multi_goal: bool, named: bool) -> None:
-    lines = [
-        (rows[0][name], label, color, dash)
-        for name, label, color, dash in (
-            ("bound_score", "upper bound", figures.INK, "-"),
-            ("controller_score", "data controller", figures.GREY, ":"),
-        )
-        if name in rows[0]
-    ]
-    published = best_published(env, multi_goal)
-    if published:
-        lines.append((published.score, "best published", figures.ORANGE, "--"))
-    values = [value for value, *_ in lines]
-    shown = values + [x for row in rows for x in row["score_ci95"]]
-    room = 0.08 * max(max(shown) - min(shown), 1.0)
-    axes.set_ylim(min(shown) - room, max(shown) + room)
+def _series(axes: Any, measure: Measure, rows: list[Row], places: list[float], color: str, label: str) -> None:
+    if rows:
+        values, _, intervals = zip(*map(measure.of, rows), strict=True)
+        figures.draw_values(axes, places, values, intervals, color, "o", label)
+
+
+def _references(axes: Any, measure: Measure, rows: list[Row], named: bool) -> None:
+    """Sets the limits, with lines for what a score is compared with."""
+    lines = []
+    if measure.name == "score":
+        published = rows[0].published.score if rows[0].published else None
+        lines = [
+            (value, label, color, dash)
+            for value, label, color, dash in (
+                (rows[0].bound, "upper bound", figures.INK, "-"),
+                (rows[0].controller, "data controller", figures.GREY, ":"),
+                (published, "best published", figures.ORANGE, "--"),
+            )
+            if value is not None and np.isfinite(figures.drawable(value))
+        ]
+    told = [measure.of(row) for row in rows]
+    ends = [x for mean, _, interval in told for x in (mean, *(interval or ()))]
+    shown = figures.drawable([value for value, *_ in lines] + ends)
+    low, high = np.nanmin(shown), np.nanmax(shown)
+    room = 0.08 * (max(high - low, 1.0) if measure.name == "score" else (high - low or abs(high) or 1.0))
+    axes.set_ylim(low - room, high + room)
     figures.draw_references(axes, lines, named)
 
 
@@ -194,7 +218,7 @@ def _cost_to_go(showcase: Showcase) -> tuple[str, str, str, Any]:
 def _model_error(errors: dict[str, dict]) -> tuple[str, str, str, Any]:
     figure, axes = figures.canvas(1, len(errors), _WIDTH if len(errors) > 1 else _WIDTH / 2, 3.1, sharey=True)
     for axis, (name, rows) in zip(axes[0], errors.items(), strict=True):
-        figures.draw_model_error(axis, rows, DT, _DATA.get(name, name))
+        figures.draw_model_error(axis, rows, DT, _DATA.get(name, figures.plain(name)))
     axes[0, 0].set_ylabel("position error (cm, RMS)")
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].legend(loc="upper left")
@@ -225,24 +249,26 @@ def _hacking(summary: dict, showcase: Showcase) -> tuple[str, str, str, Any]:
 
 
 def _training(curves: list[Curve]) -> tuple[str, str, str, Any]:
-    columns = min(3, len(curves))
-    rows = -(-len(curves) // columns)
     # The stages' own losses come first.
     curves = sorted(curves, key=lambda curve: (curve.stage, curve.name) not in _LOSSES)
+    curves, left_out = curves[:_MOST_CURVES], len(curves[_MOST_CURVES:])
+    columns = min(3, len(curves))
+    rows = -(-len(curves) // columns)
     figure, axes = figures.canvas(rows, columns, _WIDTH, 2.0 * rows + 0.2)
     for index, axis in enumerate(axes.flat):
         if index >= len(curves):
             axis.set_visible(False)
             continue
         curve = curves[index]
-        stage, color = _STAGES.get(curve.stage, (curve.stage, figures.INK))
-        name = _LOSSES.get((curve.stage, curve.name), curve.name.replace("_", " "))
+        stage, color = _STAGES.get(curve.stage, (figures.plain(curve.stage, 16), figures.INK))
+        name = _LOSSES.get((curve.stage, curve.name), figures.plain(curve.name.replace("_", " "), 24))
         stride = -(-len(curve.steps) // _MOST_POINTS)
         figures.draw_curve(axis, curve.steps[::stride], curve.values[::stride], f"{stage}: {name}", color)
         if index >= len(curves) - columns:
             axis.set_xlabel("update")
     caption = (
-        "Every metric of the training, one panel each, by stage: forward model, cost-to-go, Inverter. Scales are "
+        "Every metric of the training, one panel each, by stage. Scales are "
         "logarithmic where a value spans more than a factor of three."
     )
+    caption += f" {left_out} further metrics are in metrics.csv alone." if left_out else ""
     return "training", "Training", caption, figure

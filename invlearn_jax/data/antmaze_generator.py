@@ -19,6 +19,7 @@ from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.envs.maze2d import GOAL_RADIUS
 from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.keys import generator, indexed
+from invlearn_jax.progress import progress
 from invlearn_jax.types import Key
 
 EPISODE_ROWS = 1001  # D4RL looks at its limit of 1000 steps before it counts the row
@@ -119,13 +120,20 @@ def navigator(layout: Layout) -> Navigator:
 
 
 def _record(
-    simulator: MujocoAntmaze, command: Callable[[int, np.ndarray], Array | np.ndarray], starts: np.ndarray, steps: int
+    simulator: MujocoAntmaze,
+    command: Callable[[int, np.ndarray], Array | np.ndarray],
+    starts: np.ndarray,
+    steps: int,
+    what: str,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """States ``[N, steps + 1, 29]`` and actions ``[N, steps, 8]`` under ``command(step, obs) -> actions``, float32."""
+    """States ``[N, steps + 1, 29]`` and actions ``[N, steps, 8]`` under ``command(step, obs) -> actions``, float32.
+
+    ``what`` names the work where progress is shown.
+    """
     states = np.empty((len(starts), steps + 1, ant.STATE_SIZE), np.float32)
     actions = np.empty((len(starts), steps, ant.ACTION_SIZE), np.float32)
     obs = np.asarray(starts, np.float64)
-    for step in range(steps):
+    for step in progress(range(steps), what, unit="step"):
         states[:, step] = obs
         actions[:, step] = command(step, states[:, step])
         obs = simulator.step(obs, actions[:, step])
@@ -149,6 +157,7 @@ def navigated(
     goals: np.ndarray,
     steps: int,
     noise: float = 0.0,
+    what: str = "episodes of ants",
 ) -> tuple[np.ndarray, np.ndarray]:
     """What made D4RL's data: the policy on its way through the maze's cells, on C MuJoCo. Nothing ends an episode.
 
@@ -160,6 +169,7 @@ def navigated(
         goals: ``[N, 2]`` m.
         steps: T, of 0.1 s.
         noise: standard deviation of the Gaussian added to the policy's own.
+        what: names the work where progress is shown.
 
     Returns:
         The states ``[N, T+1, 29]`` and actions ``[N, T, 8]``, float32.
@@ -169,7 +179,7 @@ def navigated(
     def command(step: int, obs: np.ndarray) -> Array:
         return _navigate(policy, guide, indexed(key, step), obs, goals, noise)
 
-    rows = _record(simulator, command, starts, steps)
+    rows = _record(simulator, command, starts, steps, what)
     simulator.close()
     return rows
 
@@ -222,10 +232,11 @@ def antmaze_data(
     target_key, key = jax.random.split(key)
     episodes, steps = -(-rows // EPISODE_ROWS), min(rows, EPISODE_ROWS)
     rounds, parts = -(-episodes // streams), []
-    for round_key in jax.random.split(key, rounds):
+    for number, round_key in enumerate(jax.random.split(key, rounds), start=1):
         draw_key, run_key = jax.random.split(round_key)
         starts, goals = starts_and_goals(spec, collection, draw_key, -(-episodes // rounds))
-        states, actions = navigated(spec, policy, run_key, starts, goals, steps, noise)
+        what = f"antmaze data, round {number} of {rounds}"
+        states, actions = navigated(spec, policy, run_key, starts, goals, steps, noise, what)
         parts.append((states[:, :-1], actions, np.repeat(goals[:, None], steps, axis=1), states[:, 1:]))
     observations, actions, goals, after = (
         np.concatenate(part).reshape(-1, part[0].shape[-1])[:rows] for part in zip(*parts, strict=True)
@@ -309,8 +320,8 @@ def random_ant_data(
     """
     rng = generator(key)
     streams = min(streams, -(-rows // length))
-    simulator, parts = MujocoAntmaze(spec), []
-    for round_key in jax.random.split(key, -(-rows // (length * streams))):
+    simulator, parts, rounds = MujocoAntmaze(spec), [], -(-rows // (length * streams))
+    for number, round_key in enumerate(jax.random.split(key, rounds), start=1):
         start_key, run_key = jax.random.split(round_key)
         starts = np.array(_starts(jax.random.split(start_key, streams)))
         if spec is not None:
@@ -325,7 +336,7 @@ def random_ant_data(
                 action = does.walks * _act(policy, indexed(key, step), obs, obs[:, :2] + does.headings[step])
             return np.clip(action + does.noise[step], -1.0, 1.0)
 
-        states, actions = _record(simulator, command, starts, length)
+        states, actions = _record(simulator, command, starts, length, f"broad ant data, round {number} of {rounds}")
         parts.append((states[:, :-1], actions))
     simulator.close()
     observations, actions = (np.concatenate(p).reshape(-1, p[0].shape[-1])[:rows] for p in zip(*parts, strict=True))

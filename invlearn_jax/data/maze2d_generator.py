@@ -16,6 +16,7 @@ from invlearn_jax.envs.layouts import Layout, cell_distances
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d, inside_maze
 from invlearn_jax.envs.maze2d_model import FREE_HIGH, FREE_LOW
 from invlearn_jax.keys import generator
+from invlearn_jax.progress import progress
 from invlearn_jax.types import Key
 
 # A goal or waypoint counts as reached within this distance (m), at a displacement of less than this per step (m).
@@ -23,6 +24,8 @@ _REACHED = 0.1
 _WAYPOINT_NOISE = 0.2  # m, subtracted from waypoints, U[0, 0.2]
 _GAIN = 10.0  # 1/m
 _DAMPING = 1.0  # s/m
+
+_BLOCK = 500  # steps of all streams between two words of progress
 
 # D4RL's planner tries moves in this order; the first that shortens the way is taken.
 _MOVES = ((0, -1), (0, 1), (-1, 0), (1, 0))
@@ -128,8 +131,8 @@ def _controller_step(env: Maze2d, controller: WaypointController, noise: float, 
     return (following, recorded, replanned, jnp.where(ended, 0, count + 1), jnp.where(ended, new_goal, goal)), row
 
 
-@functools.partial(jax.jit, static_argnames=("env", "noise", "streams", "steps"))
-def _controller_rows(env: Maze2d, key: Key, noise: float, streams: int, steps: int) -> tuple:
+@functools.partial(jax.jit, static_argnames=("env", "streams"))
+def _controller_begin(env: Maze2d, key: Key, streams: int) -> tuple:
     controller = WaypointController(env.spec.layout)
 
     def begin(key: Key) -> tuple:
@@ -137,10 +140,14 @@ def _controller_rows(env: Maze2d, key: Key, noise: float, streams: int, steps: i
         state, goal = env.reset(reset_key), env.random_goal(goal_key)
         return state, state.obs, controller.start(start_key, state.obs[:2], goal), jnp.zeros((), int), goal
 
-    begin_key, run_key = jax.random.split(key)
-    carry = jax.vmap(begin)(jax.random.split(begin_key, streams))
-    step = jax.vmap(functools.partial(_controller_step, env, controller, noise))
-    return jax.lax.scan(lambda c, k: step(c, jax.random.split(k, streams)), carry, jax.random.split(run_key, steps))[1]
+    return jax.vmap(begin)(jax.random.split(key, streams))
+
+
+@functools.partial(jax.jit, static_argnames=("env", "noise", "streams"))
+def _controller_rows(env: Maze2d, carry: tuple, keys: Array, noise: float, streams: int) -> tuple:
+    """The next steps of all streams, one for each key."""
+    step = jax.vmap(functools.partial(_controller_step, env, WaypointController(env.spec.layout), noise))
+    return jax.lax.scan(lambda c, k: step(c, jax.random.split(k, streams)), carry, keys)
 
 
 def controller_data(env: Maze2d, key: Key, rows: int, noise: float = 0.5, streams: int = 256) -> dict[str, np.ndarray]:
@@ -163,8 +170,15 @@ def controller_data(env: Maze2d, key: Key, rows: int, noise: float = 0.5, stream
     """
     streams = min(streams, rows)
     steps = -(-rows // streams)
+    begin_key, run_key = jax.random.split(key)
+    keys, carry, parts = jax.random.split(run_key, steps), _controller_begin(env, begin_key, streams), []
+    # Blocks of one length, so that one program serves all; what the last has too much is cut off.
+    block = -(-steps // -(-steps // _BLOCK))
+    for first in progress(range(0, steps, block), "waypoint controller's data", unit="block"):
+        carry, part = _controller_rows(env, carry, keys[jnp.arange(first, first + block) % steps], noise, streams)
+        parts.append([np.asarray(x) for x in part])
     observations, actions, ends, goals, truth = (
-        np.array(x).swapaxes(0, 1) for x in _controller_rows(env, key, noise, streams, steps)
+        np.concatenate(part)[:steps].swapaxes(0, 1) for part in zip(*parts, strict=True)
     )
     ends[:, -1] = True
     observations, actions, ends, goals, truth = (
@@ -228,7 +242,7 @@ def random_data(env: Maze2d, key: Key, rows: int, length: int = 64, streams: int
     rounds = -(-rows // (length * streams))
     rng = generator(key)
     parts = []
-    for part_key in jax.random.split(key, rounds):
+    for part_key in progress(jax.random.split(key, rounds), "random data", unit="round"):
         position = random_free_positions(env.spec.layout, rng, streams)
         speed = rng.uniform(-5.2, 5.2, size=(streams, 2)) * rng.uniform(size=(streams, 1))
         start = jnp.asarray(np.concatenate([position, speed], 1), jnp.float32)

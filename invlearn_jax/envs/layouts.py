@@ -42,7 +42,7 @@ ANT_UMAZE = ("#####", "#OOO#", "###O#", "#GOO#", "#####")
 
 
 class Layout(NamedTuple):
-    """A parsed maze: boolean grids and the goal cell, all in (row, column) indices.
+    """A parsed maze: boolean grids and the goal cell, all in (row, column) indices. The arrays are read-only.
 
     Attributes:
         walls: ``[rows, columns]`` bool, true where a wall stands.
@@ -103,7 +103,11 @@ def parse_layout(rows: Sequence[str]) -> Layout:
             f"The goal {tuple(goals[0].tolist())} cannot be reached from the free cell {tuple(unreached[0].tolist())}. "
             "Join the cells or make the closed-off ones '#'."
         )
-    return Layout(walls, np.argwhere(~walls), goals[0], rows)
+    free, goal = np.argwhere(~walls), goals[0].copy()
+    # A named maze's layout is shared by all who ask for it.
+    for array in (walls, free, goal):
+        array.setflags(write=False)
+    return Layout(walls, free, goal, rows)
 
 
 def cell_distances(walls: np.ndarray, source: np.ndarray) -> np.ndarray:

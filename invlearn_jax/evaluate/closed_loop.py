@@ -17,6 +17,7 @@ from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.inputs import float_type
+from invlearn_jax.progress import announce, progress
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 
@@ -110,7 +111,7 @@ def run_mujoco(
     act = jax.jit(jax.vmap(planner.act, in_axes=(None, 0, None, 0))) if follows(planner) else None
     state, states, actions, plans = np.asarray(starts, np.float64), [np.asarray(starts)], [], []
     goals, guess = jnp.asarray(goals, jnp.float32), first_guess(planner, len(starts))
-    for begin in range(0, steps, planner.execute_steps):
+    for begin in progress(range(0, steps, planner.execute_steps), "episodes", unit="plan"):
         key, plan_key = jax.random.split(key)
         keys = jax.random.split(plan_key, len(starts))
         out = plan(params, keys, Problem(jnp.asarray(state, jnp.float32), goals, guess))
@@ -149,9 +150,9 @@ def run_mjx(
     keys = jax.random.split(key, len(starts))
     # JAX's default is the type that MJX's own arrays have.
     begin = (jnp.asarray(starts, float_type()), jnp.asarray(goals, float_type()))
-    states, actions, predicted, results = (
-        np.asarray(x) for x in jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(params, keys, *begin)
-    )
+    with announce("compiling and running the episodes on MJX"):
+        rows = jax.jit(jax.vmap(episode, in_axes=(None, 0, 0, 0)))(params, keys, *begin)
+        states, actions, predicted, results = (np.asarray(x) for x in rows)
     states = np.concatenate([np.asarray(starts)[:, None], states], axis=1)[:, : steps + 1]
     return Episodes(np.asarray(goals), states, actions[:, :steps], predicted, results)
 
