@@ -123,6 +123,13 @@ def _where_from(places: np.ndarray, motion: Motion) -> str:
     found = []
     for (turn, words), scale in itertools.product(turns, (1.0, *_UNITS)):
         turned = scale * some @ turn.T
+        # Shrunk far enough, anything fits.
+        if (
+            scale != 1
+            and motion.extent is not None
+            and (np.ptp(turned, axis=0) < 0.2 * np.subtract(*motion.extent[::-1])).any()
+        ):
+            continue
         offsets = [np.zeros(size)]
         if motion.extent is not None:
             low, high = np.quantile(turned, (0.002, 0.998), axis=0)
@@ -130,7 +137,7 @@ def _where_from(places: np.ndarray, motion: Motion) -> str:
         for offset in offsets:
             share = motion.inside(turned + offset).mean()
             moved = f" moved by [{', '.join(f'{x:.2f}' for x in offset)}] m" if offset.any() else ""
-            found.append((share, f"{words}{moved}" + f" from {_UNITS[scale]} to metres" * (scale != 1)))
+            found.append((share, f"{words}{moved}" + (f" from {_UNITS[scale]} to metres" if scale in _UNITS else "")))
     share, words = max(found, key=lambda pair: pair[0])
     if share < _SHARE_INSIDE:
         return f"No exchange of axes, shift or unit makes them fit {motion.name}: the data are from another one. Choose that."
@@ -180,7 +187,7 @@ def _check_velocities(dataset: Dataset, rows: np.ndarray, motion: Motion, source
             f"{_VELOCITY_ERROR}. Likely another robot, or entries in another order: {motion.name} takes {motion.holds}."
         )
     raise ValueError(
-        f"{begin}Likely a step of {motion.dt * ratio:.3g} s (rows left out, or another frame skip), or positions and velocities in "
+        f"{begin}Likely a step of {motion.dt * ratio:.3g} s (rows left out, another frame skip), or positions and velocities in "
         "different units. Give every row, at that step, in metres and seconds."
     )
 
@@ -203,8 +210,8 @@ def _check_steps(dataset: Dataset, rows: np.ndarray, motion: Motion, source: str
             )
         return
     raise ValueError(
-        f"{source}: the simulator of {motion.name} takes {len(rows)} of its steps elsewhere: {median:.2g} of a usual step away "
-        f"in the median, {100 * off:.0f} % of them more than {_STEP_OFF}; allowed are {_STEP_ERROR} and {100 * _SHARE_OFF:.0f} %. "
+        f"{source}: the simulator of {motion.name} takes {len(rows)} of its steps elsewhere: {median:.2g} of a usual step away, "
+        f"median; {100 * off:.0f} % of them more than {_STEP_OFF}; allowed are {_STEP_ERROR} and {100 * _SHARE_OFF:.0f} %. "
         f"{_likely(dataset, rows, before, actions, motion, errors)}"
     )
 
@@ -236,7 +243,7 @@ def _likely(
     range_ = f"Actions go up to {largest:.3g}."
     if best > _STEP_ERROR or best > unscaled / 2:
         return (
-            f"{range_} No shift, sign, frame or scale of the actions explains it: likely another robot, unit, step length or maze. "
+            f"{range_} No shift, sign, frame or scale of the actions explains it: likely another robot, unit, step or maze. "
             "Give data of this system."
         )
     return f"{range_} With actions {words} it is {best:.2g}: mend the actions, or give data of this system."

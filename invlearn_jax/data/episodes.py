@@ -85,8 +85,9 @@ def find_law(before: np.ndarray, after: np.ndarray) -> MotionLaw | None:
     before, after = before[some].astype(np.float64), after[some].astype(np.float64)
     if len(some) < 20:
         return None
-    moved, speed = (_clipped(x) for x in (after - before, after + before))
-    likeness = moved.T @ speed / len(some)
+    # Integrators differ in which speed they take: that before, after, or between.
+    moved = _clipped(after - before)
+    likeness = np.max([moved.T @ _clipped(speed) / len(some) for speed in (before, after, before + after)], axis=0)
     np.fill_diagonal(likeness, 0.0)
     rates = likeness.argmax(1)
     best = likeness.max(1)
@@ -114,7 +115,7 @@ def find_law(before: np.ndarray, after: np.ndarray) -> MotionLaw | None:
 
 def _clipped(x: np.ndarray) -> np.ndarray:
     """Columns without outliers, of mean 0 and deviation 1 (0 where they are constant)."""
-    limit = 3 * np.quantile(np.abs(x), 0.9, axis=0)
+    limit = np.quantile(np.abs(x), 0.9, axis=0)
     x = np.clip(x, -limit, limit)
     x = x - x.mean(0)
     return x / np.maximum(x.std(0), 1e-12)
@@ -253,9 +254,8 @@ def _flagged(
         flag = flag.astype(bool) ^ (key in MASKS)
         if known and len(flag) > 2 and flag.mean() > 0.5 and broken[flag].mean() < 0.5:
             notes.append(
-                f"{key!r} says in {flag.mean():.1%} of the rows that the episode ends, where the motion goes on; read as"
+                f"{key!r} ends episodes in {flag.mean():.0%} of the rows, where the motion goes on; read as its opposite"
             )
-            notes[-1] += " its opposite"
             flag = ~flag
         late, early = np.append(flag[1:], False), np.append(False, flag[:-1])
         if broken.any() and flag.any() and flag[broken].mean() < 0.5:

@@ -144,9 +144,9 @@ def _state(observations: Any, source: str) -> Any:
     return _with_achieved(observations["observation"], achieved, source)
 
 
-def _join(episodes: Iterable[_Episode], source: str) -> Dataset:
+def _join(parts: Iterable[_Episode], source: str) -> Dataset:
     states, actions, ends, rewards = [], [], [], []
-    for name, *raw in episodes:
+    for name, *raw in parts:
         state = check_rows(raw[0], f"{name}/observations", source, 2)
         action = check_rows(raw[1], f"{name}/actions", source, 2)
         reward = None if raw[2] is None else check_rows(raw[2], f"{name}/rewards", source, 1)

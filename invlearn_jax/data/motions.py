@@ -56,7 +56,7 @@ def _step(spec: Maze2dSpec | AntmazeSpec, states: np.ndarray, actions: np.ndarra
 
 
 def _between_walls(layout: Layout, positions: np.ndarray) -> np.ndarray:
-    """Whether the torso's centre can be at ``[N, 2]`` m: above a free cell, or over its edge by no more than the foot of a wall."""
+    """Whether the torso's centre ``[N, 2]`` (m) is above a free cell."""
     cell = np.floor((positions + ant.CELL / 2) / ant.CELL).astype(int)[:, ::-1] + layout.free[0]
     within = ((cell >= 0) & (cell < layout.walls.shape)).all(1)
     row, column = np.clip(cell, 0, np.array(layout.walls.shape) - 1).T
