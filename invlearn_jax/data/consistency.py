@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from invlearn_jax.data.dataset import Dataset
-from invlearn_jax.data.episodes import LOG, sample_rows
+from invlearn_jax.data.dataset import LOG, Dataset
+from invlearn_jax.data.episodes import sample_rows
 
 _SHARE_INSIDE = 0.99  # of the positions that must be possible ones
 _RATIO = 1.25  # between displacement and velocity, either way
@@ -19,7 +19,7 @@ _VELOCITY_ERROR = 0.35  # median, of a usual displacement
 _STEP_ERROR = 0.1  # median, of a usual step of the simulator
 _STEP_OFF = 0.5  # an error, of a usual step, from which on a step counts as wrong
 _SHARE_OFF = 0.1  # of the steps that may be wrong
-_SAID = 0.01  # of the steps wrong, from which on it is said
+_SAID = 0.002  # of the steps wrong, or rows twice, from which on it is said
 _LEAST = 20  # steps to judge by
 _POSITIONS = 100_000  # rows whose positions are looked at
 _UNITS = {0.01: "centimetres", 0.001: "millimetres"}
@@ -136,7 +136,7 @@ def _where_from(places: np.ndarray, motion: Motion) -> str:
             offsets.append((np.add(*motion.extent) - low - high) / 2)
         for offset in offsets:
             share = motion.inside(turned + offset).mean()
-            moved = f" moved by [{', '.join(f'{x:.2f}' for x in offset)}] m" if offset.any() else ""
+            moved = f" moved by about [{', '.join(f'{x:.2f}' for x in offset)}] m" if offset.any() else ""
             found.append((share, f"{words}{moved}" + (f" from {_UNITS[scale]} to metres" if scale in _UNITS else "")))
     share, words = max(found, key=lambda pair: pair[0])
     if share < _SHARE_INSIDE:
@@ -164,7 +164,7 @@ def _check_velocities(dataset: Dataset, rows: np.ndarray, motion: Motion, source
     if 1 / _RATIO <= ratio <= _RATIO and error(np.eye(given.shape[1])) <= _VELOCITY_ERROR:
         return
     begin = (
-        f"{source}: positions move {ratio:.3g} times as far in a step of {motion.dt:g} s as the velocities say; allowed is 1 "
+        f"{source}: positions move {ratio:.2g} times as far in a step of {motion.dt:g} s as the velocities say; allowed is 1 "
         f"within a factor of {_RATIO}. "
     )
     if not moving.any() or not math.isfinite(ratio):
@@ -187,7 +187,7 @@ def _check_velocities(dataset: Dataset, rows: np.ndarray, motion: Motion, source
             f"{_VELOCITY_ERROR}. Likely another robot, or entries in another order: {motion.name} takes {motion.holds}."
         )
     raise ValueError(
-        f"{begin}Likely a step of {motion.dt * ratio:.3g} s (rows left out, another frame skip), or positions and velocities in "
+        f"{begin}Likely a step of {motion.dt * ratio:.2g} s (rows left out, another frame skip), or positions and velocities in "
         "different units. Give every row, at that step, in metres and seconds."
     )
 
@@ -226,7 +226,7 @@ def _likely(
 ) -> str:
     """The change of the actions that brings the simulator nearest to the data, in words."""
     candidates = [("as they are", actions), ("reversed in sign", -actions)]
-    for shift, words in ((1, "a row early"), (-1, "a row late")):
+    for shift, words in ((1, "a row late"), (-1, "a row early")):
         other = np.clip(rows + shift, 0, len(dataset.actions) - 1)
         candidates.append((f"recorded {words}", dataset.actions[other].astype(np.float64)))
     if actions.shape[1] <= _MOST_TURNED:
@@ -239,7 +239,7 @@ def _likely(
     largest = float(np.abs(actions).max())
     for factor in (largest, 1 / largest) if largest else ():
         tried.append((float(np.median(errors(motion.step(before, actions / factor)))), f"{factor:.3g} times too large"))
-    best, words = min(tried)
+    best, words = min(tried, key=lambda pair: pair[0])
     range_ = f"Actions go up to {largest:.3g}."
     if best > _STEP_ERROR or best > unscaled / 2:
         return (

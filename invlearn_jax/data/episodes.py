@@ -10,15 +10,12 @@ Flags that contradict the motion are set right where one reading of them agrees 
 flags a row late or early. What was done is logged as a warning of ``invlearn_jax.data``, with counts.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from invlearn_jax.data.dataset import Dataset, check_rows
-
-LOG = logging.getLogger("invlearn_jax.data")
+from invlearn_jax.data.dataset import LOG, Dataset, check_rows
 
 # Keys whose ones end an episode, and those whose zeros do.
 END_FLAGS = ("terminals", "timeouts", "terminations", "truncations", "dones")
@@ -109,8 +106,8 @@ def find_law(before: np.ndarray, after: np.ndarray) -> MotionLaw | None:
     usual = np.quantile(np.abs(after - before)[:, positions], 0.9, axis=0)
     rounding = 4e-6 * np.abs(before[:, positions]).max(0)
     off = np.quantile(law._off(before, after), 0.9, axis=0)
-    # At 20 times the usual error contacts and coarse integrators pass; below 2 % of a usual step nothing is of interest.
-    return law._replace(allowed=np.maximum(20 * off, 0.02 * usual) + rounding)
+    # At 20 times the usual error contacts and coarse integrators pass; below 0.2 % of a usual step nothing is of interest.
+    return law._replace(allowed=np.maximum(20 * off, 0.002 * usual) + rounding)
 
 
 def _clipped(x: np.ndarray) -> np.ndarray:
@@ -289,7 +286,7 @@ def _with_last_states(dataset: Dataset, following: np.ndarray, apart: np.ndarray
     """The state after an episode's last step as a row of its own, where the next row does not hold it."""
     added = apart.copy()
     # After the last row some files repeat it, or go on with the first.
-    added[-1] = not close(following[-1:], dataset.states[:1])[0]
+    added[-1] = not close(following[-1:], dataset.states[:1], following - dataset.states)[0]
     added &= (following != dataset.states).any(1)
     if law is not None:
         added &= ~law.breaks(dataset.states, following)
