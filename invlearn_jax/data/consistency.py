@@ -184,7 +184,8 @@ def _check_velocities(dataset: Dataset, rows: np.ndarray, motion: Motion, source
     if errors[0] > _VELOCITY_ERROR:
         raise ValueError(
             f"{source}: velocities disagree with the positions by {errors[0]:.2g} of a usual displacement (median); allowed is "
-            f"{_VELOCITY_ERROR}. Likely another robot, or entries in another order: {motion.name} takes {motion.holds}."
+            f"{_VELOCITY_ERROR}. Likely another robot, rows left out, or entries in another order: {motion.name} takes "
+            f"{motion.holds}."
         )
     raise ValueError(
         f"{begin}Likely a step of {motion.dt * ratio:.2g} s (rows left out, another frame skip), or positions and velocities in "

@@ -76,7 +76,7 @@ def names(group: Any, source: str) -> list[str]:
         ValueError: if its directory is damaged.
     """
     with _guarded(source, "the directory"):
-        return list(group)
+        return [_text(name) for name in group]
 
 
 def find(group: Any, key: str, source: str) -> Any:
@@ -131,7 +131,9 @@ def read_array(group: Any, key: str, source: str) -> np.ndarray:
     with _guarded(source, repr(key)):
         kind, stored = node.dtype, node.id.get_storage_size()
         size = math.prod(node.shape or ()) * kind.itemsize
-        elsewhere = node.is_virtual or bool(node.external)
+        elsewhere, empty = node.is_virtual or bool(node.external), node.shape is None
+    if empty:
+        raise ValueError(f"{source}: {key!r} holds nothing. Give a file with at least one row.")
     if elsewhere:
         raise ValueError(
             f"{source}: {key!r} is stored in other files, which are not read. Give a file that holds it all."
@@ -151,6 +153,11 @@ def read_array(group: Any, key: str, source: str) -> np.ndarray:
         return np.asarray(node[()])
 
 
+def _text(name: str | bytes) -> str:
+    """A name; h5py gives those with altered bytes as bytes."""
+    return name.decode(errors="replace") if isinstance(name, bytes) else name
+
+
 @contextlib.contextmanager
 def _guarded(source: str, what: str) -> Iterator[None]:
     """Turns whatever h5py raises on altered bytes into one error with the file's name."""
@@ -165,7 +172,7 @@ def _arrays(group: Any, source: str) -> list[str]:
     found: list[str] = []
 
     def collect(name: str, node: Any) -> bool | None:
-        found.extend([name] if hasattr(node, "shape") else [])
+        found.extend([_text(name)] if hasattr(node, "shape") else [])
         return True if len(found) > _KEYS_SHOWN else None  # True ends the visit
 
     with _guarded(source, "the directory"):
