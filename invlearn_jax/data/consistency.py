@@ -253,9 +253,8 @@ def _likely(
 def _say_duplicates(dataset: Dataset, source: str) -> None:
     columns = [*dataset.states.T, *dataset.actions.T]
     # Two equal rows have equal sums; that two others do is of no consequence here. By columns, since data may be large.
-    sums = sum(
-        w * column.astype(np.float64) for w, column in zip(np.random.default_rng(0).normal(size=len(columns)), columns)
-    )
+    weights = np.random.default_rng(0).normal(size=len(columns))
+    sums = sum(w * column.astype(np.float64) for w, column in zip(weights, columns, strict=True))
     twice = 1 - len(np.unique(sums)) / len(sums)
     if twice > _SAID:
         LOG.warning("%s: %.1f %% of its rows occur more than once.", source, 100 * twice)
