@@ -71,6 +71,36 @@ def progress(items: Iterable[_Item], what: str, total: int | None = None, unit: 
         meter.close()
 
 
+class Counter:
+    """Progress of work that counts by itself, training say: a bar on a terminal, a line now and then in a log file."""
+
+    def __init__(self, what: str, total: int, done: int = 0, unit: str = "step") -> None:
+        """Begins at ``done`` of ``total``; see ``progress``."""
+        self._what, self._total, self._unit, self._first = what, total, unit, done
+        self._begin = self._said = time.monotonic()
+        self._bar = None
+        if _shown:
+            self._bar = _meter()(total=total, initial=done, desc=what, unit=unit, disable=not sys.stderr.isatty())
+
+    def update(self, done: int, note: str = "") -> None:
+        """Shows that ``done`` are done, with a note."""
+        if self._bar is None:
+            return
+        self._bar.set_postfix_str(note, refresh=False)
+        self._bar.update(done - self._bar.n)
+        now = time.monotonic()
+        if self._bar.disable and (now - self._said > _LINES or done >= self._total):
+            self._said = now
+            rate = (done - self._first) / max(now - self._begin, 1e-9)
+            left = (self._total - done) / max(rate, 1e-9)
+            say(f"{self._what}: {done}/{self._total} {self._unit}s, {rate:.1f}/s, {left:.0f} s left, {note}")
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
 @contextlib.contextmanager
 def announce(what: str, after: float = PATIENCE) -> Iterator[None]:
     """Says what goes on inside, once it has taken ``after`` seconds, and at the end how long it took.

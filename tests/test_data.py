@@ -36,7 +36,6 @@ def minari_episode(steps=3, size=4, **changes):
     rng = np.random.default_rng(steps)
     return {
         "observations/observation": rng.normal(size=(steps + 1, size)),
-        "observations/achieved_goal": rng.normal(size=(steps + 1, 2)),
         "actions": rng.uniform(size=(steps, 2)),
         "rewards": np.ones(steps),
     } | changes
@@ -117,7 +116,7 @@ def test_minari_round_trip_keeps_all_but_the_last_rows_step(tmp_path):
 def test_minari_reads_plain_and_dict_observations_in_the_order_of_episodes(tmp_path):
     plain = minari_episode(2)
     plain["observations"] = plain.pop("observations/observation")
-    del plain["observations/achieved_goal"], plain["rewards"]
+    del plain["rewards"]
     raw_minari(tmp_path / "a-v0", {"episode_10": plain, "episode_9": minari_episode(3)})
     read = data.read_minari(tmp_path / "a-v0")
     np.testing.assert_array_equal(read.ends, np.isin(np.arange(7), [3, 6]))
@@ -243,7 +242,7 @@ def test_damage_inside_a_file_names_the_key(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["d4rl", "ogbench"])
-@pytest.mark.parametrize("key", ["observations", "actions", "terminals"])
+@pytest.mark.parametrize("key", ["observations", "actions"])
 def test_missing_key_says_which_exist(tmp_path, kind, key):
     arrays = {k: v for k, v in d4rl_arrays().items() if "/" not in k and k != key}
     raw_file(kind, tmp_path / "file", arrays)
@@ -262,7 +261,7 @@ BAD_ARRAYS = [
     ("observations", np.where(np.arange(36).reshape(9, 4) == 22, np.nan, 0), "'observations' holds NaN.* row 5"),
     ("actions", np.where(np.arange(18).reshape(9, 2) == 3, np.inf, 0), "'actions' holds NaN.* row 1"),
     ("actions", np.full((9, 2), 1e300), "'actions' holds NaN.*too large for float32.* row 0"),
-    ("actions", np.full((9, 2), b"x"), r"'actions' holds \|S1; real numbers"),
+    ("actions", np.full((9, 2), b"x"), r"'actions' (holds \|S1; real numbers|is no plain array of numbers)"),
 ]
 
 
@@ -372,5 +371,5 @@ def test_absent_packages_name_their_extra(tmp_path, monkeypatch):
 def test_ogbench_never_unpickles(tmp_path):
     arrays = {"observations": np.array([{}], object), "actions": np.zeros((1, 2)), "terminals": np.ones(1)}
     raw_file("ogbench", tmp_path / "a.npz", arrays)
-    with pytest.raises(ValueError, match="'observations' is damaged or no plain array"):
+    with pytest.raises(ValueError, match="a.npz: 'observations' is no plain array of numbers"):
         data.read_ogbench(tmp_path / "a.npz")

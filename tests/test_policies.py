@@ -14,7 +14,7 @@ from experiments.configs import EXPERIMENTS
 from experiments.configs.maze2d_policy import for_maze
 from experiments.pipelines.maze2d_policy import check, describe, train_policy
 from experiments.pipelines.run_files import read_run
-from invlearn_jax.data import Dataset, write_ogbench
+from invlearn_jax.data import Dataset, random_data, write_ogbench
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.decision_transformer import (
@@ -203,12 +203,10 @@ def test_every_baseline_is_an_experiment(size, method):
 
 
 @pytest.mark.parametrize("method", ["bc", "rebrac", "dt"])
-def test_training_goes_on_where_it_stopped(tmp_path, method):
+def test_training_goes_on_where_it_stopped(umaze, tmp_path, method):
     save_planner(tmp_path / "base", TINY, build_planner(TINY).init(KEY))
-    rng = np.random.default_rng(0)
-    states = np.float32(np.concatenate([rng.uniform(1.0, 1.05, (300, 2)), rng.normal(size=(300, 2))], 1))
-    actions = np.float32(rng.uniform(-1, 1, (300, 2)))
-    write_ogbench(tmp_path / "own.npz", Dataset(states, actions, np.arange(300) == 299))
+    rows = random_data(umaze, KEY, 300, streams=64)
+    write_ogbench(tmp_path / "own.npz", Dataset(rows["observations"], rows["actions"], rows["timeouts"]))
     config = for_maze("umaze", method)
     config.base, config.data.path = str(tmp_path / "base"), str(tmp_path / "own.npz")
     config.block, config.checkpoint_every = 2, 2

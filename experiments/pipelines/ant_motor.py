@@ -19,7 +19,7 @@ from invlearn_jax.data import (
     fit_normalizer,
     goal_policy_names,
     random_ant_data,
-    read_ant,
+    read_for,
     read_goal_policy,
     split,
     window_store,
@@ -95,7 +95,7 @@ def walking_data(settings: AntDataConfig, env: str, run: RunFolder) -> Dataset:
     """The user's files, or D4RL's data made anew and kept in the run's folder."""
     paths = [path for path in settings.path.split(",") if path]
     if paths:
-        return concatenate(*(read_ant(path) for path in paths))
+        return concatenate(*(read_for(registry.spec(env, "antmaze"), path) for path in paths))
     return kept_data(run.path / "data" / "d4rl.npz", functools.partial(_d4rl, settings, env))
 
 

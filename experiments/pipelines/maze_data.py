@@ -7,18 +7,15 @@ import numpy as np
 
 from experiments.configs.shared import DataConfig
 from experiments.pipelines.stages import kept_data
-from invlearn_jax.data import Dataset, concatenate, read
+from invlearn_jax.data import Dataset, concatenate, read_for
 from invlearn_jax.data.maze2d_generator import controller_data, random_data
 from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import inside_maze
 from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.io.planners import load_config
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, stream
-from invlearn_jax.planners.maze import ACTION_SIZE, DT, POSITION_SIZE, STATE_SIZE, MazePlannerConfig
-
-_SHARE_INSIDE = 0.99  # of the positions in a user's file that must be free ones of the maze
+from invlearn_jax.planners.maze import DT, POSITION_SIZE, MazePlannerConfig
 
 
 class Data(NamedTuple):
@@ -54,36 +51,16 @@ def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data
     """Reads the user's files, or makes D4RL's data (kept in the run's folder), and the broad data if asked for.
 
     Raises:
-        ValueError: if a file's rows are not the environment's: sizes of state and action, positions in its walls.
+        ValueError: if a file's rows are not the environment's; see ``read_for``.
     """
     paths, folder = [path for path in settings.path.split(",") if path], run.path / "data"
     if paths:
-        name, main = "own", concatenate(*(_own(env, path) for path in paths))
+        name, main = "own", concatenate(*(read_for(registry.spec(env), path) for path in paths))
     else:
         name, main = "d4rl", kept_data(folder / "d4rl.npz", functools.partial(_controller, settings, env, seed))
     if not settings.random_rows:
         return Data(name, main, None)
     return Data(name, main, kept_data(folder / "random.npz", functools.partial(_random, settings, env, seed)))
-
-
-def _own(env: str, path: str) -> Dataset:
-    rows = read(path)
-    sizes = rows.states.shape[1], rows.actions.shape[1]
-    if sizes != (STATE_SIZE, ACTION_SIZE):
-        raise ValueError(
-            f"{path} has states and actions of {sizes[0]} and {sizes[1]} numbers; {env} takes position and velocity "
-            f"({STATE_SIZE}) and forces ({ACTION_SIZE})."
-        )
-    stride = max(1, len(rows.states) // 100_000)
-    inside = inside_maze(registry.spec(env).layout, rows.states[::stride, :POSITION_SIZE])
-    if inside.mean() < _SHARE_INSIDE:
-        row = stride * int(np.argmin(inside))
-        raise ValueError(
-            f"{path}: {100 * (1 - inside.mean()):.0f} % of its positions lie in the walls of {env}, the first at row {row}: "
-            f"{rows.states[row, :POSITION_SIZE].tolist()}. Positions must be in D4RL's frame (x along the maze's rows, in "
-            "metres); turn and shift those of other sources first, or choose the environment the data are from."
-        )
-    return rows
 
 
 def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:

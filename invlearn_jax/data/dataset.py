@@ -8,6 +8,7 @@
 ``actions[t]`` leads from ``states[t]`` to ``states[t+1]``; the step out of the last row of an episode is not known.
 """
 
+import logging
 from typing import NamedTuple
 
 import jax
@@ -16,6 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from invlearn_jax.types import Key, Window
+
+LOG = logging.getLogger("invlearn_jax.data")
 
 
 class Dataset(NamedTuple):
@@ -167,18 +170,25 @@ def window_store(dataset: Dataset, horizon: int) -> WindowStore:
         horizon: T, the steps of a window; it holds T + 1 states of one episode.
 
     Returns:
-        The store.
+        The store. Rows of shorter episodes are in no window; if these are more than 1 % of all it is logged.
 
     Raises:
         ValueError: if no episode has T + 1 rows.
     """
-    rows = np.arange(len(dataset.states))
+    rows, stops = np.arange(len(dataset.states)), np.flatnonzero(dataset.ends)
     remaining = last_rows(dataset) - rows
     starts = rows[remaining >= horizon]
     if not len(starts):
         raise ValueError(
             f"horizon is {horizon} steps, but the longest episode has {int(remaining.max())}; "
             "give a horizon of at most that."
+        )
+    lengths = np.diff(stops, prepend=-1)
+    lost = int(lengths[lengths <= horizon].sum())
+    if lost > 0.01 * len(rows):
+        LOG.warning(
+            "%d of %d rows (%.0f %%) are in the %d of %d episodes with fewer than %d rows, and in no window of %d steps.",
+            *(lost, len(rows), 100 * lost / len(rows), (lengths <= horizon).sum(), len(stops), horizon + 1, horizon),
         )
     return WindowStore(jnp.asarray(dataset.states), jnp.asarray(dataset.actions), jnp.asarray(starts, jnp.int32))
 

@@ -2,7 +2,6 @@
 
 import io
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.data.d4rl import PathLike
+from invlearn_jax.data.hdf5 import PathLike
 from invlearn_jax.envs.ant_model import ACTION_SIZE, STATE_SIZE
-from invlearn_jax.files import replace_files
+from invlearn_jax.files import read_npz, replace_files
 from invlearn_jax.types import Key
 
 _SHIPPED = Path(__file__).parent / "shipped"
@@ -22,6 +21,7 @@ _GOAL_NORM = 10.0  # m, the length that goal vectors were trained with
 _LOG_STD = (-20.0, 2.0)
 # Everything but the position, and the goal vector.
 _INPUT_SIZE = (STATE_SIZE - 2) + 2
+_MAX_BYTES = 2**28  # of the policy's arrays
 _HEADS = ("last_fc", "last_fc_log_std")
 
 
@@ -120,31 +120,30 @@ def read_goal_policy(path: PathLike) -> GoalPolicy:
             f"({', '.join(goal_policy_names())}), or an npz file as write_goal_policy writes it; `python -m experiments.run "
             "--experiment=ant-policy --workdir=DIR` trains one (DIR/policy.npz)."
         )
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{source}: truncated, or not an npz file. Copy it again, or give another file.")
-    with np.load(path, allow_pickle=False) as file:
-        depth = sum(name.startswith("actor.fc") and name.endswith(".w") for name in file.files)
-        layers, size = [], _INPUT_SIZE
-        for index in range(depth):
-            layers.append(_layer(file, f"fc{index}", size, None, source))
-            size = len(layers[-1].b)
-        heads = [_layer(file, name, size, ACTION_SIZE, source) for name in _HEADS]
+    arrays = read_npz(path, _MAX_BYTES)
+    depth = sum(name.startswith("actor.fc") and name.endswith(".w") for name in arrays)
+    layers, size = [], _INPUT_SIZE
+    for index in range(depth):
+        layers.append(_layer(arrays, f"fc{index}", size, None, source))
+        size = len(layers[-1].b)
+    heads = [_layer(arrays, name, size, ACTION_SIZE, source) for name in _HEADS]
     return GoalPolicy(tuple(layers), *heads)
 
 
-def _layer(file: np.lib.npyio.NpzFile, name: str, inputs: int, outputs: int | None, source: str) -> Linear:
+def _layer(file: dict[str, np.ndarray], name: str, inputs: int, outputs: int | None, source: str) -> Linear:
     arrays = []
     for key in (f"actor.{name}.w", f"actor.{name}.b"):
-        if key not in file.files:
+        if key not in file:
             raise ValueError(
-                f"{source}: there is no array {key!r}. The keys are: {', '.join(file.files) or 'none'}. "
+                f"{source}: there is no array {key!r}. The keys are: {', '.join(file) or 'none'}. "
                 "Give a file that has it."
             )
-        arrays.append(np.asarray(file[key], np.float32))
+        with np.errstate(over="ignore"):
+            arrays.append(np.asarray(file[key], np.float32))
         if not np.isfinite(arrays[-1]).all():
             raise ValueError(f"{source}: {key!r} holds NaN or infinity. Give a sound file.")
     w, b = arrays
-    outputs = outputs or len(b)
+    outputs = outputs or (len(b) if b.ndim else 0)
     if w.shape != (outputs, inputs) or b.shape != (outputs,):
         raise ValueError(
             f"{source}: 'actor.{name}' has w of shape {w.shape} and b of {b.shape}; needed are {(outputs, inputs)} and "

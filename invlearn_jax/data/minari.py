@@ -1,6 +1,7 @@
 """Minari's data sets: a folder ``<root>/<id>`` with ``data/main_data.hdf5`` and ``data/metadata.json``.
 
-    episode_<i>/observations     [n+1, S], or a group whose array 'observation' is that
+    episode_<i>/observations     [n+1, S], or a group whose array 'observation' is that; what 'achieved_goal' [n+1, G] has
+                                 beyond it, an ant's position as a rule, is put in front
     episode_<i>/actions          [n, A]
     episode_<i>/rewards, terminations, truncations    [n]
 
@@ -16,8 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from invlearn_jax.data.d4rl import PathLike, hdf5_content, open_hdf5, read_array
 from invlearn_jax.data.dataset import Dataset, check_dataset, check_rows
+from invlearn_jax.data.episodes import episodes
+from invlearn_jax.data.hdf5 import PathLike, find, hdf5_content, names, open_hdf5, read_array
 from invlearn_jax.files import replace_files
 
 DATA_FILE = Path("data") / "main_data.hdf5"
@@ -43,12 +45,15 @@ def read_minari(path_or_id: PathLike) -> Dataset:
 
     Returns:
         The rows. States are the observations, or their part ``observation`` where they are a Dict (PointMaze: x, y in
-        metres from the maze's centre, and their velocities). The last row of an episode has zero action and reward;
-        rewards are as the file gives them (Minari: of the state after the step), None unless all episodes have them.
+        metres from the maze's centre, and their velocities), behind ``achieved_goal`` where its columns are none of
+        ``observation`` (AntMaze: x, y, then the rest). The last row of an episode has zero action and reward; rewards are as
+        the file gives them (Minari: of the state after the step), None unless all episodes have them. Episodes in which the
+        motion breaks are cut there; see ``data.episodes``. ``data.from_pointmaze`` and ``data.from_antmaze`` turn the frame of
+        gymnasium-robotics into D4RL's.
 
     Raises:
         FileNotFoundError: if there is no such folder, no data file in it, or no such data set.
-        ValueError: for a truncated file, a missing key, wrong shapes, NaN or infinity, no episodes; names key and row.
+        ValueError: for a damaged file, a missing key, wrong shapes, NaN or infinity, no episodes; names key and row.
         ImportError: if h5py (for a folder) or minari (for an id) is not installed.
 
     Source: Minari:docs/content/dataset_standards.md.
@@ -68,16 +73,34 @@ def read_minari(path_or_id: PathLike) -> Dataset:
 
 
 def _episodes_of_file(file: Any, source: str) -> Iterator[_Episode]:
-    names = [name for name in file if _EPISODE.fullmatch(name) and hasattr(file[name], "keys")]
-    if not names:
+    groups = {}
+    for name in filter(_EPISODE.fullmatch, names(file, source)):
+        if hasattr(group := find(file, name, source), "keys"):
+            groups[name] = group
+    if not groups:
         raise ValueError(
-            f"{source}: no episodes. Groups episode_0, ... are needed; it has: {', '.join(file) or 'none'}."
+            f"{source}: no episodes. Groups episode_0, ... are needed; it has: {', '.join(names(file, source)) or 'none'}."
         )
-    for name in sorted(names, key=lambda name: int(name.removeprefix("episode_"))):
-        group, place = file[name], f"{source}, {name}"
-        key = "observations/observation" if hasattr(group.get("observations"), "keys") else "observations"
-        rewards = read_array(group, "rewards", place) if "rewards" in group else None
-        yield _Episode(name, read_array(group, key, place), read_array(group, "actions", place), rewards)
+    for name in sorted(groups, key=lambda name: int(name.removeprefix("episode_"))):
+        group, place = groups[name], f"{source}, {name}"
+        if hasattr(find(group, "observations", place), "keys"):
+            state = read_array(group, "observations/observation", place)
+            achieved = find(group, "observations/achieved_goal", place)
+            if hasattr(achieved, "shape"):
+                state = _with_achieved(state, read_array(group, "observations/achieved_goal", place), place)
+        else:
+            state = read_array(group, "observations", place)
+        rewards = read_array(group, "rewards", place) if find(group, "rewards", place) is not None else None
+        yield _Episode(name, state, read_array(group, "actions", place), rewards)
+
+
+def _with_achieved(state: object, achieved: object, source: str) -> np.ndarray:
+    """The part ``observation``, behind those columns of ``achieved_goal`` that it does not have itself."""
+    state = check_rows(state, "observations/observation", source, 2)
+    achieved = check_rows(achieved, "observations/achieved_goal", source, 2, len(state))
+    allowed = 1e-5 + 1e-5 * np.abs(achieved).max(0)
+    lacking = [g for g in range(achieved.shape[1]) if not (np.abs(state - achieved[:, [g]]) <= allowed[g]).all(0).any()]
+    return np.concatenate([achieved[:, lacking], state], axis=1)
 
 
 def _episodes_of_id(dataset_id: str) -> Iterator[_Episode]:
@@ -88,28 +111,42 @@ def _episodes_of_id(dataset_id: str) -> Iterator[_Episode]:
             f"{dataset_id!r} is not a folder, and to look it up as the id of a data set the minari package is needed. "
             "Give an existing folder, or install it with `pip install invlearn_jax[minari]`."
         ) from error
+    source = f"Minari data set {dataset_id!r}"
     try:
-        dataset = minari.load_dataset(dataset_id)
+        found = iter(minari.load_dataset(dataset_id).iterate_episodes())
+        while (episode := next(found, None)) is not None:
+            yield _Episode(
+                f"episode_{episode.id}", _state(episode.observations, source), episode.actions, episode.rewards
+            )
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"{dataset_id!r} is neither a folder nor a Minari data set on this machine ({error}). "
             f"Give an existing folder, or fetch it first with `minari download {dataset_id}`."
         ) from error
-    for episode in dataset.iterate_episodes():
-        observations = episode.observations
-        if isinstance(observations, Mapping):
-            if "observation" not in observations:
-                raise ValueError(
-                    f"Minari data set {dataset_id!r}: the observations have no part 'observation', only "
-                    f"{', '.join(observations) or 'none'}. Give a data set that has it."
-                )
-            observations = observations["observation"]
-        yield _Episode(f"episode_{episode.id}", observations, episode.actions, episode.rewards)
+    # Damaged files make the package and what it reads with raise errors of many kinds.
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(source):
+            raise
+        raise ValueError(f"{source}: damaged, and cannot be read ({error}). Fetch it again.") from error
 
 
-def _join(episodes: Iterable[_Episode], source: str) -> Dataset:
+def _state(observations: Any, source: str) -> Any:
+    if not isinstance(observations, Mapping):
+        return observations
+    if "observation" not in observations:
+        raise ValueError(
+            f"{source}: the observations have no part 'observation', only {', '.join(observations) or 'none'}. "
+            "Give a data set that has it."
+        )
+    achieved = observations.get("achieved_goal")
+    if not hasattr(achieved, "shape"):
+        return observations["observation"]
+    return _with_achieved(observations["observation"], achieved, source)
+
+
+def _join(parts: Iterable[_Episode], source: str) -> Dataset:
     states, actions, ends, rewards = [], [], [], []
-    for name, *raw in episodes:
+    for name, *raw in parts:
         state = check_rows(raw[0], f"{name}/observations", source, 2)
         action = check_rows(raw[1], f"{name}/actions", source, 2)
         reward = None if raw[2] is None else check_rows(raw[2], f"{name}/rewards", source, 1)
@@ -132,7 +169,8 @@ def _join(episodes: Iterable[_Episode], source: str) -> Dataset:
     if not states:
         raise ValueError(f"{source}: no episodes. Give a data set with at least one.")
     joined = None if any(reward is None for reward in rewards) else np.concatenate(rewards)
-    return Dataset(np.concatenate(states), np.concatenate(actions), np.concatenate(ends), joined)
+    flags = {"episode": np.concatenate(ends)}
+    return episodes(np.concatenate(states), np.concatenate(actions), flags, source, joined)
 
 
 def _box(size: int) -> dict[str, Any]:

@@ -2,45 +2,16 @@
 
 import io
 import os
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from invlearn_jax.data.d4rl import PathLike
-from invlearn_jax.data.dataset import Dataset, check_dataset, check_rows
-from invlearn_jax.files import replace_files
+from invlearn_jax.data.dataset import Dataset, check_dataset
+from invlearn_jax.data.episodes import NEEDED, rows_of
+from invlearn_jax.data.hdf5 import PathLike
+from invlearn_jax.files import read_npz, replace_files
 
-_NDIM = {"observations": 2, "actions": 2, "terminals": 1}
-_STATE = {"qpos": 2, "qvel": 2}
-_DAMAGED = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
-
-
-def _load(path: PathLike) -> dict[str, np.ndarray]:
-    source = os.fspath(path)
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{source}: there is no such file. Give the path of an existing npz file.")
-    if not zipfile.is_zipfile(path):
-        raise ValueError(f"{source}: truncated, or not an npz file. Copy or download it again, or give another file.")
-    with np.load(path, allow_pickle=False) as file:
-        for key in _NDIM:
-            if key not in file.files:
-                raise ValueError(
-                    f"{source}: there is no array {key!r}. The keys are: {', '.join(file.files) or 'none'}. "
-                    "Give a file that has it."
-                )
-        wanted = [*_NDIM, *(_STATE if all(key in file.files for key in _STATE) else ())]
-        arrays = {}
-        for key in wanted:
-            try:
-                arrays[key] = file[key]
-            except _DAMAGED as error:
-                raise ValueError(
-                    f"{source}: {key!r} is damaged or no plain array and cannot be read ({error}). "
-                    "Copy or download the file again."
-                ) from error
-    return arrays
+_STATE = ("qpos", "qvel")
 
 
 def read_ogbench(path: PathLike) -> Dataset:
@@ -50,23 +21,26 @@ def read_ogbench(path: PathLike) -> Dataset:
         path: the file.
 
     Returns:
-        The rows; states are ``[qpos, qvel]`` where the file has both, else the observations; an episode ends where
-        ``terminals`` is set, and in the last row; rewards are None.
+        The rows; states are ``[qpos, qvel]`` where the file has both, else the observations; an episode ends where a flag
+        says so (``terminals`` in OGBench's own files), where ``next_observations`` or the motion do, and in the last row; see
+        ``data.episodes``. Rewards are None.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no npz, for a missing key, wrong shapes, NaN or infinity, no rows; names key and row.
+        ValueError: if it is no npz, or damaged; for a missing key, wrong shapes, NaN or infinity, no rows; if nothing tells
+            where episodes end; names key and row.
 
     Source: ogbench:data_gen_scripts/generate_locomaze.py.
     """
-    source, raw = os.fspath(path), _load(path)
-    rows = len(check_rows(raw["observations"], "observations", source, 2))
-    arrays = {key: check_rows(array, key, source, (_NDIM | _STATE)[key], rows) for key, array in raw.items()}
-    from_state = all(key in arrays for key in _STATE)
-    states = np.concatenate([arrays[key] for key in _STATE], axis=1) if from_state else arrays["observations"]
-    ends = arrays["terminals"].astype(bool)
-    ends[-1] = True
-    return Dataset(states, arrays["actions"], ends)
+    source, raw = os.fspath(path), read_npz(path)
+    for key in NEEDED:
+        if key not in raw:
+            raise ValueError(
+                f"{source}: there is no array {key!r}. The keys are: {', '.join(raw) or 'none'}. Give a file that has it."
+            )
+    # The format has no place for rewards.
+    raw.pop("rewards", None)
+    return rows_of(raw, source, _STATE)
 
 
 def write_ogbench(path: PathLike, dataset: Dataset) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from invlearn_jax.data.dataset import Dataset, last_rows
+from invlearn_jax.data.episodes import find_law
 from invlearn_jax.types import Key
 
 
@@ -38,9 +39,13 @@ def joined_episodes(dataset: Dataset, most: float, position_size: int) -> Datase
         position_size: how many leading entries of the state are the position.
 
     Returns:
-        The dataset with an end only where the position jumps.
+        The dataset with an end only where the position jumps, or moves otherwise than its velocity says.
     """
-    jumps = np.abs(np.diff(dataset.states[:, :position_size], axis=0)).max(-1) > most
+    before, after = dataset.states[:-1], dataset.states[1:]
+    jumps = np.abs(after - before)[:, :position_size].max(-1) > most
+    law = find_law(before, after)
+    if law is not None:
+        jumps |= law.breaks(before, after)
     return dataset._replace(ends=np.append(jumps, True))
 
 

@@ -3,11 +3,16 @@
 import os
 from pathlib import Path
 
-from invlearn_jax.data.d4rl import PathLike, read_d4rl
+from invlearn_jax.data.consistency import check_motion
+from invlearn_jax.data.d4rl import read_d4rl
 from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.data.hdf5 import PathLike
 from invlearn_jax.data.minari import DATA_FILE, read_minari
+from invlearn_jax.data.motions import motion_of
 from invlearn_jax.data.ogbench import read_ogbench
 from invlearn_jax.envs.ant_model import ACTION_SIZE, STATE_SIZE, check_ant_states
+from invlearn_jax.envs.antmaze import AntmazeSpec
+from invlearn_jax.envs.maze2d import Maze2dSpec
 
 _BY_SUFFIX = {".hdf5": read_d4rl, ".h5": read_d4rl, ".npz": read_ogbench}
 
@@ -38,6 +43,24 @@ def read(path: PathLike) -> Dataset:
         f"{path}: {problem}. Allowed are a D4RL file (.hdf5, .h5), an OGBench file (.npz), or a Minari folder that "
         f"holds {DATA_FILE}; a Minari id goes to read_minari."
     )
+
+
+def read_for(spec: Maze2dSpec | AntmazeSpec, path: PathLike) -> Dataset:
+    """Reads a data file for an environment, and checks that its motion is the environment's.
+
+    Args:
+        spec: the environment.
+        path: see ``read``.
+
+    Returns:
+        The rows.
+
+    Raises:
+        FileNotFoundError: if there is nothing at that path.
+        ValueError: see ``read`` and ``check_motion``: another robot, frame, unit, step length or maze.
+        ImportError: if a package that the kind needs is not installed.
+    """
+    return check_motion(read(path), motion_of(spec), os.fspath(path))
 
 
 def read_ant(path: PathLike) -> Dataset:
