@@ -21,11 +21,12 @@ LEVELS = [
     {"tasks"},
     {"models", "refine"},
     {"inverters", "planners", "learn", "quantum", "imitation", "representation"},
+    {"io"},
     {"methods"},
-    {"evaluate", "export", "io"},
+    {"evaluate", "export"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
-SAME_LEVEL = {("data", "envs"), ("learn", "io"), ("methods", "io"), ("planners", "inverters"), ("learn", "inverters")}
+SAME_LEVEL = {("data", "envs"), ("learn", "io"), ("planners", "inverters"), ("learn", "inverters")}
 NEVER = {("refine", "envs")}
 
 # These come in where the adapter that needs them is called, never when the library is imported.
