@@ -26,6 +26,7 @@ NEEDED = ("observations", "actions")
 OPTIONAL = ("rewards", NEXT, *END_FLAGS, *MASKS)
 
 _SAMPLE = 20_000
+_CUTS_AT_MOST = 0.02  # of the steps, above which a law's breaks are taken for contacts
 _SHARE_SAID = 0.01  # of the rows, from which on a loss is said
 
 
@@ -62,6 +63,11 @@ class MotionLaw(NamedTuple):
         """``[N]`` whether steps from states ``before`` to ``after`` ``[N, S]`` are none that the law allows."""
         off = self._off(before, after)
         return (off > self.allowed).any(1)
+
+    def rests(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """``[N]`` whether steps leave an entry exactly as it was though its rate says otherwise: a row that repeats."""
+        still = after[:, self.positions] == before[:, self.positions]
+        return (still & (np.abs(self._said(before, after)) > self.allowed)).any(1)
 
     def _off(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         return np.abs(after[:, self.positions] - before[:, self.positions] - self._said(before, after))
@@ -232,6 +238,11 @@ def episodes(
     off = np.zeros(count, bool)
     if law is not None:
         off[:-1] = law.breaks(states[:-1], states[1:])
+        if flags and off.mean() > _CUTS_AT_MOST:
+            # Contacts change rates within a step: what so many steps break is no law of this system, and flags are at hand.
+            # A row that repeats still is no step of it, nor is the double step that follows.
+            off[:-1] = law.rests(states[:-1], states[1:])
+            off[1:] |= off[:-1].copy()
     apart = np.zeros(count, bool)
     if following is not None:
         apart[:-1] = ~close(following[:-1], states[1:], following - states)

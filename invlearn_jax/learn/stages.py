@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from invlearn_jax.data.dataset import Dataset
-from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
+from invlearn_jax.data.kept import read_rows, write_rows
 from invlearn_jax.files import read_json, write_json
 from invlearn_jax.io import interrupt
 from invlearn_jax.io.checkpoint import Checkpoints
@@ -30,8 +30,8 @@ class Run:
         path = self.path / "data" / f"{name}.npz"
         if not path.exists():
             self.folder.status(name, 0, 1)
-            write_ogbench(path, make())
-        return read_ogbench(path)
+            write_rows(path, make())
+        return read_rows(path)
 
     def parts(self, name: str, make: Callable[[], Mapping[str, Part]]) -> dict[str, Part]:
         """Parts of data that are made once and kept in ``data/``; their shares in ``data/NAME.json``, written last."""
@@ -40,9 +40,9 @@ class Run:
             self.folder.status(name, 0, 1)
             parts = make()
             for part, (rows, _) in parts.items():
-                write_ogbench(self._part(name, part), rows)
+                write_rows(self._part(name, part), rows)
             write_json(index, {part: share for part, (_, share) in parts.items()})
-        return {part: Part(read_ogbench(self._part(name, part)), share) for part, share in read_json(index).items()}
+        return {part: Part(read_rows(self._part(name, part)), share) for part, share in read_json(index).items()}
 
     def _part(self, name: str, part: str) -> Path:
         return self.path / "data" / f"{name}_{part}.npz"
