@@ -22,7 +22,6 @@ from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.ant_motor import AntMotorConfig
 from invlearn_jax.planners.maze import REFINERS
 from invlearn_jax.planners.subgoals import SubgoalPlanner
-from invlearn_jax.types import Result
 
 _PLANNER = flags.DEFINE_string(
     "planner", None, f"A shipped name ({', '.join(planner_names())}) or a folder.", required=True
@@ -69,7 +68,7 @@ def main(argv: list[str]) -> None:
     record |= named
     if _OUTPUT.value:
         write_json(_OUTPUT.value, record)
-    print(summary(record) + result_shares(record["results"]))
+    print(summary(record) + evaluation.result_shares(record["results"]))
 
 
 def _walk(planner: InversePlanner, params: PlannerParams, env: str, named: dict[str, Any]) -> None:
@@ -85,17 +84,9 @@ def _walk(planner: InversePlanner, params: PlannerParams, env: str, named: dict[
     for record, line in ant_motor.evaluate(settings, env, lambda refine_steps: (planner, params)):
         records.append(record | {"backend": _BACKEND.value, "episodes": _EPISODES.value} | named)
         print(line, flush=True)
+    straight, turning = records
     if _OUTPUT.value:
-        write_json(_OUTPUT.value, records)
-
-
-def result_shares(results: dict[str, int]) -> str:
-    """The shares of the plans' result codes, by number, where not all are ``OK``: ``"; plans: 90.0 % ok, ..."``."""
-    total, counted = sum(results.values()), {name: count for name, count in results.items() if count}
-    if set(counted) <= {Result.OK.name.lower()}:
-        return ""
-    shares = sorted(counted.items(), key=lambda item: -item[1])
-    return "; plans: " + ", ".join(f"{100 * count / total:.3g} % {name}" for name, count in shares)
+        write_json(_OUTPUT.value, straight | {"with_turns": turning})
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -25,7 +25,7 @@ def float_type(*trees: PyTree) -> np.dtype:
     return np.dtype(jnp.result_type(*found) if found else jnp.zeros(()).dtype)
 
 
-def as_array(name: str, value: Numbers, dtype: np.dtype | type | None = None) -> Array:
+def as_array(name: str, value: Any, dtype: np.dtype | type | None = None) -> Array:
     """An array of what was given: a list, a tuple, a NumPy or JAX array, of any real type.
 
     Args:
@@ -48,12 +48,12 @@ def as_array(name: str, value: Numbers, dtype: np.dtype | type | None = None) ->
         numeric = False
     if not numeric:
         raise ValueError(f"The {name} is {value!r}; give an array of numbers.")
-    if dtype is None:
-        return jnp.asarray(array)
-    if jnp.iscomplexobj(array) and not jnp.issubdtype(dtype, jnp.complexfloating):
+    if dtype is not None and jnp.iscomplexobj(array) and not jnp.issubdtype(dtype, jnp.complexfloating):
         raise ValueError(f"The {name} holds complex numbers ({array.dtype}); give real ones.")
+    kind = jax.dtypes.canonicalize_dtype(array.dtype if dtype is None else dtype)
     with np.errstate(over="ignore"):
-        return jnp.asarray(array.astype(dtype))
+        # Cast by NumPy where it can be: JAX compiles a cast for every new shape.
+        return jnp.asarray(array if array.dtype == kind else array.astype(kind), kind)
 
 
 def as_problem(problem: Problem, dtype: np.dtype | type) -> Problem:

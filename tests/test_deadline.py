@@ -53,7 +53,25 @@ def test_plans_are_the_planners_own_and_nothing_is_compiled(planner):
     np.testing.assert_allclose(out.actions, expected.actions, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("settings", "calls", "margin"), [([], 500, 1.2), ([(0, 1)], 50, 1.2), ([(0, 1)], 500, 0.9)])
+@pytest.mark.parametrize(
+    ("settings", "calls", "margin"),
+    [
+        ([], 500, 1.2), ([(0, 1)], 50, 1.2), ([(0, 1)], 500, 0.9), ([(0, 1)], 500, np.nan), ([(0, 1)], 500, np.inf),
+    ],
+)  # fmt: skip
 def test_bad_arguments_raise(settings, calls, margin):
     with pytest.raises(ValueError, match="give at least 1 setting, 100 calls and a margin of 1"):
         DeadlinePlanner(build, (), Problem(jnp.zeros((1, 4)), jnp.zeros((1, 2))), settings, calls, margin)
+
+
+@pytest.mark.parametrize(
+    ("problems", "axes"),
+    [
+        (Problem(np.zeros((0, 4)), np.zeros((0, 2))), r"\[0\]"),
+        (Problem(np.zeros((3, 4)), np.zeros((2, 2))), r"\[2, 3\]"),
+        (Problem([], []), r"\[0\]"),
+    ],
+)
+def test_no_problem_to_measure_is_refused(problems, axes):
+    with pytest.raises(ValueError, match=f"The sample problems have leading axes of {axes}; give states"):
+        DeadlinePlanner(build, (), problems, [(0, 1)])

@@ -326,6 +326,29 @@ def test_saved_planners_share_their_base(tmp_path):
             load_planner(tmp_path / "own", **wrong)
 
 
+@pytest.mark.parametrize(
+    ("changes", "option", "effective"),
+    [
+        ({"ask_goal": False}, {"guidance": 1.5}, "temperature"),
+        ({"follow": "pd"}, {"horizon": 4}, "guidance"),
+        ({}, {"follow": "pd", "horizon": 4}, "guidance"),
+        ({"denoise_steps": 1}, {"sampler": "ddpm"}, "denoise_steps"),
+        ({}, {"sampler": "ddpm", "denoise_steps": 1}, "denoise_steps"),
+        ({"train_steps": 1, "denoise_steps": 1}, {"denoise_steps": 1}, "temperature"),
+    ],
+)
+def test_inference_options_without_effect_are_refused_by_name(tmp_path, changes, option, effective):
+    config = dataclasses.replace(SMALL, **changes)
+    save_planner(tmp_path, config, build_diffusion_planner(config).init(jax.random.key(0)))
+    name = next(name for name in ("guidance", "horizon", "sampler", "denoise_steps") if name in option)
+    with pytest.raises(
+        ValueError, match=f"option {name} has no effect on .*; leave it out. With an effect: .*{effective}"
+    ):
+        load_planner(tmp_path, **option)
+    # What has an effect is taken.
+    assert load_planner(tmp_path, temperature=0.5)[0] is not None
+
+
 # --- learning
 
 

@@ -67,6 +67,31 @@ def test_an_exported_planner_plans_as_the_planner_does(planners, files, steps):
         np.testing.assert_allclose(actions, own_actions(planners[steps], batch), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("platforms", "message"),
+    [
+        ((), "platforms is .*; give a tuple of at least one of cpu, cuda, rocm, tpu"),
+        ("cpu", "platforms is 'cpu'; give a tuple"),
+        (("cpu", "gpu"), "Unknown platform 'gpu'"),
+    ],
+)
+def test_platforms_that_are_none_are_refused(planners, tmp_path, platforms, message):
+    pytest.importorskip("flatbuffers")
+    planner, params, _ = planners[0]
+    with pytest.raises(ValueError, match=message):
+        export_planner(planner, params, tmp_path / "none", platforms=platforms)
+    assert not list(tmp_path.iterdir())
+
+
+def test_lists_are_planned_for_as_arrays(planners, files):
+    planner, params, _ = planners[0]
+    batch = problems(2)
+    exported, call = load_exported(files[0]), compile_planner(planner, params, batch=2)
+    lists = [np.asarray(x, np.float64).tolist() for x in batch[:2]]
+    np.testing.assert_array_equal(exported(*lists), exported(*batch[:2]))
+    np.testing.assert_array_equal(call(*lists, jax.random.key(0)), call(*batch[:2], jax.random.key(0)))
+
+
 def test_refinement_is_in_the_file(files):
     batch = problems(3)
     proposed, refined = (load_exported(files[steps])(*batch[:2]) for steps in STEPS)

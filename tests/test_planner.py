@@ -191,11 +191,11 @@ def test_result_codes():
 
 
 def test_results_decode_to_sentences():
-    sentences = [Result(code).describe() for code in range(6)]
-    assert len(set(sentences)) == 6
+    sentences = [Result(code).describe() for code in range(7)]
+    assert len(set(sentences)) == 7
     assert all(sentence.endswith(".") and len(sentence) > 20 for sentence in sentences)
-    with pytest.raises(ValueError, match="6"):
-        Result(6)
+    with pytest.raises(ValueError, match="7"):
+        Result(7)
 
 
 @every_planner

@@ -232,3 +232,16 @@ def test_training_goes_on_where_it_stopped(umaze, tmp_path, method):
     (tmp_path / "kept").rename(tmp_path / "part" / "checkpoints")
     _, planner_of = train_policy(config, RunFolder(tmp_path / "part"), 0)
     chex.assert_trees_all_close(planner_of(0)[1], params, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["bc", "rebrac", "dt"])
+def test_a_target_return_is_for_the_transformer_alone(tmp_path, method):
+    config = CONFIGS[method]
+    save_planner(tmp_path, config, jax.jit(build_policy_planner(config).init)(KEY))
+    if method == "dt":
+        assert load_planner(tmp_path, target_return=2.0)[0].inverter.policy.target_return == 2.0
+    else:
+        with pytest.raises(
+            ValueError, match="option target_return has no effect .*; leave it out. With an effect: none"
+        ):
+            load_planner(tmp_path, target_return=2.0)

@@ -7,6 +7,7 @@ import pytest
 from helpers import TINY, read_record, run_python
 
 from experiments.configs.maze2d import Config
+from experiments.pipelines.evaluation import result_shares
 from invlearn_jax.data import Dataset, write_ogbench
 from invlearn_jax.envs import registry
 from invlearn_jax.io.run_folder import RunFolder
@@ -66,6 +67,30 @@ def test_evaluate_ends_in_a_sentence(planner_folder, tmp_path, arguments, messag
     assert "Traceback" not in done.stderr
     assert re.search(message, done.stderr), done.stderr
     assert not (tmp_path / "f.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("results", "line"),
+    [
+        ({"ok": 8, "outside_data": 0}, ""),
+        ({}, ""),
+        ({"ok": 1, "outside_data": 3, "non_finite": 0}, "; plans: 75 % outside_data, 25 % ok"),
+    ],
+)
+def test_result_codes_are_told_where_not_all_are_ok(results, line):
+    assert result_shares(results) == line
+
+
+def test_the_ants_motor_level_is_evaluated_on_an_open_floor(tmp_path):
+    output = f"--output={tmp_path / 'f.json'}"
+    done = run_python("-m", "experiments.evaluate", "--planner=ant-motor", output, "--episodes=2", "--seed=3")
+    record = read_record(done, tmp_path / "f.json")
+    assert (record["planner"], record["ants"], record["turn_every"]) == ("ant-motor", 2, None)
+    assert record["with_turns"]["turn_every"] > 0
+    assert record["metres_per_step"] > 0.1
+    assert done.stdout.count("m per step") == 2
+    refused = run_python("-m", "experiments.evaluate", "--planner=ant-motor", output, "--env=antmaze-large-play-v2")
+    assert "error: ant-motor is evaluated on an open floor" in refused.stderr
 
 
 def test_the_results_table_has_a_row_per_task(planner_folder, tmp_path):

@@ -1,6 +1,7 @@
 """One contract for every refiner, and gradient refinement against the Riccati solution."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -251,3 +252,61 @@ def test_bad_calls_raise(name):
         refine(refiner, jax.random.key(0), cost, jnp.zeros((1, T, A)), -1)
     with pytest.raises(ValueError, match="no candidates to refine"):
         refine(refiner, jax.random.key(0), cost, jnp.zeros((0, T, A)), 1)
+
+
+# --- optimisers
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.adamw(0.05), optax.lbfgs(), optax.rmsprop(0.05, momentum=0.9), optax.polyak_sgd(0.1), optax.adabelief(0.05),
+        optax.contrib.schedule_free_adamw(0.1, warmup_steps=2), optax.lion(0.02),
+        optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(optax.linear_schedule(0.3, 0.0, 50))),
+        optax.contrib.prodigy(1.0),
+    ],
+)  # fmt: skip
+def test_optax_optimisers_refine(optimizer):
+    cost = functools.partial(quadratic, jnp.eye(T * A), 0.3 * jnp.ones((T, A)))
+    run = jax.jit(lambda: refine(gradient(optimizer), jax.random.key(0), cost, jnp.zeros((2, T, A)), 5))
+    assert run().cost < run().proposal_cost
+
+
+class Growing(NamedTuple):
+    """A state whose type changes in the first step, as no scan can carry it."""
+
+    count: jax.Array
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.lookahead(optax.adam(0.1), 5, 0.5),
+        optax.GradientTransformation(
+            lambda p: Growing(jnp.zeros((), int)), lambda g, s, p=None: (g, Growing(0.5 + s.count))
+        ),
+        optax.GradientTransformation(lambda p: (), lambda g, s, p=None: (g.sum(), s)),
+    ],
+    ids=["lookahead", "growing", "sum"],
+)
+def test_what_cannot_refine_is_refused_with_a_sentence(optimizer):
+    with pytest.raises(
+        ValueError, match="cannot refine actions .*Give an optax optimiser whose init and update take arrays"
+    ):
+        gradient(optimizer)
+
+
+@pytest.mark.parametrize("name", REFINERS)
+@pytest.mark.parametrize("bad", [jnp.nan, -jnp.inf])
+def test_a_cost_that_is_not_finite_is_never_the_best(name, bad):
+    """Where x is above 0.2 the objective breaks down; the best of what is left is returned."""
+
+    def cost(actions):
+        return jnp.where(actions[0, 0] > 0.2, bad, ((actions - 0.1) ** 2).sum())
+
+    candidates = jnp.stack([jnp.full((T, A), 0.5), jnp.zeros((T, A))])
+    out = jax.jit(lambda: refine(REFINERS[name], jax.random.key(0), in_two_parts(cost), candidates, 3))()
+    assert jnp.isfinite(out.cost)
+    assert out.actions[0, 0] <= 0.2
+    assert out.cost <= out.proposal_cost
+    np.testing.assert_allclose(out.proposal_cost, cost(candidates[1]), rtol=1e-5)

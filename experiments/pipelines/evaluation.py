@@ -135,3 +135,12 @@ def summary(record: dict) -> str:
         f"(bound {record['bound_score']:.1f}), success {100 * record['success_rate']:.1f} %, "
         f"plan {record['plan_ms_p50']:.2f} ms"
     )
+
+
+def result_shares(results: dict[str, int]) -> str:
+    """The shares of the plans' result codes, by number, where not all are ``OK``: ``"; plans: 90.0 % ok, ..."``."""
+    total, counted = sum(results.values()), {name: count for name, count in results.items() if count}
+    if set(counted) <= {Result.OK.name.lower()}:
+        return ""
+    shares = sorted(counted.items(), key=lambda item: -item[1])
+    return "; plans: " + ", ".join(f"{100 * count / total:.3g} % {name}" for name, count in shares)

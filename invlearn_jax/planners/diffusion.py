@@ -245,8 +245,8 @@ class Tracker:
 
         Zero in a state that cannot be computed with, and for a plan that could not be made.
         """
-        action = self._follow(plan, step, as_array("state", state, plan.states.dtype))
-        return jnp.where(jnp.isfinite(action).all() & (plan.result != Result.NON_FINITE), action, 0.0)
+        safe, given = usable(Problem(as_array("state", state, plan.states.dtype), ()))
+        return jnp.where(given & (plan.result != Result.NON_FINITE), self._follow(plan, step, safe.state), 0.0)
 
     def _follow(self, plan: PlanOutput, step: Int[Array, ""] | int, state: Float[Array, " S"]) -> Float[Array, " A"]:
         if self.controller == "actions":

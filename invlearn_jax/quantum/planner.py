@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from invlearn_jax.inputs import as_array, check_whole
+from invlearn_jax.inputs import as_array, check_whole, usable
 from invlearn_jax.quantum.gates import check_gate, departure, small_product
 from invlearn_jax.quantum.jacobian import latent_jacobian, latent_residual
 from invlearn_jax.quantum.objective import PulseObjective
@@ -95,12 +95,10 @@ class PulsePlanner:
         Raises:
             ValueError: for a start or a gate of the wrong shape, or of what are no numbers.
         """
-        start, goal = self._matrices(problem)
-        gate = small_product(goal, jnp.conj(start.T))
-        finite = jnp.isfinite(gate).all()
-        apart = jnp.maximum(departure(start), departure(goal))
-        unitary = apart <= _TOLERANCE[gate.real.dtype.itemsize]
+        safe, finite = usable(self._matrices(problem))
+        unitary = jnp.maximum(departure(safe.state), departure(safe.goal)) <= _TOLERANCE[safe.goal.real.dtype.itemsize]
         given = finite & unitary
+        gate = small_product(safe.goal, jnp.conj(safe.state.T))
         gate = jnp.where(given, gate, jnp.eye(len(gate), dtype=gate.dtype))
         latents = self._proposals(params, key, gate)
         cost = ResidualCost(
@@ -135,7 +133,7 @@ class PulsePlanner:
             result,
         )
 
-    def _matrices(self, problem: Problem) -> tuple[Array, Array]:
+    def _matrices(self, problem: Problem) -> Problem:
         """Start and gate in a complex type, whose precision is the gate's."""
         size = self.system.gate_dimension
         goal = as_gate(problem.goal)
@@ -146,7 +144,7 @@ class PulsePlanner:
                     f"The {name} has shape {matrix.shape}; this planner takes ({size}, {size}). Give one, and use jax.vmap for a "
                     "batch."
                 )
-        return start, goal
+        return Problem(start, goal)
 
     def _proposals(self, params: PulseParams, key: Key, gate: Array) -> Array:
         # The network keeps its own precision; what follows has the gate's.

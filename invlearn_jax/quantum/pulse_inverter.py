@@ -23,7 +23,7 @@ from invlearn_jax.quantum.weyl import decompose, interaction, local
 from invlearn_jax.types import Key, Params, Problem
 
 
-def as_gate(gate: Numbers) -> Complex[Array, "d d"]:
+def as_gate(gate: Numbers) -> Complex[Array, "..."]:
     """A gate as a complex array, whatever numbers it was given in."""
     array = as_array("gate", gate)
     return array.astype(jnp.result_type(array.dtype, jnp.complex64))
