@@ -15,18 +15,23 @@ from experiments.pipelines import ant_motor, antmaze_evaluation, evaluation
 from experiments.pipelines.evaluation import BACKENDS
 from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import AntmazeSpec
-from invlearn_jax.files import write_json
+from invlearn_jax.evaluate.episodes import evaluate, summary
+from invlearn_jax.files import read_json, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
+from invlearn_jax.methods import saved
+from invlearn_jax.methods.saved import find_planner, load_task
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.ant_motor import AntMotorConfig
 from invlearn_jax.planners.maze import REFINERS
 from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.tasks.registry import make_task
 
 _PLANNER = flags.DEFINE_string(
     "planner", None, f"A shipped name ({', '.join(planner_names())}) or a folder.", required=True
 )
 _ENV = flags.DEFINE_string("env", None, "The environment; by default the one the planner is for.")
+_TASK = flags.DEFINE_string("task", None, "Of a planner of fit, the task, NAME or FILE.py:CLASS; by default its own.")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "How many episodes.")
 _SEED = define_seed(0, "Seed of starts, goals and planning.")
 _BACKEND = flags.DEFINE_enum("backend", "mujoco", sorted(BACKENDS), "Which engine steps the physics.")
@@ -44,6 +49,9 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON
 def main(argv: list[str]) -> None:
     """Evaluates the planner of the flags."""
     use_compile_cache()
+    if "method" in read_json(find_planner(_PLANNER.value) / "planner.json"):
+        _evaluate_task()
+        return
     config = load_config(_PLANNER.value)[0]
     env = _ENV.value or config.env
     ant = isinstance(registry.spec(env), AntmazeSpec)
@@ -59,7 +67,7 @@ def main(argv: list[str]) -> None:
         raise ValueError(
             f"{_PLANNER.value} is no planner for {env}. Give --env a maze of its robot, or another planner."
         )
-    judge, summary = (
+    judge, told = (
         (antmaze_evaluation.evaluate_ant, antmaze_evaluation.summary)
         if ant
         else (evaluation.evaluate_planner, evaluation.summary)
@@ -68,7 +76,21 @@ def main(argv: list[str]) -> None:
     record |= named
     if _OUTPUT.value:
         write_json(_OUTPUT.value, record)
-    print(summary(record) + evaluation.result_shares(record["results"]))
+    print(told(record) + evaluation.result_shares(record["results"]))
+
+
+def _evaluate_task() -> None:
+    """Evaluates a planner of ``fit`` on its own task, or on that of ``--task``."""
+    task = make_task(_TASK.value) if _TASK.value else load_task(_PLANNER.value)
+    options = dict(_option(text) for text in _OPTIONS.value)
+    planner, params = saved.load_planner(
+        _PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value, task, **options
+    )
+    record = evaluate(planner, params, task, _EPISODES.value, _SEED.value, _BACKEND.value)
+    record |= {"planner": _PLANNER.value, "refiner": _REFINER.value, "options": options}
+    if _OUTPUT.value:
+        write_json(_OUTPUT.value, record)
+    print(summary(record))
 
 
 def _walk(planner: InversePlanner, params: PlannerParams, env: str, named: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Command-line flags for an experiment's configuration, with errors that name the field."""
 
-import dataclasses
 import difflib
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from ml_collections import config_flags
 
 from invlearn_jax.keys import MAX_SEED
 from invlearn_jax.progress import show_progress
+from invlearn_jax.settings import field_names
 
 # A flag defined here is the calling program's: it stands in its --help.
 flags.disclaim_key_flags()
@@ -31,12 +31,13 @@ def option(argv: list[str], name: str) -> str | None:
     return None
 
 
-def define_config(config: Any, argv: list[str]) -> flags.FlagHolder:
+def define_config(config: Any, argv: list[str], flag: str = "config") -> flags.FlagHolder:
     """Defines ``--config.part.field=value`` for a dataclass.
 
     Args:
         config: a mutable dataclass with defaults.
         argv: the command line, whose ``--config.*`` names are checked first.
+        flag: another name instead of ``config``.
 
     Returns:
         The flag's holder; ``.value`` is the configuration with overrides.
@@ -46,24 +47,12 @@ def define_config(config: Any, argv: list[str]) -> flags.FlagHolder:
     """
     known = field_names(config)
     for argument in argv:
-        if argument.startswith(("--config.", "-config.")):
-            field = argument.split("=", 1)[0].split("config.", 1)[1]
+        if argument.startswith((f"--{flag}.", f"-{flag}.")):
+            field = argument.split("=", 1)[0].split(f"{flag}.", 1)[1]
             if field not in known:
                 near = difflib.get_close_matches(field, known, n=3, cutoff=0.3) or known
                 raise ValueError(f"Unknown config field {field!r}. Nearest known: {', '.join(near)}.")
-    return config_flags.DEFINE_config_dataclass("config", config, "The experiment's configuration.")
-
-
-def field_names(config: Any, prefix: str = "") -> list[str]:
-    """The dotted names of a dataclass's leaf fields."""
-    names = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            names += field_names(value, f"{prefix}{field.name}.")
-        else:
-            names.append(prefix + field.name)
-    return names
+    return config_flags.DEFINE_config_dataclass(flag, config, "The run's settings.")
 
 
 def run_program(main: Callable[[list[str]], None]) -> None:

@@ -1,6 +1,8 @@
 """Trains and evaluates an experiment.
 
+    python -m experiments.run --task=my_robot.py:Reach --method=inverter --workdir=runs/reach --seed=0 [--config.part.field=value]
     python -m experiments.run --experiment=maze2d-umaze --workdir=runs/umaze --seed=0 [--config.part.field=value]
+    python -m experiments.run --list
 
 The same command goes on with a run that was killed or stopped. SIGTERM and Ctrl-C stop it after the current block of updates.
 """
@@ -14,6 +16,7 @@ from typing import Any
 
 from absl import app, flags
 
+from experiments import task_run
 from experiments.configs import EXPERIMENTS, experiment
 from experiments.configs.shared import EvaluationConfig
 from experiments.flag_config import define_config, define_seed, option, quiet
@@ -24,10 +27,17 @@ from invlearn_jax.io import interrupt
 from invlearn_jax.io.command import command_line
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.keys import MAX_SEED
 from invlearn_jax.learn.loop import NonFiniteLossError
 from invlearn_jax.settings import check_settings
 
-_EXPERIMENT = flags.DEFINE_string("experiment", None, f"What to run: {', '.join(EXPERIMENTS)}.", required=True)
+_EXPERIMENT = flags.DEFINE_string("experiment", None, f"What to run: {', '.join(EXPERIMENTS)}.")
+flags.DEFINE_string("task", None, "The task to plan for: a name (see --list), or FILE.py:CLASS.")
+flags.DEFINE_string("method", "inverter", "How to learn a planner for it; see --list.")
+flags.DEFINE_integer("episodes", 100, "Of the task, episodes of evaluation at the end; 0 for none.", lower_bound=0)
+flags.DEFINE_integer("eval_seed", 10_000, "Of the task, seed of the evaluation.", lower_bound=0, upper_bound=MAX_SEED)
+flags.DEFINE_list("refine_steps", ["0", "10"], "Of the task, numbers of refinement steps to evaluate with.")
+flags.DEFINE_bool("list", False, "Print all tasks and methods, and end.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _SEED = define_seed(0, "Seed of data, initial weights and training.")
 
@@ -80,6 +90,24 @@ def carry_out(pipeline: ModuleType, train: Callable, config: Any, run: RunFolder
         raise
 
 
+def _defined(argv: list[str]) -> Callable[[], None]:
+    """Defines the flags that a task, or an experiment, brings; what they are is read first. Returns what is to be done."""
+    if option(argv, "task") is not None:
+        task, settings = task_run.define(argv)
+
+        def train_task() -> None:
+            quiet()
+            use_compile_cache()
+            task_run.carry_out(task, settings())
+
+        return train_task
+    name = option(argv, "experiment")
+    if name is None and "--help" not in argv:
+        raise ValueError("Give --task=NAME or FILE.py:CLASS (see --list), or --experiment=NAME.")
+    config_flag = define_config(experiment(name or next(iter(EXPERIMENTS))).config(), argv)
+    return lambda: main(config_flag.value)
+
+
 def closed_loop(settings: EvaluationConfig, env: str, planner_of: PlannerOf) -> Iterator[tuple[dict[str, Any], str]]:
     """Episodes in the environment: a record and a line for each number of refinement steps and kind of goal."""
     for refine_steps in sorted(set(settings.refine_steps)):
@@ -92,11 +120,12 @@ def closed_loop(settings: EvaluationConfig, env: str, planner_of: PlannerOf) -> 
 
 def cli() -> None:
     """The command line, with errors as sentences."""
+    if "--list" in sys.argv:
+        print(task_run.listing())
+        return
     try:
-        # The experiment decides which configuration the other flags set, so it is read first.
-        name = option(sys.argv, "experiment") or next(iter(EXPERIMENTS))
-        config_flag = define_config(experiment(name).config(), sys.argv)
-    except ValueError as error:
+        work = _defined(sys.argv)
+    except (ValueError, TypeError, OSError) as error:
         sys.exit(f"error: {error}")
 
     def guarded(argv: list[str]) -> None:
@@ -104,8 +133,8 @@ def cli() -> None:
             sys.exit(f"error: unknown argument {argv[1]!r}; settings are given as --config.part.field=value.")
         try:
             with interrupt.stop_on_signals():
-                main(config_flag.value)
-        except (ValueError, OSError, ImportError, NonFiniteLossError) as error:
+                work()
+        except (ValueError, TypeError, OSError, ImportError, NonFiniteLossError) as error:
             sys.exit(f"error: {error}")
         except interrupt.Stopped as stopped:
             stage, step, _ = stopped.progress or ("start", 0, 1)

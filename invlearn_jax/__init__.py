@@ -1,19 +1,23 @@
 """Inverse Learning in JAX: ``plan = refine(invert(problem))``, scored by a forward model.
 
-planner, params = invlearn_jax.load_planner("maze2d-large-v1", refine_steps=10)
-plan = jax.jit(planner.plan)(params, key, invlearn_jax.Problem(state=obs, goal=goal))
+planner, params = invlearn_jax.fit(MyRobot(), method="inverter", workdir="runs/mine")
+plan = jax.jit(planner.plan)(params, key, invlearn_jax.Problem(state=x, goal=g))
 plan.actions  # [T, A]
 """
 
 from invlearn_jax.envs.maze2d import Maze2d, maze2d_spec
 from invlearn_jax.envs.registry import environment_names, make
-from invlearn_jax.io.planners import load_planner, planner_names, save_planner
-from invlearn_jax.models import CostToGo, SequenceModel
-from invlearn_jax.objectives import weighted_sum
-from invlearn_jax.planners import InversePlanner, LevelModel, MlpInverter, PlannerParams, Stack
-from invlearn_jax.refine import Refiner, cem, gradient, mppi, predictive_sampling, refine
+from invlearn_jax.evaluate.episodes import evaluate
+from invlearn_jax.methods.fitting import fit
+from invlearn_jax.methods.registry import register_method
+from invlearn_jax.methods.saved import load_planner, planner_names, save_planner
+from invlearn_jax.planners import InversePlanner
+from invlearn_jax.refine import cem, gradient, mppi, predictive_sampling, refine
+from invlearn_jax.tasks.check import check_task
+from invlearn_jax.tasks.mujoco import MujocoTask
+from invlearn_jax.tasks.registry import make_task, register_task
+from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import (
-    Environment,
     ForwardModel,
     Inverter,
     Objective,
@@ -24,33 +28,32 @@ from invlearn_jax.types import (
 )
 
 __all__ = [
-    "CostToGo",
-    "Environment",
     "ForwardModel",
     "InversePlanner",
     "Inverter",
-    "LevelModel",
     "Maze2d",
-    "MlpInverter",
+    "MujocoTask",
     "Objective",
     "PlanOutput",
     "Planner",
-    "PlannerParams",
     "Problem",
-    "Refiner",
     "Result",
-    "SequenceModel",
-    "Stack",
+    "Task",
     "cem",
+    "check_task",
     "environment_names",
+    "evaluate",
+    "fit",
     "gradient",
     "load_planner",
     "make",
+    "make_task",
     "maze2d_spec",
     "mppi",
     "planner_names",
     "predictive_sampling",
     "refine",
+    "register_method",
+    "register_task",
     "save_planner",
-    "weighted_sum",
 ]

@@ -93,7 +93,8 @@ import json, sys
 import jax, jax.numpy as jnp, numpy as np
 from pathlib import Path
 from experiments.pipelines.evaluation import BACKENDS
-from invlearn_jax import Problem, load_planner, make, save_planner
+from invlearn_jax import Problem, load_planner, make
+from invlearn_jax.io.planners import save_planner
 from invlearn_jax.evaluate.closed_loop import start_states
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
 from invlearn_jax.export import compile_planner, export_planner, load_exported

@@ -32,5 +32,7 @@ def read_rows(path: str | os.PathLike) -> Dataset:
     """
     arrays = read_npz(path)
     if not {"states", "actions", "ends"} <= set(arrays) <= set(Dataset._fields):
-        raise ValueError(f"{os.fspath(path)} holds {sorted(arrays)}, no rows of a run. Delete it, and the run makes it again.")
+        raise ValueError(
+            f"{os.fspath(path)} holds {sorted(arrays)}, no rows of a run. Delete it, and the run makes it again."
+        )
     return check_dataset(Dataset(**arrays), os.fspath(path))

@@ -60,17 +60,34 @@ def fit(
     task = make_task(task) if isinstance(task, str) else task
     if settings is None or isinstance(settings, Mapping):
         settings = with_settings(method_settings(task, method), settings or {})
-    check_settings(settings)
-    learner = find_method(method)
-    learner.build(task, settings)
-    check_task(task)
-    key = from_seed(seed)
+    check_fit(task, method, settings)
     if workdir is None:
         workdir = tempfile.mkdtemp(prefix="invlearn-")
         say(f"The run is kept in {workdir}.")
     with RunFolder(workdir) as folder:
-        folder.begin(FitConfig(task.name, task.settings, method, settings), seed)
-        planner, params = learner.fit(task, settings, Run(folder), key)
-        save_planner(folder.path / "planner", task, method, settings, params)
+        planner, params = fit_in(folder, task, method, settings, seed)
         folder.status("done", 1, 1, "done")
+    return planner, params
+
+
+def check_fit(task: Task, method: str, settings: Any) -> None:
+    """Refuses what cannot be learned, before anything is made.
+
+    Raises:
+        ValueError: for settings out of range or that do not fit together, or a task that breaks its contract.
+        TypeError: for a task that lacks a method.
+    """
+    if task.settings is not None:
+        check_settings(task.settings)
+    check_settings(settings)
+    check_task(task)
+    find_method(method).build(task, settings)
+
+
+def fit_in(folder: RunFolder, task: Task, method: str, settings: Any, seed: int) -> tuple[Planner, Params]:
+    """``fit`` in a run's folder that the caller has locked, of what ``check_fit`` passed."""
+    key = from_seed(seed)
+    folder.begin(FitConfig(task.name, task.settings, method, settings), seed)
+    planner, params = find_method(method).fit(task, settings, Run(folder), key)
+    save_planner(folder.path / "planner", task, method, settings, params)
     return planner, params

@@ -14,6 +14,7 @@ from jaxtyping import PyTree
 
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.inputs import check_whole
+from invlearn_jax.io import planners as first_edition
 from invlearn_jax.methods.registry import find_method
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings, filled, with_settings
@@ -115,6 +116,8 @@ def load_planner(
     """
     check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
     folder = find_planner(name)
+    if "method" not in read_json(folder / "planner.json"):
+        return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
     task, method, settings = _described(folder, task)
     learner = find_method(method)
     known = getattr(learner, "INFERENCE_OPTIONS", ())
