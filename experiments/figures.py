@@ -169,23 +169,20 @@ def label_decades(axis: Any, fine: bool) -> None:
     axis.set_minor_formatter(label if fine else "")
 
 
-def draw_model_error(axes: Any, errors: dict[str, list[float]], dt: float, title: str) -> None:
-    """Open-loop error of the predicted position against the horizon, in free space and where the data met a wall.
+def draw_model_error(axes: Any, errors: dict[str, list[float]], title: str) -> None:
+    """Open-loop errors of a forward model against the steps ahead.
 
     Args:
         axes: to draw on.
-        errors: ``all``, ``free`` and ``wall``, RMSE in metres after each step; empty lists are left out.
-        dt: seconds per step.
+        errors: root mean squares after each step, by what they are of; empty lists are left out.
         title: the data's name.
     """
-    lines = {"free": ("free space", BLUE, "-"), "all": ("all", GREY, "--"), "wall": ("near walls", ORANGE, "-")}
-    for part, (label, color, dash) in lines.items():
-        if values := errors[part]:
+    for index, (part, values) in enumerate(errors.items()):
+        if values:
             # The lists may begin with the given state, whose error is zero.
             start = 0 if values[0] == 0 else 1
-            time = 1e3 * dt * np.arange(start, start + len(values))
-            axes.plot(time, 100 * drawable(values), dash, color=color, label=label)
-    axes.set(title=title, xlabel="time ahead (ms)", xlim=(0, None))
+            axes.plot(np.arange(start, start + len(values)), drawable(values), color=f"C{index}", label=plain(part))
+    axes.set(title=title, xlabel="steps ahead", xlim=(0, None))
 
 
 def contour_step(highest: float) -> float:

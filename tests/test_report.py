@@ -363,7 +363,7 @@ def broken_record(**changes):
         ("status.json", "", "not valid JSON"),
         ("metrics.csv", "a,b\n1,2\n", "stage, step, name, value"),
         ("metrics.csv", "stage,step,name,value\nmodel,one,loss,2\n", "one"),
-        ("model.json", {"d4rl": {"all": [0.1]}}, "'d4rl'"),
+        ("model.json", {"d4rl": {"all": ["0.1"]}}, "'d4rl'"),
         ("eval.json", {}, "not a list"),
         ("eval.json", [3], "entry 0"),
         ("eval.json", broken_record(score_mean="many"), "'score_mean'"),

@@ -10,7 +10,6 @@ from experiments.pipelines.ant_video import draw_tracks
 from experiments.pipelines.results import Measure, Row, judged_by, run_group
 from experiments.pipelines.run_files import Curve, RunFiles
 from experiments.pipelines.showcase import Showcase
-from invlearn_jax.planners.maze import DT
 
 _WIDTH = 10.4  # inches of a figure as wide as the page
 _MOST_POINTS = 400  # of a plotted curve
@@ -216,15 +215,16 @@ def _cost_to_go(showcase: Showcase) -> tuple[str, str, str, Any]:
 
 
 def _model_error(errors: dict[str, dict]) -> tuple[str, str, str, Any]:
-    figure, axes = figures.canvas(1, len(errors), _WIDTH if len(errors) > 1 else _WIDTH / 2, 3.1, sharey=True)
+    figure, axes = figures.canvas(1, len(errors), _WIDTH, 2.8, sharey=True)
     for axis, (name, rows) in zip(axes[0], errors.items(), strict=True):
-        figures.draw_model_error(axis, rows, DT, _DATA.get(name, figures.plain(name)))
-    axes[0, 0].set_ylabel("position error (cm, RMS)")
+        figures.draw_model_error(axis, rows, _DATA.get(name, figures.plain(name)))
+    axes[0, 0].set_ylabel("error (RMS)")
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].legend(loc="upper left")
     caption = (
-        "Open-loop error of the forward model on held-out windows, growing with the horizon. Windows in which the data met a "
-        "wall are apart: contact is what is hard to learn."
+        "Open-loop error of the forward model on held-out windows, against the steps predicted ahead: of the place in goal space "
+        "(achieved) or the position (all; free: away from contact, wall: in windows with contact) in the task's units, of whole "
+        "states in units of their deviation in the data."
     )
     return "model_error", "How far the forward model can be trusted", caption, figure
 

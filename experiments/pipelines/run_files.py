@@ -54,7 +54,7 @@ class RunFiles(NamedTuple):
         seed: of data, initial weights and training.
         manifest: how the run was made; empty where it was not recorded.
         curves: the training's metrics.
-        model_errors: ``{data: {all, free, wall: RMSE after each step}}``; empty where not measured.
+        model_errors: ``{data: {kind: RMSE after each step}}``; empty where not measured.
         evaluations: records of closed-loop evaluation, the task's own goal first, then by refinement steps. Each has every
             key that the report knows, None where the file has none, and numbers that may not be finite.
         hacking: summary of model hacking, or None.
@@ -202,9 +202,9 @@ def _curves(folder: Path) -> list[Curve]:
 def _model_errors(file: Path) -> dict[str, dict]:
     errors = _json(file, dict) or {}
     for name, rows in errors.items():
-        lists = {kind: rows.get(kind) for kind in ("all", "free", "wall")} if isinstance(rows, dict) else {"all": None}
+        lists = {kind: v for kind, v in rows.items() if not _number(v)} if isinstance(rows, dict) else {"": None}
         if not all(isinstance(values, list) and all(map(_number, values)) for values in lists.values()):
-            raise ValueError(f"{file} is broken: {name!r} needs the lists all, free and wall. Restore or delete it.")
+            raise ValueError(f"{file} is broken: {name!r} needs lists of numbers. Restore or delete it.")
         errors[name] = {kind: [_float(x) for x in values] for kind, values in lists.items()}
     return errors
 
