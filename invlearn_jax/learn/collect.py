@@ -44,8 +44,8 @@ class CorrectionSettings:
     follow: int = bounded(0, low=0)
     starts: float = bounded(0.5, low=0.0, high=0.95)
     share: float = bounded(0.5, low=0.0, high=1.0)
-    model_steps: int = bounded(2000, low=0)
-    inverter_steps: int = bounded(2000, low=0)
+    model_steps: int = bounded(1000, low=0)
+    inverter_steps: int = bounded(1500, low=0)
 
 
 def collect(

@@ -43,7 +43,7 @@ Parts = dict[str, Part]
 class DataSettings:
     """Rows to ask the task for, and the share of them held out for the model's error."""
 
-    rows: int = bounded(300_000, low=100)
+    rows: int = bounded(200_000, low=100)
     held_out: float = bounded(0.02, low=0.0, high=0.5)
 
 
@@ -67,7 +67,7 @@ class ModelSettings:
     chunk: int = bounded(4, low=1)
     hidden: tuple[int, ...] = bounded((256, 256), low=1)
     octaves: int = bounded(6, low=0, high=16)
-    steps: int = bounded(6000, low=1)
+    steps: int = bounded(4000, low=1)
     batch: int = bounded(256, low=1)
     horizon: int = bounded(16, low=1)
     learning_rate: float = bounded(2e-3, above=0.0)
@@ -122,7 +122,7 @@ class NetSettings:
 class TrainingSettings:
     """Training of the Inverter on imagined problems that move along its own plans; see ``learn.inverter``."""
 
-    steps: int = bounded(5000, low=1)
+    steps: int = bounded(3000, low=1)
     batch: int = bounded(192, low=1)
     learning_rate: float = bounded(1e-3, above=0.0)
     advance: tuple[int, ...] = bounded((1, 2, 4, 8), low=1)
