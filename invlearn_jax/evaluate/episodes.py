@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.evaluate.metrics import mean_ci, wilson
+from invlearn_jax.evaluate.model_gap import gap_summary, model_gap
 from invlearn_jax.inputs import float_type
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, streams
@@ -169,7 +170,7 @@ def evaluate(
 
     Returns:
         The record: costs (the task's own terms over the whole episode), success at any time and at the end, the task's figures,
-        plan latency, device.
+        the gap between predicted and realised cost of whole plans (model hacking), plan latency, device.
 
     Raises:
         ValueError: for an unknown backend, fewer than 2 episodes, or a bad seed.
@@ -185,7 +186,7 @@ def evaluate_episodes(
         raise unknown_name("backend", backend, BACKENDS)
     if episodes < 2:
         raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
-    problem_key, run_key, latency_key = streams(from_seed(seed), "problems", "episodes", "latency")
+    problem_key, run_key, latency_key, gap_key = streams(from_seed(seed), "problems", "episodes", "latency", "gap")
     problems = draw_problems(task, problem_key, episodes)
     rows = _RUN[backend](planner, params, task, run_key, problems)
     cost = mean_ci(episode_costs(task, rows))
@@ -213,6 +214,7 @@ def evaluate_episodes(
         "score_mean": None,
         "score_sem": None,
         **own,
+        **gap_summary(model_gap(planner, params, task, gap_key)),
         "results": {result.name.lower(): int((rows.results == result).sum()) for result in Result},
         "plan_ms_p50": latency.p50,
         "plan_ms_p95": latency.p95,

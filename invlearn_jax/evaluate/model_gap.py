@@ -1,0 +1,92 @@
+"""Model hacking on any task: plans that are good because the model is wrong.
+
+A plan is made for a drawn problem and executed open loop on the true system; the task's cost is read off both trajectories:
+
+    gap = J(realised states, actions) - J(predicted states, actions)
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invlearn_jax.evaluate.metrics import mean_ci
+from invlearn_jax.inputs import float_type
+from invlearn_jax.keys import streams
+from invlearn_jax.tasks.task import Task
+from invlearn_jax.types import Key, Params, Planner, Problem
+
+
+class GapReport(NamedTuple):
+    """N plans against what came of them.
+
+    Attributes:
+        problems: ``[N, ...]`` starts and goals.
+        predicted_cost: ``[N]`` the task's cost of the predicted states.
+        realised_cost: ``[N]`` of the realised ones.
+        predicted: ``[N, T+1, S]`` states.
+        realised: ``[N, T+1, S]`` states.
+    """
+
+    problems: Problem
+    predicted_cost: np.ndarray
+    realised_cost: np.ndarray
+    predicted: np.ndarray
+    realised: np.ndarray
+
+    @property
+    def gap(self) -> np.ndarray:
+        """``[N]`` realised less predicted cost."""
+        return self.realised_cost - self.predicted_cost
+
+
+def model_gap(planner: Planner, params: Params, task: Task, key: Key, problems: int = 200) -> GapReport:
+    """Plans once for problems of the task's own protocol and executes the whole plans open loop on its simulator.
+
+    Args:
+        planner: what plans; its plans hold the task's states.
+        params: its parameters.
+        task: whose physics decide.
+        key: consumed.
+        problems: N.
+
+    Returns:
+        The report.
+
+    Raises:
+        ValueError: for fewer than two problems.
+    """
+    if problems < 2:
+        raise ValueError(f"problems is {problems}; give at least 2.")
+    problem_key, plan_key = streams(key, "problems", "plans")
+    drawn = jax.jit(jax.vmap(task.draw_problem))(jax.random.split(problem_key, problems))
+    out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, jax.random.split(plan_key, problems), drawn)
+    actions = np.asarray(out.actions)
+    simulator, realised = task.simulator(), [np.asarray(drawn.state, np.float64)]
+    for step in range(actions.shape[1]):
+        realised.append(simulator.step(realised[-1], actions[:, step]))
+    simulator.close()
+
+    def cost(states: jax.Array, actions: jax.Array, goal: jax.Array) -> jax.Array:
+        return sum(task.trajectory_cost(states, actions, goal).values())
+
+    states = np.stack(realised, axis=1)
+    costs = [
+        jax.jit(jax.vmap(cost))(jnp.asarray(s, float_type()), out.actions, drawn.goal) for s in (out.states, states)
+    ]
+    host = jax.tree.map(np.asarray, (drawn, costs, out.states))
+    return GapReport(host[0], *host[1], host[2], states.astype(np.float32))
+
+
+def gap_summary(report: GapReport) -> dict[str, Any]:
+    """The report in a few numbers, fit for JSON: the gap's mean with its 95 % interval, its 99th percentile, both mean costs."""
+    gap = mean_ci(report.gap)
+    return {
+        "gap_plans": len(report.gap),
+        "gap_mean": gap.mean,
+        "gap_ci95": [gap.low, gap.high],
+        "gap_p99": float(np.percentile(report.gap, 99)),
+        "predicted_cost_mean": float(report.predicted_cost.mean()),
+        "realised_cost_mean": float(report.realised_cost.mean()),
+    }
