@@ -189,7 +189,7 @@ def markdown(record: dict[str, Any]) -> str:
         "# Score against compute",
         "",
         f"Every planner on one device ({device}) and in one evaluation: D4RL's score on C MuJoCo, {episodes} episodes from the "
-        "same starts, one training seed. All learned from D4RL's data made again; the Inverter, the forward model (hence "
+        "same starts, one training seed. All learned from D4RL's data regenerated; the Inverter, the forward model (hence "
         "model-based control, the ranking of candidates and refinement) and inverse dynamics also from broad random data, "
         "which the published methods did not have.",
         "",

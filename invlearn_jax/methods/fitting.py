@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from invlearn_jax.io.compile_cache import ensure_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed
 from invlearn_jax.learn.stages import Run
@@ -61,6 +62,7 @@ def fit(
     if settings is None or isinstance(settings, Mapping):
         settings = with_settings(method_settings(task, method), settings or {})
     check_fit(task, method, settings)
+    ensure_compile_cache()
     if workdir is None:
         workdir = tempfile.mkdtemp(prefix="invlearn-")
         say(f"The run is kept in {workdir}.")

@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.inputs import check_whole
 from invlearn_jax.io import planners as first_edition
+from invlearn_jax.io.compile_cache import ensure_compile_cache
 from invlearn_jax.methods.registry import find_method
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings, filled, with_settings
@@ -115,6 +116,7 @@ def load_planner(
         FileNotFoundError: if the file of a user's task is missing.
     """
     check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
+    ensure_compile_cache()
     folder = find_planner(name)
     if "method" not in read_json(folder / "planner.json"):
         return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
