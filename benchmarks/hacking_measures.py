@@ -26,7 +26,7 @@ def kinds(world: World, plans: Plans) -> tuple[np.ndarray, np.ndarray]:
 def detection(world: World, trained: Trained, plans: Plans) -> dict:
     """What a second model says of half of the plans; its threshold comes from the good ones of the others, or held-out data."""
     held, tried = plans.episode % 2 == 0, plans.episode % 2 == 1
-    watched = WatchedPlanner(trained.planner, world.model)
+    watched = WatchedPlanner(trained.planner, world.model, lambda state: state[:2])
     params = WatchedParams(trained.params, trained.watcher, jnp.array(jnp.inf))
     apart = jax.jit(jax.vmap(lambda states, actions: watched.disagreement(params, states, actions)))
     predicted = jax.jit(jax.vmap(trained.planner.model.unroll, in_axes=(None, 0, 0)))

@@ -71,7 +71,9 @@ def maze_policy(method: str) -> InversePlanner:
 
 
 def watched() -> WatchedPlanner:
-    return WatchedPlanner(InversePlanner(MlpInverter(4, 2, 4, 2, (8,), 1), MODEL, REACH_WITH_LITTLE_EFFORT), MODEL)
+    return WatchedPlanner(
+        InversePlanner(MlpInverter(4, 2, 4, 2, (8,), 1), MODEL, REACH_WITH_LITTLE_EFFORT), MODEL, lambda s: s[:2]
+    )
 
 
 def shooting() -> InversePlanner:

@@ -1,6 +1,6 @@
 """A planner that is watched by a second model, to notice plans that are good because its own model is wrong.
 
-    d = max_t |x_t - x'_t|,    x the plan's predicted positions, x' those of the second model under the plan's actions
+    d = max_t |x_t - x'_t|,    x the plan's predicted places, x' those of the second model under the plan's actions
 
 A plan with d above a threshold gets the result ``MODEL_DISAGREES``. The planner was trained to please its own model, not the
 second one: where the data are, the two agree; where a plan has left them, each is wrong in its own way. A second model that also
@@ -8,6 +8,7 @@ learned from what such plans did is wrong less often, and notices more.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from invlearn_jax.types import ForwardModel, Key, Params, PlanOutput, Problem, R
 
 
 class WatchedParams(NamedTuple):
-    """Parameters of the planner and of the second model, and the threshold in metres."""
+    """Parameters of the planner and of the second model, and the threshold, in the units of ``place``."""
 
     planner: PlannerParams
     watcher: Params
@@ -30,15 +31,16 @@ class WatchedParams(NamedTuple):
 class WatchedPlanner:
     """A planner whose plans a second model looks at."""
 
-    def __init__(self, planner: InversePlanner, watcher: ForwardModel, position_size: int = 2) -> None:
+    def __init__(self, planner: InversePlanner, watcher: ForwardModel, place: Callable[[Array], Array]) -> None:
         """Joins the two.
 
         Args:
             planner: what plans.
             watcher: the second model, trained from other initial weights, at best also on executed plans of this planner.
-            position_size: leading state entries that are the position.
+            place: what of a state ``[S]`` the two are compared in, ``[P]``: a task's ``achieved``, or ``covered`` where all of the
+                state counts.
         """
-        self.planner, self.watcher, self._position = planner, watcher, position_size
+        self.planner, self.watcher, self._place = planner, watcher, jax.vmap(place)
         self.horizon, self.execute_steps = planner.horizon, planner.execute_steps
         self.refine_steps, self.candidates = planner.refine_steps, planner.candidates
 
@@ -50,9 +52,9 @@ class WatchedPlanner:
     def disagreement(
         self, params: WatchedParams, states: Float[Array, "T1 S"], actions: Float[Array, "T A"]
     ) -> Float[Array, ""]:
-        """How far the two models part, metres, given what the planner's model makes of the actions."""
+        """How far the two models part, in the units of ``place``, given what the planner's model makes of the actions."""
         other = self.watcher.unroll(params.watcher, states[0], actions)
-        apart = states[:, : self._position] - other[:, : self._position]
+        apart = self._place(states) - self._place(other)
         return jnp.sqrt((apart**2).sum(-1)).max()
 
     def plan(self, params: WatchedParams, key: Key, problem: Problem) -> PlanOutput:
