@@ -111,9 +111,8 @@ def watched(distance):
     fresh = inverter.init(KEY)
     params = PlannerParams(fresh._replace(net=jax.tree.map(lambda x: x + 0.3, fresh.net)), model.init(KEY), ())
     a, b = model.init(KEY)
-    return WatchedPlanner(planner, model, lambda state: state[:2]), WatchedParams(
-        params, (a, (1 - distance) * b), jnp.array(0.05)
-    )
+    watched = WatchedParams(params, (a, (1 - distance) * b), jnp.array(0.05))
+    return WatchedPlanner(planner, model, lambda state: state[:2]), watched
 
 
 def test_a_watcher_that_agrees_says_nothing_and_one_that_does_not_is_heard():

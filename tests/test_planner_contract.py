@@ -71,9 +71,8 @@ def maze_policy(method: str) -> InversePlanner:
 
 
 def watched() -> WatchedPlanner:
-    return WatchedPlanner(
-        InversePlanner(MlpInverter(4, 2, 4, 2, (8,), 1), MODEL, REACH_WITH_LITTLE_EFFORT), MODEL, lambda s: s[:2]
-    )
+    planner = InversePlanner(MlpInverter(4, 2, 4, 2, (8,), 1), MODEL, REACH_WITH_LITTLE_EFFORT)
+    return WatchedPlanner(planner, MODEL, lambda state: state[:2])
 
 
 def shooting() -> InversePlanner:

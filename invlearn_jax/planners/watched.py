@@ -37,8 +37,8 @@ class WatchedPlanner:
         Args:
             planner: what plans.
             watcher: the second model, trained from other initial weights, at best also on executed plans of this planner.
-            place: what of a state ``[S]`` the two are compared in, ``[P]``: a task's ``achieved``, or ``covered`` where all of the
-                state counts.
+            place: what of a state ``[S]`` the two are compared in, ``[P]``: a task's ``achieved``, or ``covered`` where all of
+                the state counts.
         """
         self.planner, self.watcher, self._place = planner, watcher, jax.vmap(place)
         self.horizon, self.execute_steps = planner.horizon, planner.execute_steps
