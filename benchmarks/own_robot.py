@@ -1,7 +1,7 @@
 """Figures and a picture of a planner of ``fit`` on its own task.
 
 python -m experiments.run --task=examples/my_robot.py:Reach --workdir=runs/reach
-python -m benchmarks.own_robot --planner=runs/reach/planner --output=benchmarks/results/own_robot.json --picture=docs/own-robot.png
+python -m benchmarks.own_robot --planner=runs/reach/planner --output=benchmarks/results/own_robot.json [--picture=FILE.png]
 """
 
 import jax
