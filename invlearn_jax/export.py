@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from invlearn_jax.files import replace_files
-from invlearn_jax.inputs import Numbers, as_array, float_type
+from invlearn_jax.inputs import Numbers, as_array, check_whole, float_type
 from invlearn_jax.keys import check_seed, indexed
 from invlearn_jax.names import unknown_name
 from invlearn_jax.types import Key, Params, Planner, Problem
