@@ -12,11 +12,11 @@ from scipy.linalg import expm
 
 from invlearn_jax.io.planners import load_planner
 from invlearn_jax.keys import stream
-from invlearn_jax.quantum.fidelity import infidelity
-from invlearn_jax.quantum.planner import PulseParams, PulsePlanner
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.systems import PulseSystem
-from invlearn_jax.quantum.waveform import occupied_bandwidth
+from invlearn_jax.tasks.gates.fidelity import infidelity
+from invlearn_jax.tasks.gates.planner import PulseParams, PulsePlanner
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.systems import PulseSystem
+from invlearn_jax.tasks.gates.waveform import occupied_bandwidth
 from invlearn_jax.types import Problem
 
 

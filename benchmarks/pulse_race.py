@@ -14,14 +14,14 @@ import numpy as np
 import optax
 
 from benchmarks.pulse_measures import keys_for, over_gates, percentiles, problem_of
-from invlearn_jax.quantum.fidelity import infidelity
-from invlearn_jax.quantum.grape import RandomPulses
-from invlearn_jax.quantum.jacobian import latent_jacobian, latent_residual
-from invlearn_jax.quantum.planner import PulsePlanner
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.systems import PulseSystem
-from invlearn_jax.quantum.waveform import pulse_slices
 from invlearn_jax.refine import Refiner, ResidualCost, gauss_newton, gradient, refine
+from invlearn_jax.tasks.gates.fidelity import infidelity
+from invlearn_jax.tasks.gates.grape import RandomPulses
+from invlearn_jax.tasks.gates.jacobian import latent_jacobian, latent_residual
+from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.systems import PulseSystem
+from invlearn_jax.tasks.gates.waveform import pulse_slices
 from invlearn_jax.types import Inverter, Key, Params, Problem
 
 

@@ -10,14 +10,14 @@ from benchmarks.pulse_measures import load, over_gates, place, problem_of
 from benchmarks.pulse_race import methods
 from invlearn_jax.io.planners import load_config
 from invlearn_jax.keys import from_seed
-from invlearn_jax.quantum.build import build_objective
-from invlearn_jax.quantum.fidelity import infidelity
-from invlearn_jax.quantum.gates import haar_gates
-from invlearn_jax.quantum.grape import drag_pulse, grape
-from invlearn_jax.quantum.objective import error_grid, infidelities
-from invlearn_jax.quantum.planner import PulsePlanner
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.systems import MHZ, PulseSystem
+from invlearn_jax.tasks.gates.build import build_objective
+from invlearn_jax.tasks.gates.fidelity import infidelity
+from invlearn_jax.tasks.gates.gates import haar_gates
+from invlearn_jax.tasks.gates.grape import drag_pulse, grape
+from invlearn_jax.tasks.gates.objective import error_grid, infidelities
+from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.systems import MHZ, PulseSystem
 
 NAME = "pulse-qubit-robust"
 _GRID = (11, 7)  # of detuning and amplitude; training has fewer

@@ -37,8 +37,8 @@ from invlearn_jax.files import write_json
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.names import unknown_name
-from invlearn_jax.quantum.gates import haar_gates
-from invlearn_jax.quantum.systems import MHZ
+from invlearn_jax.tasks.gates.gates import haar_gates
+from invlearn_jax.tasks.gates.systems import MHZ
 
 TARGET = 1e-10
 

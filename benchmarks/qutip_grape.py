@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.pulse_measures import percentiles
-from invlearn_jax.quantum.fidelity import infidelity
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.systems import PulseSystem
+from invlearn_jax.tasks.gates.fidelity import infidelity
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.systems import PulseSystem
 
 # Kind and scale (of the limit) of the first pulse. Medians of a few gates to 1e-10, in ms: for the qubit RND of 1.0 took
 # 33, of 0.5 or 0.2 37 to 39, RNDFOURIER of 0.3 38; for the transmon RNDFOURIER of 0.2 249, RND of 0.3 285, of 1.0 362; for two

@@ -20,13 +20,13 @@ from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_planner
-from invlearn_jax.io.pulses import control_names, save_pulse
-from invlearn_jax.quantum.fidelity import leakage
-from invlearn_jax.quantum.gates import GATES, axis_angle, bloch_vector, named_gate
-from invlearn_jax.quantum.planner import PulsePlanner
-from invlearn_jax.quantum.propagators import propagation
-from invlearn_jax.quantum.systems import MHZ, PulseSystem
-from invlearn_jax.quantum.waveform import occupied_bandwidth
+from invlearn_jax.tasks.gates.fidelity import leakage
+from invlearn_jax.tasks.gates.gates import GATES, axis_angle, bloch_vector, named_gate
+from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.propagators import propagation
+from invlearn_jax.tasks.gates.pulse_files import control_names, save_pulse
+from invlearn_jax.tasks.gates.systems import MHZ, PulseSystem
+from invlearn_jax.tasks.gates.waveform import occupied_bandwidth
 from invlearn_jax.types import PlanOutput, Result
 
 _GATE = flags.DEFINE_string("gate", "hadamard", f"{', '.join(GATES)}, or axis_angle.")

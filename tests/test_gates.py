@@ -9,8 +9,8 @@ import pytest
 from helpers import apart, haar
 from scipy.linalg import expm
 
-from invlearn_jax.quantum import gates, weyl
-from invlearn_jax.quantum.pulse_inverter import canonical
+from invlearn_jax.tasks.gates import gates, weyl
+from invlearn_jax.tasks.gates.pulse_inverter import canonical
 
 both_precisions = pytest.mark.parametrize(("double", "tolerance"), [(True, 1e-12), (False, 1e-5)])
 

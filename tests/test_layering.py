@@ -20,7 +20,7 @@ LEVELS = [
     {"networks", "data", "envs"},
     {"tasks"},
     {"models", "refine"},
-    {"inverters", "planners", "learn", "quantum", "imitation", "representation"},
+    {"inverters", "planners", "learn", "imitation", "representation"},
     {"io"},
     {"methods"},
     {"evaluate", "export"},
@@ -28,6 +28,10 @@ LEVELS = [
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 SAME_LEVEL = {("data", "envs"), ("learn", "io"), ("planners", "inverters"), ("learn", "inverters")}
 NEVER = {("refine", "envs")}
+
+# Worlds: the folders in ``tasks/``. They may import every part, and nothing outside imports them; ``io.planners`` still does.
+WORLDS = {path.name for path in (ROOT / LIBRARY / "tasks").iterdir() if (path / "__init__.py").exists()}
+KNOWS_WORLDS = {("io", "planners.py")}
 
 # These come in where the adapter that needs them is called, never when the library is imported.
 LATE = {"absl", "matplotlib", "gymnasium", "gymnasium_robotics", "h5py", "minari", "qutip", "qutip_qtrl", "tqdm"}
@@ -58,6 +62,7 @@ def imports(tree, package):
 def violations(source, path):
     """What a library file at ``path`` (e.g. ``("refine", "base.py")``) imports against the rules."""
     part = path[0].removesuffix(".py")
+    world = path[1] if part == "tasks" and len(path) > 2 else None
     found = []
     for module, depth in imports(ast.parse(source), [LIBRARY, *path[:-1]]):
         top, *rest = module.split(".")
@@ -71,7 +76,10 @@ def violations(source, path):
         if top != LIBRARY or part == "__init__":
             continue
         other = rest[0] if rest else "__init__"
-        if other == part:
+        named = rest[1] if other == "tasks" and len(rest) > 1 and rest[1] in WORLDS else None
+        if named not in (None, world) and tuple(path) not in KNOWS_WORLDS:
+            found.append(f"{module}, a world, from outside it")
+        if other == part or (world and other in LEVEL):
             continue
         if other not in LEVEL:
             found.append(f"{module}: {other!r} is no part with a level")
@@ -121,6 +129,12 @@ def test_library_file_keeps_the_import_rules(path):
         ("import orbax.checkpoint as ocp", ("learn", "loop.py"), 1),
         ("import orbax.checkpoint as ocp", ("io", "checkpoint.py"), 0),
         ("from experiments import run", ("evaluate", "closed_loop.py"), 1),
+        ("from invlearn_jax.tasks.gates import systems", ("methods", "fitting.py"), 1),
+        ("from invlearn_jax.tasks.gates import systems", ("tasks", "registry.py"), 1),
+        ("from invlearn_jax.tasks.gates import systems", ("tasks", "another", "task.py"), 1),
+        ("from invlearn_jax.tasks.gates import systems", ("tasks", "gates", "weyl.py"), 0),
+        ("from invlearn_jax.planners import planner", ("tasks", "gates", "weyl.py"), 0),
+        ("from invlearn_jax.planners import planner", ("tasks", "registry.py"), 1),
     ],
 )
 def test_the_rules_themselves(source, path, count):

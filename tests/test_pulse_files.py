@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from helpers import run_python
 
-from invlearn_jax.io.pulses import control_names, qutip_evolution, save_pulse
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.systems import qubit, transmon, two_qubits
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.pulse_files import control_names, qutip_evolution, save_pulse
+from invlearn_jax.tasks.gates.systems import qubit, transmon, two_qubits
 
 SYSTEMS = {"qubit": qubit(), "transmon": transmon(), "two_qubit": two_qubits()}
 

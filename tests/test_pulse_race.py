@@ -9,11 +9,11 @@ import pytest
 from helpers import read_record, run_python
 
 from benchmarks.pulse_measures import exact_infidelity, percentiles
-from invlearn_jax.quantum.fidelity import infidelity, leakage
-from invlearn_jax.quantum.gates import GATES, haar_gates
-from invlearn_jax.quantum.grape import RandomPulses, drag_pulse, grape
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.systems import MHZ, qubit, transmon, two_qubits
+from invlearn_jax.tasks.gates.fidelity import infidelity, leakage
+from invlearn_jax.tasks.gates.gates import GATES, haar_gates
+from invlearn_jax.tasks.gates.grape import RandomPulses, drag_pulse, grape
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.systems import MHZ, qubit, transmon, two_qubits
 
 ONE_QUBIT = [name for name, gate in GATES.items() if len(gate) == 2]
 

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.learn.loop import default_optimizer, train
-from invlearn_jax.learn.pulse_inverter import pulse_state, pulse_update
-from invlearn_jax.quantum import gates, systems
-from invlearn_jax.quantum.build import PulseConfig, build_pulse_planner, build_system
-from invlearn_jax.quantum.fidelity import infidelity, leakage
-from invlearn_jax.quantum.objective import Errors, PulseObjective, error_grid, infidelities
-from invlearn_jax.quantum.planner import PulsePlanner
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.pulse_inverter import QubitInverter, TwoQubitInverter, TwoQubitParams
-from invlearn_jax.quantum.systems import MHZ
-from invlearn_jax.quantum.waveform import pulse_slices
 from invlearn_jax.refine import gauss_newton
+from invlearn_jax.tasks.gates import gates, systems
+from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner, build_system
+from invlearn_jax.tasks.gates.fidelity import infidelity, leakage
+from invlearn_jax.tasks.gates.objective import Errors, PulseObjective, error_grid, infidelities
+from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter, TwoQubitInverter, TwoQubitParams
+from invlearn_jax.tasks.gates.systems import MHZ
+from invlearn_jax.tasks.gates.training import pulse_state, pulse_update
+from invlearn_jax.tasks.gates.waveform import pulse_slices
 from invlearn_jax.types import Problem, Result
 
 QUBIT = systems.qubit(slices=11)

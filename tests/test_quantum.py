@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import expm
 
-from invlearn_jax.quantum import gates, propagators, systems, weyl
-from invlearn_jax.quantum.fidelity import gate_residual, infidelity, leakage
-from invlearn_jax.quantum.jacobian import latent_jacobian, latent_residual
-from invlearn_jax.quantum.propagators import propagate, propagation
-from invlearn_jax.quantum.slice_table import tabulated_steps
-from invlearn_jax.quantum.systems import MHZ
-from invlearn_jax.quantum.waveform import pulse_slices
+from invlearn_jax.tasks.gates import gates, propagators, systems, weyl
+from invlearn_jax.tasks.gates.fidelity import gate_residual, infidelity, leakage
+from invlearn_jax.tasks.gates.jacobian import latent_jacobian, latent_residual
+from invlearn_jax.tasks.gates.propagators import propagate, propagation
+from invlearn_jax.tasks.gates.slice_table import tabulated_steps
+from invlearn_jax.tasks.gates.systems import MHZ
+from invlearn_jax.tasks.gates.waveform import pulse_slices
 
 # Few slices: the compiler's time grows with them. Both pairs of qubits have the same number, and share their programs.
 SYSTEMS = {

@@ -18,8 +18,8 @@ from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 from invlearn_jax.planners.maze_diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
-from invlearn_jax.quantum.build import PulseConfig, build_pulse_planner
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
 
 BUILDERS = {
     MazePlannerConfig: build_planner,

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from helpers import apart
 
-from invlearn_jax.quantum import gates, systems, weyl
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.pulse_inverter import TwoQubitInverter, TwoQubitParams
-from invlearn_jax.quantum.systems import MHZ
-from invlearn_jax.quantum.waveform import pulse_slices
+from invlearn_jax.tasks.gates import gates, systems, weyl
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.pulse_inverter import TwoQubitInverter, TwoQubitParams
+from invlearn_jax.tasks.gates.systems import MHZ
+from invlearn_jax.tasks.gates.waveform import pulse_slices
 
 TWO = systems.two_qubits(limit=60 * MHZ, sections=((8, 4), (8, 5), (8, 4)))
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.interpolate import BSpline
 
-from invlearn_jax.quantum import systems
-from invlearn_jax.quantum.waveform import bounded, occupied_bandwidth, pulse_slices, spline_basis
+from invlearn_jax.tasks.gates import systems
+from invlearn_jax.tasks.gates.waveform import bounded, occupied_bandwidth, pulse_slices, spline_basis
 
 every_system = pytest.mark.parametrize(
     "system", [systems.qubit(), systems.transmon(), systems.two_qubits()], ids=lambda system: system.name

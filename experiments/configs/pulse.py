@@ -3,8 +3,8 @@
 import dataclasses
 
 from invlearn_jax.keys import MAX_SEED
-from invlearn_jax.quantum.build import PulseConfig
 from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.gates.build import PulseConfig
 
 
 @dataclasses.dataclass

@@ -15,16 +15,16 @@ from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.loop import default_optimizer
-from invlearn_jax.learn.pulse_inverter import pulse_state, pulse_update
-from invlearn_jax.quantum.build import build_objective, build_pulse_inverter, build_pulse_planner
-from invlearn_jax.quantum.fidelity import infidelity
-from invlearn_jax.quantum.gates import haar_gates, training_gates
-from invlearn_jax.quantum.planner import PulseParams, PulsePlanner
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.pulse_inverter import TwoQubitInverter, TwoQubitParams
-from invlearn_jax.quantum.systems import PulseSystem
-from invlearn_jax.quantum.waveform import pulse_slices
-from invlearn_jax.quantum.weyl import training_interactions
+from invlearn_jax.tasks.gates.build import build_objective, build_pulse_inverter, build_pulse_planner
+from invlearn_jax.tasks.gates.fidelity import infidelity
+from invlearn_jax.tasks.gates.gates import haar_gates, training_gates
+from invlearn_jax.tasks.gates.planner import PulseParams, PulsePlanner
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.pulse_inverter import TwoQubitInverter, TwoQubitParams
+from invlearn_jax.tasks.gates.systems import PulseSystem
+from invlearn_jax.tasks.gates.training import pulse_state, pulse_update
+from invlearn_jax.tasks.gates.waveform import pulse_slices
+from invlearn_jax.tasks.gates.weyl import training_interactions
 from invlearn_jax.types import Params, Problem
 
 

@@ -23,7 +23,7 @@ from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 from invlearn_jax.planners.maze_diffusion import OPTIONS, MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
-from invlearn_jax.quantum.build import PulseConfig, build_pulse_planner
+from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
 from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"

@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Array
 
 from invlearn_jax.inputs import as_array, check_whole, usable
-from invlearn_jax.quantum.gates import check_gate, departure, small_product
-from invlearn_jax.quantum.jacobian import latent_jacobian, latent_residual
-from invlearn_jax.quantum.objective import PulseObjective
-from invlearn_jax.quantum.propagators import propagation
-from invlearn_jax.quantum.pulse_inverter import as_gate
-from invlearn_jax.quantum.systems import PulseSystem
-from invlearn_jax.quantum.waveform import pulse_slices
 from invlearn_jax.refine import Refiner, ResidualCost, refine
+from invlearn_jax.tasks.gates.gates import check_gate, departure, small_product
+from invlearn_jax.tasks.gates.jacobian import latent_jacobian, latent_residual
+from invlearn_jax.tasks.gates.objective import PulseObjective
+from invlearn_jax.tasks.gates.propagators import propagation
+from invlearn_jax.tasks.gates.pulse_inverter import as_gate
+from invlearn_jax.tasks.gates.systems import PulseSystem
+from invlearn_jax.tasks.gates.waveform import pulse_slices
 from invlearn_jax.types import Inverter, Key, Params, PlanOutput, Problem, Result, finding, gravest
 
 # Largest entry of |G' G - 1| of a gate, in single and in double precision.

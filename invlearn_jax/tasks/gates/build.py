@@ -6,12 +6,12 @@ import optax
 
 from invlearn_jax.inputs import check_whole
 from invlearn_jax.names import unknown_name
-from invlearn_jax.quantum.objective import NO_ERRORS, PulseObjective, error_grid
-from invlearn_jax.quantum.planner import PulsePlanner
-from invlearn_jax.quantum.pulse_inverter import QubitInverter, TwoQubitInverter
-from invlearn_jax.quantum.systems import MHZ, PulseSystem, qubit, transmon, two_qubits
 from invlearn_jax.refine import Refiner, gauss_newton, gradient
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.gates.objective import NO_ERRORS, PulseObjective, error_grid
+from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter, TwoQubitInverter
+from invlearn_jax.tasks.gates.systems import MHZ, PulseSystem, qubit, transmon, two_qubits
 
 SYSTEMS = ("qubit", "transmon", "two_qubit")
 REFINERS = ("gauss_newton", "lbfgs", "adam")

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from invlearn_jax.quantum.gates import PAULI
+from invlearn_jax.tasks.gates.gates import PAULI
 from invlearn_jax.types import Key
 
 # Columns are Bell states: local gates become real, and XX, YY, ZZ diagonal.

@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from invlearn_jax.quantum.fidelity import gate_residual
-from invlearn_jax.quantum.propagators import generators, propagate, qubit_generators
-from invlearn_jax.quantum.systems import PulseSystem
-from invlearn_jax.quantum.waveform import pulse_slices, spline_basis
+from invlearn_jax.tasks.gates.fidelity import gate_residual
+from invlearn_jax.tasks.gates.propagators import generators, propagate, qubit_generators
+from invlearn_jax.tasks.gates.systems import PulseSystem
+from invlearn_jax.tasks.gates.waveform import pulse_slices, spline_basis
 
 
 def latent_residual(

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from scipy.interpolate import BSpline
 from scipy.linalg import block_diag
 
-from invlearn_jax.quantum.systems import PulseSystem
+from invlearn_jax.tasks.gates.systems import PulseSystem
 
 
 def spline_basis(system: PulseSystem) -> np.ndarray:

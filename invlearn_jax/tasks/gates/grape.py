@@ -10,10 +10,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Complex, Float
 
-from invlearn_jax.quantum.objective import PulseObjective
-from invlearn_jax.quantum.planner import PulsePlanner
-from invlearn_jax.quantum.systems import PulseSystem
 from invlearn_jax.refine import gradient
+from invlearn_jax.tasks.gates.objective import PulseObjective
+from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.systems import PulseSystem
 from invlearn_jax.types import Key, Params, Problem
 
 

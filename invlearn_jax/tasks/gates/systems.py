@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from invlearn_jax.names import unknown_name
-from invlearn_jax.quantum.gates import PAULI
-from invlearn_jax.quantum.slice_table import SliceTable, tabulate
+from invlearn_jax.tasks.gates.gates import PAULI
+from invlearn_jax.tasks.gates.slice_table import SliceTable, tabulate
 
 MHZ = 2 * np.pi  # rad/us
 

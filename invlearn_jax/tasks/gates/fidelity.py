@@ -11,8 +11,8 @@ a sum of squares of small numbers. A global phase does not count; leakage does.
 import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
-from invlearn_jax.quantum.gates import small_product
-from invlearn_jax.quantum.systems import PulseSystem
+from invlearn_jax.tasks.gates.gates import small_product
+from invlearn_jax.tasks.gates.systems import PulseSystem
 
 
 def _parts(system: PulseSystem, unitary: Array, gate: Array) -> tuple[Array, Array]:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from invlearn_jax.quantum.fidelity import infidelity, leakage
-from invlearn_jax.quantum.propagators import propagate
-from invlearn_jax.quantum.systems import PulseSystem
+from invlearn_jax.tasks.gates.fidelity import infidelity, leakage
+from invlearn_jax.tasks.gates.propagators import propagate
+from invlearn_jax.tasks.gates.systems import PulseSystem
 
 
 class Errors(NamedTuple):

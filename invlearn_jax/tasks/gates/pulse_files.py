@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from invlearn_jax.files import write_json, write_text
-from invlearn_jax.quantum.systems import PulseSystem
+from invlearn_jax.tasks.gates.systems import PulseSystem
 
 SUFFIXES = (".json", ".csv")
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from invlearn_jax.quantum.gates import PAULI
-from invlearn_jax.quantum.slice_table import Parts, tabulated_steps
-from invlearn_jax.quantum.systems import PulseSystem
+from invlearn_jax.tasks.gates.gates import PAULI
+from invlearn_jax.tasks.gates.slice_table import Parts, tabulated_steps
+from invlearn_jax.tasks.gates.systems import PulseSystem
 
 # Up to here the remainder of order 15, norm^16 / 16!, is below 2e-17.
 _NORM = 0.6
@@ -69,7 +69,7 @@ def quaternion_of(
 
 
 def qubit_generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[Array, Float[Array, "3 C N"]]:
-    """How each amplitude turns a qubit; see ``quantum.jacobian`` for the equations.
+    """How each amplitude turns a qubit; see ``jacobian`` for the equations.
 
     Args:
         system: of two levels.

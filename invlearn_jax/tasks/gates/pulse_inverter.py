@@ -18,8 +18,8 @@ from jaxtyping import Array, Complex, Float
 
 from invlearn_jax.inputs import Numbers, as_array
 from invlearn_jax.networks import mlp
-from invlearn_jax.quantum.systems import PulseSystem
-from invlearn_jax.quantum.weyl import decompose, interaction, local
+from invlearn_jax.tasks.gates.systems import PulseSystem
+from invlearn_jax.tasks.gates.weyl import decompose, interaction, local
 from invlearn_jax.types import Key, Params, Problem
 
 
