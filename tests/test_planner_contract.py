@@ -29,11 +29,11 @@ from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_pla
 from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.planners.watched import WatchedPlanner
-from invlearn_jax.quantum import systems
-from invlearn_jax.quantum.gates import named_gate
-from invlearn_jax.quantum.planner import PulsePlanner
-from invlearn_jax.quantum.pulse_inverter import QubitInverter
 from invlearn_jax.refine import gauss_newton, gradient
+from invlearn_jax.tasks.gates import systems
+from invlearn_jax.tasks.gates.gates import named_gate
+from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)
