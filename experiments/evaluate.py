@@ -49,7 +49,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON
 def main(argv: list[str]) -> None:
     """Evaluates the planner of the flags."""
     use_compile_cache()
-    if "method" in read_json(find_planner(_PLANNER.value) / "planner.json"):
+    if "task" in read_json(find_planner(_PLANNER.value) / "planner.json"):
         _evaluate_task()
         return
     config = load_config(_PLANNER.value)[0]

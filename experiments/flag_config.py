@@ -16,9 +16,11 @@ from invlearn_jax.settings import field_names
 flags.disclaim_key_flags()
 
 
-def define_seed(default: int, text: str, flag_values: flags.FlagValues = flags.FLAGS) -> flags.FlagHolder[int]:
+def define_seed(
+    default: int, text: str, flag_values: flags.FlagValues = flags.FLAGS, name: str = "seed"
+) -> flags.FlagHolder[int]:
     """Defines ``--seed`` with the range of seeds that have a key of their own; see ``keys.check_seed``."""
-    return flags.DEFINE_integer("seed", default, text, lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values)
+    return flags.DEFINE_integer(name, default, text, lower_bound=0, upper_bound=MAX_SEED, flag_values=flag_values)
 
 
 def option(argv: list[str], name: str) -> str | None:

@@ -27,7 +27,6 @@ from invlearn_jax.io import interrupt
 from invlearn_jax.io.command import command_line
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.keys import MAX_SEED
 from invlearn_jax.learn.loop import NonFiniteLossError
 from invlearn_jax.settings import check_settings
 
@@ -35,7 +34,7 @@ _EXPERIMENT = flags.DEFINE_string("experiment", None, f"What to run: {', '.join(
 flags.DEFINE_string("task", None, "The task to plan for: a name (see --list), or FILE.py:CLASS.")
 flags.DEFINE_string("method", "inverter", "How to learn a planner for it; see --list.")
 flags.DEFINE_integer("episodes", 100, "Of the task, episodes of evaluation at the end; 0 for none.", lower_bound=0)
-flags.DEFINE_integer("eval_seed", 10_000, "Of the task, seed of the evaluation.", lower_bound=0, upper_bound=MAX_SEED)
+define_seed(10_000, "Of the task, seed of the evaluation.", name="eval_seed")
 flags.DEFINE_list("refine_steps", ["0", "10"], "Of the task, numbers of refinement steps to evaluate with.")
 flags.DEFINE_bool("list", False, "Print all tasks and methods, and end.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)

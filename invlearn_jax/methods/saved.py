@@ -118,7 +118,7 @@ def load_planner(
     check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
     ensure_compile_cache()
     folder = find_planner(name)
-    if "method" not in read_json(folder / "planner.json"):
+    if "task" not in read_json(folder / "planner.json"):
         return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
     task, method, settings = _described(folder, task)
     learner = find_method(method)
