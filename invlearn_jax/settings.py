@@ -6,14 +6,23 @@ import difflib
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints, runtime_checkable
 
 from invlearn_jax.names import unknown_name
 
 _RANGE = "range"
-_Settings = TypeVar("_Settings")
 _WORDS = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text"}
 _MANY = {int: "whole numbers", float: "finite numbers", bool: "truth values", str: "texts"}
+
+
+@runtime_checkable
+class _Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+_Settings = TypeVar("_Settings", bound=_Dataclass)
 
 
 class Range(NamedTuple):
@@ -85,10 +94,11 @@ def check_settings(config: Any, prefix: str = "") -> None:
     Raises:
         ValueError: for the first such value; names the field, what was given and what is allowed.
     """
-    kinds = _kinds(type(config))
+    own: type = type(config)
+    kinds = _kinds(own)
     for field in dataclasses.fields(config):
         name, kind, value = field.name, kinds[field.name], getattr(config, field.name)
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             if not isinstance(value, kind):
                 raise ValueError(f"{prefix}{name} is {value!r}; give a {kind.__name__}.")
             check_settings(value, f"{prefix}{name}.")

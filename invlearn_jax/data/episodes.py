@@ -41,7 +41,7 @@ def close(first: np.ndarray, second: np.ndarray, steps: np.ndarray) -> np.ndarra
     """``[N]`` whether rows ``[N, D]`` are the same but for rounding: within 0.1 % of a usual one of ``steps`` ``[M, D]``."""
     usual = np.median(np.abs(steps[sample_rows(len(steps))]), axis=0) if len(steps) else 0.0
     allowed = 1e-3 * usual + 2e-6 * np.abs(second).max(0, initial=0)
-    return (np.abs(first - second) <= allowed).all(1)
+    return np.asarray((np.abs(first - second) <= allowed).all(1))
 
 
 class MotionLaw(NamedTuple):
@@ -229,7 +229,8 @@ def episodes(
     Raises:
         ValueError: if nothing tells where episodes end, or flags are not 0 and 1.
     """
-    states, notes, count = np.asarray(states), [], len(states)
+    states, count = np.asarray(states), len(states)
+    notes: list[str] = []
     law = find_law(states[:-1], states[1:]) if following is None else find_law(states, following)
     if law is None and following is None and not flags:
         raise ValueError(

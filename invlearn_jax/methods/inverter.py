@@ -31,6 +31,7 @@ from invlearn_jax.objectives import ObjectiveParams, ObjectiveWeights, TaskObjec
 from invlearn_jax.parametrisation import Box, Spline
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.refine.named import named_refiner
+from invlearn_jax.rollout import total
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Part, Task
 from invlearn_jax.types import Key, Params, Problem
@@ -359,8 +360,8 @@ def named_parts(data: Dataset | Mapping[str, Part]) -> Parts:
 
 def with_part(parts: Parts, name: str, rows: Dataset, share: float) -> Parts:
     """The parts with another one of which a share of each batch is drawn."""
-    total = sum(part.share for part in parts.values())
-    scaled = {n: part._replace(share=(1 - share) * part.share / total) for n, part in parts.items()}
+    whole = sum(part.share for part in parts.values())
+    scaled = {n: part._replace(share=(1 - share) * part.share / whole) for n, part in parts.items()}
     return scaled | {name: Part(rows, share)}
 
 
@@ -444,7 +445,7 @@ def cost_scale(task: Task, rows: Dataset, count: int = 4096) -> jax.Array:
     states, actions = store.states[at], store.actions[at[:, :-1]]
 
     def cost(states: jax.Array, actions: jax.Array, key: Key) -> jax.Array:
-        return sum(task.trajectory_cost(states, actions, task.draw_goal_from(key, states[0])).values())
+        return total(task.trajectory_cost(states, actions, task.draw_goal_from(key, states[0])))
 
     costs = jax.jit(jax.vmap(cost))(states, actions, jax.random.split(goal_key, count))
     return jnp.maximum(jnp.abs(costs).mean(), 1e-6)
