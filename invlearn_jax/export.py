@@ -131,7 +131,7 @@ class ExportedPlanner:
         Raises:
             ValueError: for other shapes or a seed beyond its range.
         """
-        return self._call(*_checked(Problem(states, goals), self._shapes), jnp.uint32(check_seed(seed)))
+        return self._call(*_checked(states, goals, self._shapes), jnp.uint32(check_seed(seed)))
 
 
 def load_exported(path: str | os.PathLike) -> ExportedPlanner:
@@ -231,7 +231,7 @@ def _checked(state: Numbers, goal: PyTree, shapes: PyTree) -> tuple[Array, PyTre
     def fits(x: Array, like: Any) -> bool:
         return x.shape == tuple(size if isinstance(size, int) else count for size in like.shape)
 
-    same = jax.tree.structure(given) == jax.tree.structure(shapes)
+    same = jax.tree.structure(given) == jax.tree.structure(shapes)  # type: ignore[operator]  # JAX's stubs lack the type.
     if not (same and count >= 1 and all(jax.tree.leaves(jax.tree.map(fits, given, shapes)))):
         raise ValueError(
             f"State and goal have the shapes {jax.tree.map(np.shape, given)}; this planner takes "

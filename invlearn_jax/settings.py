@@ -186,7 +186,7 @@ def filled(settings: _Settings, fields: Mapping[str, Any]) -> _Settings:
         if name not in known:
             raise TypeError(str(unknown_name(f"field of {type(settings).__name__}", name, known)))
         like = getattr(settings, name)
-        if dataclasses.is_dataclass(like):
+        if isinstance(like, _Dataclass):
             if not isinstance(value, Mapping):
                 raise TypeError(f"{name} is {value!r:.80}, no object")
             value = filled(like, value)

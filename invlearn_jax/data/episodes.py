@@ -41,7 +41,7 @@ def close(first: np.ndarray, second: np.ndarray, steps: np.ndarray) -> np.ndarra
     """``[N]`` whether rows ``[N, D]`` are the same but for rounding: within 0.1 % of a usual one of ``steps`` ``[M, D]``."""
     usual = np.median(np.abs(steps[sample_rows(len(steps))]), axis=0) if len(steps) else 0.0
     allowed = 1e-3 * usual + 2e-6 * np.abs(second).max(0, initial=0)
-    return np.asarray((np.abs(first - second) <= allowed).all(1))
+    return (np.abs(first - second) <= allowed).all(1)
 
 
 class MotionLaw(NamedTuple):
@@ -62,7 +62,7 @@ class MotionLaw(NamedTuple):
     def breaks(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """``[N]`` whether steps from states ``before`` to ``after`` ``[N, S]`` are none that the law allows."""
         off = self._off(before, after)
-        return (off > self.allowed).any(1)
+        return np.asarray((off > self.allowed).any(1))
 
     def rests(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """``[N]`` whether steps leave an entry exactly as it was though its rate says otherwise: a row that repeats."""

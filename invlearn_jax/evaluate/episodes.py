@@ -135,13 +135,13 @@ def _ended(task: Task) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 def _episode(planner: Planner, task: Task, rounds: int, steps: int) -> Callable:
     def episode(params: Params, key: Key, start: Array, goal: Array) -> tuple:
-        def physics(out: PlanOutput, state: Array, step: Array) -> tuple:
+        def physics(out: PlanOutput, state: Array, step: Array) -> tuple[Array, tuple[Array, Array]]:
             action = planner.act(params, out, step, state) if isinstance(planner, Follows) else out.actions[step]
             over = task.success(state, goal) if task.ends_at_success else jnp.array(False)
             state = jnp.where(over, state, task.step(state, action.astype(state.dtype)))
             return state, (state, action)
 
-        def one_round(carry: tuple, key: Key) -> tuple:
+        def one_round(carry: tuple, key: Key) -> tuple[tuple, tuple[Array, Array, Array, Array]]:
             state, guess = carry
             out = planner.plan(params, key, Problem(state, goal, guess))
             executed = jnp.arange(min(planner.execute_steps, steps))
@@ -205,8 +205,8 @@ def evaluate_episodes(
         "seed": seed,
         "horizon": planner.horizon,
         "execute_steps": planner.execute_steps,
-        "refine_steps": planner.refine_steps,
-        "candidates": planner.candidates,
+        "refine_steps": getattr(planner, "refine_steps", 0),
+        "candidates": getattr(planner, "candidates", 1),
         "success_rate": ever.mean,
         "success_ci95": [ever.low, ever.high],
         "success_at_end_rate": last.mean,

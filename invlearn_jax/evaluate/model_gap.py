@@ -76,8 +76,8 @@ def model_gap(planner: Planner, params: Params, task: Task, key: Key, problems: 
     predicted_cost, realised_cost = (
         jax.jit(jax.vmap(cost))(jnp.asarray(s, float_type()), out.actions, drawn.goal) for s in (out.states, states)
     )
-    host = jax.tree.map(np.asarray, (drawn, predicted_cost, realised_cost, out.states))
-    return GapReport(*host, states.astype(np.float32))
+    report = GapReport(drawn, predicted_cost, realised_cost, out.states, states.astype(np.float32))
+    return jax.tree.map(np.asarray, report)
 
 
 def gap_summary(report: GapReport) -> dict[str, Any]:

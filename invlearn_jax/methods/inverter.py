@@ -190,6 +190,14 @@ class Settings:
     checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
+class NetworkPlanner(InversePlanner):
+    """The planner of this method, of which the parts are known."""
+
+    inverter: NetworkInverter
+    model: ChunkedModel
+    objective: TaskObjective
+
+
 def build(
     task: Task,
     settings: Settings,
@@ -197,7 +205,7 @@ def build(
     candidates: int | None = None,
     refiner: str = "adam",
     execute_steps: int | None = None,
-) -> InversePlanner:
+) -> NetworkPlanner:
     """The planner for a task.
 
     Args:
@@ -230,7 +238,7 @@ def build(
     if settings.tail.kind == "graph":
         tail = GraphCost(task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves)
     size = jax.eval_shape(task.covered, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0]
-    return InversePlanner(
+    return NetworkPlanner(
         inverter,
         model,
         TaskObjective(task, settings.objective, tail, coverage_for(size), stride=settings.model.chunk),
@@ -241,7 +249,7 @@ def build(
     )
 
 
-def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[InversePlanner, PlannerParams]:
+def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[NetworkPlanner, PlannerParams]:
     """Learns a planner for a task.
 
     Args:
@@ -269,7 +277,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[InversePlan
 
     draw = task.problem_sampler(rows)
     prior = _cloning_prior(planner, settings, next(iter(train.values())).rows)
-    if settings.cloning.steps:
+    if settings.cloning.steps and prior is not None:
         inverter = _clone(planner, settings, run, prior, inverter, keys["cloning"])
     params = PlannerParams(inverter, model_params, objective_params)
     params = train_inverter(planner, settings, run, "inverter", params, draw, rows, prior, keys["inverter"])
@@ -298,7 +306,7 @@ _STREAMS = (
 
 def correct(
     task: Task,
-    planner: InversePlanner,
+    planner: NetworkPlanner,
     settings: Settings,
     run: Run,
     params: PlannerParams,
@@ -399,7 +407,7 @@ def train_model(
 
 
 def fit_objective(
-    task: Task, planner: InversePlanner, settings: Settings, run: Run, rows: Dataset, key: Key
+    task: Task, planner: NetworkPlanner, settings: Settings, run: Run, rows: Dataset, key: Key
 ) -> ObjectiveParams:
     """The cost beyond the horizon, learned; the coverage of the data; and the size of a plan's cost over them."""
     objective = planner.objective
@@ -421,7 +429,7 @@ def fit_objective(
 
 
 def _covering(
-    task: Task, planner: InversePlanner, settings: Settings, params: ObjectiveParams, rows: Dataset
+    task: Task, planner: NetworkPlanner, settings: Settings, params: ObjectiveParams, rows: Dataset
 ) -> ObjectiveParams:
     coverage = planner.objective.coverage
     if coverage is None:
@@ -474,7 +482,7 @@ def _scales(features: np.ndarray, positions: int) -> Scales:
 
 
 def _cloning_prior(
-    planner: InversePlanner, settings: Settings, rows: Dataset
+    planner: NetworkPlanner, settings: Settings, rows: Dataset
 ) -> Callable[[Params, Key], jax.Array] | None:
     own = settings.cloning
     if not own.steps and not own.weight:
@@ -487,7 +495,7 @@ def _cloning_prior(
 
 
 def _clone(
-    planner: InversePlanner,
+    planner: NetworkPlanner,
     settings: Settings,
     run: Run,
     loss: Callable[[Params, Key], jax.Array],
@@ -503,7 +511,7 @@ def _clone(
 
 
 def train_inverter(
-    planner: InversePlanner,
+    planner: NetworkPlanner,
     settings: Settings,
     run: Run,
     stage: str,

@@ -53,7 +53,7 @@ def save_planner(
     if half:
         arrays = {n: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for n, x in arrays.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  (NumPy's stubs take any name for allow_pickle)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # NumPy's stubs take any name for allow_pickle.
     fields = {
         "task": _relative(task_reference(task), Path(folder)),
         "task_settings": None if task.settings is None else dataclasses.asdict(task.settings),
