@@ -32,4 +32,4 @@ test: lint
 	$(RUN) -m pytest -n 2 --dist loadfile
 
 clean:
-	rm -rf .venv runs .jax_cache build dist *.egg-info
+	rm -rf .venv runs .jax_cache .mypy_cache .ruff_cache build dist *.egg-info

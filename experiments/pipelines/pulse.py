@@ -25,6 +25,7 @@ from invlearn_jax.quantum.pulse_inverter import TwoQubitInverter, TwoQubitParams
 from invlearn_jax.quantum.systems import PulseSystem
 from invlearn_jax.quantum.waveform import pulse_slices
 from invlearn_jax.quantum.weyl import training_interactions
+from invlearn_jax.rollout import total
 from invlearn_jax.types import Params, Problem
 
 
@@ -48,7 +49,7 @@ def train_inverter(config: Config, run: RunFolder, seed: int) -> tuple[str, Plan
     params, system = inverter.init(init_key), inverter.system
 
     def whole(params: Params, gate: Array) -> Array:
-        return sum(objective(system, pulse_slices(system, inverter.latent(params, gate)), gate).values())
+        return total(objective(system, pulse_slices(system, inverter.latent(params, gate)), gate))
 
     def stage(
         name: str, key: Array, settings: TrainingConfig, loss: Callable, draw: Callable, params: Params
