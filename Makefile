@@ -1,8 +1,9 @@
-# make demo: from nothing to a planner, its table, pictures and report.  make test: the whole test suite.
+# make demo: from nothing to a planner, its table, pictures and report.  make test: lint, then the whole test suite.
+# make lint: style and types.
 PYTHON ?= python3
 RUN := .venv/bin/python
 
-.PHONY: demo test setup clean
+.PHONY: demo lint test setup clean
 
 setup: .venv/.ready
 
@@ -22,8 +23,13 @@ demo: setup
 	$(RUN) -m experiments.report runs/demo
 	@echo "Open runs/demo/report.html in a browser."
 
-test: setup
+lint: setup
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+
+test: lint
 	$(RUN) -m pytest -n 2 --dist loadfile
 
 clean:
-	rm -rf .venv runs .jax_cache build dist *.egg-info
+	rm -rf .venv runs .jax_cache .mypy_cache .ruff_cache build dist *.egg-info

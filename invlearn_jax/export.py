@@ -60,7 +60,7 @@ def compile_planner(
     compiled = jax.jit(plan).lower(params, *shapes, jax.random.key(0)).compile()
 
     def call(state: Numbers, goal: PyTree, key: Key) -> Array:
-        return compiled(params, *_checked(Problem(state, goal), shapes), key)
+        return compiled(params, *_checked(state, goal, shapes), key)
 
     return call
 
@@ -131,7 +131,7 @@ class ExportedPlanner:
         Raises:
             ValueError: for other shapes or a seed beyond its range.
         """
-        return self._call(*_checked(Problem(states, goals), self._shapes), jnp.uint32(check_seed(seed)))
+        return self._call(*_checked(states, goals, self._shapes), jnp.uint32(check_seed(seed)))
 
 
 def load_exported(path: str | os.PathLike) -> ExportedPlanner:
@@ -194,19 +194,21 @@ def _problem_shapes(planner: Planner, params: Params, problem: Problem | None) -
     dtype = float_type(params)
     if problem is not None:
         return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype if jnp.iscomplexobj(x) else dtype), _arrays(problem)
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype if jnp.iscomplexobj(x) else dtype),
+            _arrays(problem.state, problem.goal),
         )
     inverter = getattr(planner, "inverter", None)
-    if not (hasattr(inverter, "state_size") and hasattr(inverter, "position_size")):
+    sizes = [getattr(inverter, name, None) for name in ("state_size", "position_size")]
+    if None in sizes:
         raise ValueError(
             f"{type(planner).__name__} does not state the sizes of its problem. Give an example: problem=Problem(state, goal)."
         )
-    return tuple(jax.ShapeDtypeStruct((n,), dtype) for n in (inverter.state_size, inverter.position_size))
+    return tuple(jax.ShapeDtypeStruct((n,), dtype) for n in sizes)
 
 
-def _arrays(problem: Problem) -> tuple[Array, PyTree]:
+def _arrays(state: Numbers, goal: PyTree) -> tuple[Array, PyTree]:
     """State and goal as arrays of their own types; a list or tuple is one array."""
-    parts = ("state", problem.state), ("goal", problem.goal)
+    parts = ("state", state), ("goal", goal)
     return tuple(
         jax.tree.map(lambda x, name=name: as_array(name, x), part, is_leaf=lambda x: type(x) in (list, tuple))
         for name, part in parts
@@ -221,15 +223,15 @@ def _batch_actions(planner: Planner, params: Params, keys: Array, problem: Probl
     return jax.vmap(planner.plan, in_axes=(None, 0, 0))(params, keys, problem).actions
 
 
-def _checked(problem: Problem, shapes: PyTree) -> tuple[Array, PyTree]:
+def _checked(state: Numbers, goal: PyTree, shapes: PyTree) -> tuple[Array, PyTree]:
     """State and goal as arrays of the wanted types, once their shapes are found right; a symbolic batch is any from 1."""
-    given = _arrays(problem)
+    given = _arrays(state, goal)
     count = (given[0].shape or (0,))[0]
 
     def fits(x: Array, like: Any) -> bool:
         return x.shape == tuple(size if isinstance(size, int) else count for size in like.shape)
 
-    same = jax.tree.structure(given) == jax.tree.structure(shapes)
+    same = jax.tree.structure(given) == jax.tree.structure(shapes)  # type: ignore[operator]  # JAX's stubs lack the type.
     if not (same and count >= 1 and all(jax.tree.leaves(jax.tree.map(fits, given, shapes)))):
         raise ValueError(
             f"State and goal have the shapes {jax.tree.map(np.shape, given)}; this planner takes "

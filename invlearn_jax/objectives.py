@@ -225,8 +225,9 @@ class TaskObjective:
             if weights.along:
                 along = jax.vmap(lambda s: self.tail(params.tail, s, goal))(own[self.stride :: self.stride])
                 terms["beyond_along"] = weights.along * along.mean()
-        if self.coverage is not None:
-            away = jax.vmap(lambda s: self.coverage.distance(params.coverage, task.covered(s)))(
+        coverage = self.coverage
+        if coverage is not None:
+            away = jax.vmap(lambda s: coverage.distance(params.coverage, task.covered(s)))(
                 own[self.stride :: self.stride]
             )
             terms["unvisited"] = weights.unvisited * params.scale * away.mean()

@@ -1,9 +1,10 @@
 """Scoring action sequences: the one place where a model is unrolled under an objective."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invlearn_jax.inputs import Numbers, as_floats
@@ -24,6 +25,11 @@ class Score(NamedTuple):
     states: Float[Array, "T1 S"]
 
 
+def total(terms: Mapping[str, Array]) -> Array:
+    """The sum of named costs; without any 0."""
+    return jnp.asarray(sum(terms.values()))
+
+
 def score(
     model: ForwardModel,
     objective: Objective,
@@ -35,7 +41,7 @@ def score(
     """Unrolls ``actions`` from the problem's state and sums the objective's terms."""
     states = model.unroll(model_params, problem.state, actions)
     terms = objective(objective_params, states, actions, problem.goal)
-    return Score(sum(terms.values()), terms, states)
+    return Score(total(terms), terms, states)
 
 
 def unroll_steps(
@@ -52,4 +58,4 @@ def unroll_steps(
         return following, following
 
     states = jax.lax.scan(body, state, actions)[1]
-    return jax.numpy.concatenate([state[None], states])
+    return jnp.concatenate([state[None], states])

@@ -6,14 +6,23 @@ import difflib
 import functools
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints, runtime_checkable
 
 from invlearn_jax.names import unknown_name
 
 _RANGE = "range"
-_Settings = TypeVar("_Settings")
 _WORDS = {int: "a whole number", float: "a finite number", bool: "True or False", str: "text"}
 _MANY = {int: "whole numbers", float: "finite numbers", bool: "truth values", str: "texts"}
+
+
+@runtime_checkable
+class _Dataclass(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+_Settings = TypeVar("_Settings", bound=_Dataclass)
 
 
 class Range(NamedTuple):
@@ -85,10 +94,11 @@ def check_settings(config: Any, prefix: str = "") -> None:
     Raises:
         ValueError: for the first such value; names the field, what was given and what is allowed.
     """
-    kinds = _kinds(type(config))
+    own: type = type(config)
+    kinds = _kinds(own)
     for field in dataclasses.fields(config):
         name, kind, value = field.name, kinds[field.name], getattr(config, field.name)
-        if dataclasses.is_dataclass(kind):
+        if isinstance(kind, type) and dataclasses.is_dataclass(kind):
             if not isinstance(value, kind):
                 raise ValueError(f"{prefix}{name} is {value!r}; give a {kind.__name__}.")
             check_settings(value, f"{prefix}{name}.")
@@ -176,7 +186,7 @@ def filled(settings: _Settings, fields: Mapping[str, Any]) -> _Settings:
         if name not in known:
             raise TypeError(str(unknown_name(f"field of {type(settings).__name__}", name, known)))
         like = getattr(settings, name)
-        if dataclasses.is_dataclass(like):
+        if isinstance(like, _Dataclass):
             if not isinstance(value, Mapping):
                 raise TypeError(f"{name} is {value!r:.80}, no object")
             value = filled(like, value)

@@ -5,13 +5,13 @@ Everything here describes *one* problem; callers ``vmap``. Data types are NamedT
 
 import functools
 from enum import IntEnum
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
-Params = PyTree
-Key = PRNGKeyArray
+Params: TypeAlias = PyTree
+Key: TypeAlias = PRNGKeyArray
 
 
 class Problem(NamedTuple):
@@ -173,6 +173,14 @@ class Objective(Protocol):
         self, params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: PyTree
     ) -> dict[str, Float[Array, ""]]:
         """The weighted terms; their sum is the cost."""
+
+
+@runtime_checkable
+class LearnedObjective(Objective, Protocol):
+    """An Objective with parameters of its own (a learned cost-to-go, say)."""
+
+    def init(self, key: Key) -> Params:
+        """Fresh parameters. The key is consumed."""
 
 
 @runtime_checkable

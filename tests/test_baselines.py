@@ -184,7 +184,7 @@ def test_the_context_grows_and_forgets_its_oldest_step():
     for step in range(6):
         begin = max(0, step - 2)
         count = step + 1 - begin
-        assert int(memory.count) == count
+        assert int(memory.held) == count
         np.testing.assert_array_equal(memory.states[:count], states[begin : step + 1])
         np.testing.assert_array_equal(memory.actions[: count - 1], actions[begin:step])
         np.testing.assert_allclose(memory.returns[:count], returns[begin : step + 1], rtol=1e-5)

@@ -15,6 +15,7 @@ from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.loop import default_optimizer
+from invlearn_jax.rollout import total
 from invlearn_jax.tasks.gates.build import build_objective, build_pulse_inverter, build_pulse_planner
 from invlearn_jax.tasks.gates.fidelity import infidelity
 from invlearn_jax.tasks.gates.gates import haar_gates, training_gates
@@ -48,7 +49,7 @@ def train_inverter(config: Config, run: RunFolder, seed: int) -> tuple[str, Plan
     params, system = inverter.init(init_key), inverter.system
 
     def whole(params: Params, gate: Array) -> Array:
-        return sum(objective(system, pulse_slices(system, inverter.latent(params, gate)), gate).values())
+        return total(objective(system, pulse_slices(system, inverter.latent(params, gate)), gate))
 
     def stage(
         name: str, key: Array, settings: TrainingConfig, loss: Callable, draw: Callable, params: Params

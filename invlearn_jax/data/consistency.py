@@ -34,7 +34,7 @@ class Motion(NamedTuple):
         sizes: of a state and of an action.
         holds: what these are, for messages: ``"position and velocity (4) and forces (2)"``.
         dt: s, of a step.
-        positions: from states ``[N, S]`` to ``[N, P]``, m.
+        positions: from states ``[N, S]`` to ``[N, P]``, m; needed with ``velocities`` and with ``inside``.
         velocities: from states to ``[N, P]``, the positions' derivatives.
         inside: whether positions ``[N, P]`` are possible ones.
         forbidden: where the others lie, for messages.
@@ -104,6 +104,7 @@ def _turns(size: int) -> Iterator[tuple[np.ndarray, str]]:
 
 
 def _check_places(dataset: Dataset, motion: Motion, source: str) -> None:
+    assert motion.positions is not None and motion.inside is not None
     rows = sample_rows(len(dataset.states), _POSITIONS)
     places = motion.positions(dataset.states[rows].astype(np.float64))
     inside = motion.inside(places)
@@ -118,6 +119,7 @@ def _check_places(dataset: Dataset, motion: Motion, source: str) -> None:
 
 def _where_from(places: np.ndarray, motion: Motion) -> str:
     """The frame or unit in which positions would be possible ones, in words."""
+    assert motion.inside is not None
     some, size = places[sample_rows(len(places), 2000)], places.shape[1]
     turns = list(_turns(size)) if size <= _MOST_TURNED else [(np.eye(size), "axes as they are")]
     found = []
@@ -148,6 +150,7 @@ def _where_from(places: np.ndarray, motion: Motion) -> str:
 
 
 def _check_velocities(dataset: Dataset, rows: np.ndarray, motion: Motion, source: str) -> None:
+    assert motion.positions is not None and motion.velocities is not None and motion.dt is not None
     before, after = (dataset.states[i].astype(np.float64) for i in (rows, rows + 1))
     speed = (motion.positions(after) - motion.positions(before)) / motion.dt
     given = (motion.velocities(before) + motion.velocities(after)) / 2
@@ -194,6 +197,7 @@ def _check_velocities(dataset: Dataset, rows: np.ndarray, motion: Motion, source
 
 
 def _check_steps(dataset: Dataset, rows: np.ndarray, motion: Motion, source: str) -> None:
+    assert motion.step is not None
     before, after = (dataset.states[i].astype(np.float64) for i in (rows, rows + 1))
     actions = dataset.actions[rows].astype(np.float64)
     moved = after - before
@@ -226,6 +230,7 @@ def _likely(
     errors: Callable[[np.ndarray], np.ndarray],
 ) -> str:
     """The change of the actions that brings the simulator nearest to the data, in words."""
+    assert motion.step is not None
     candidates = [("as they are", actions), ("reversed in sign", -actions)]
     for shift, words in ((1, "a row late"), (-1, "a row early")):
         other = np.clip(rows + shift, 0, len(dataset.actions) - 1)

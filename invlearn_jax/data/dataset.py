@@ -106,15 +106,24 @@ def concatenate(*datasets: Dataset) -> Dataset:
     sizes = {(d.states.shape[1], d.actions.shape[1]) for d in datasets}
     if len(sizes) > 1:
         raise ValueError(f"The datasets' (state, action) sizes differ: {sorted(sizes)}. Join only data of one system.")
-    rewards = [d.rewards for d in datasets]
-    joined = None if any(r is None for r in rewards) else np.concatenate(rewards)
-    return Dataset(*(np.concatenate([d[i] for d in datasets]) for i in range(3)), joined)
+    rewards = [d.rewards for d in datasets if d.rewards is not None]
+    return Dataset(
+        np.concatenate([d.states for d in datasets]),
+        np.concatenate([d.actions for d in datasets]),
+        np.concatenate([d.ends for d in datasets]),
+        np.concatenate(rewards) if len(rewards) == len(datasets) else None,
+    )
 
 
 def kept_rows(dataset: Dataset, keep: np.ndarray) -> Dataset:
     """The rows marked by ``keep`` ``[N]``; episodes are cut where rows are left out."""
     ends = dataset.ends | np.append(~keep[1:], True)
-    return Dataset(*(None if x is None else x[keep] for x in dataset._replace(ends=ends)))
+    return _picked(dataset._replace(ends=ends), keep)
+
+
+def _picked(dataset: Dataset, rows: np.ndarray | slice) -> Dataset:
+    rewards = None if dataset.rewards is None else dataset.rewards[rows]
+    return Dataset(dataset.states[rows], dataset.actions[rows], dataset.ends[rows], rewards)
 
 
 def last_rows(dataset: Dataset) -> np.ndarray:
@@ -150,8 +159,7 @@ def split(dataset: Dataset, held_out: float = 0.05) -> tuple[Dataset, Dataset]:
         dataset = dataset._replace(ends=dataset.ends | (np.arange(rows) == cut - 1))
     else:
         cut = int(stops[:-1][np.argmin(np.abs(stops[:-1] - wanted))])
-    parts = [Dataset(*(None if x is None else x[s] for x in dataset)) for s in (slice(0, cut), slice(cut, None))]
-    return parts[0], parts[1]
+    return _picked(dataset, slice(0, cut)), _picked(dataset, slice(cut, None))
 
 
 class WindowStore(NamedTuple):

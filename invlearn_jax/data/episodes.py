@@ -62,7 +62,7 @@ class MotionLaw(NamedTuple):
     def breaks(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """``[N]`` whether steps from states ``before`` to ``after`` ``[N, S]`` are none that the law allows."""
         off = self._off(before, after)
-        return (off > self.allowed).any(1)
+        return np.asarray((off > self.allowed).any(1))
 
     def rests(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """``[N]`` whether steps leave an entry exactly as it was though its rate says otherwise: a row that repeats."""
@@ -229,7 +229,8 @@ def episodes(
     Raises:
         ValueError: if nothing tells where episodes end, or flags are not 0 and 1.
     """
-    states, notes, count = np.asarray(states), [], len(states)
+    states, count = np.asarray(states), len(states)
+    notes: list[str] = []
     law = find_law(states[:-1], states[1:]) if following is None else find_law(states, following)
     if law is None and following is None and not flags:
         raise ValueError(

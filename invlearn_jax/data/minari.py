@@ -145,7 +145,10 @@ def _state(observations: Any, source: str) -> Any:
 
 
 def _join(parts: Iterable[_Episode], source: str) -> Dataset:
-    states, actions, ends, rewards = [], [], [], []
+    states: list[np.ndarray] = []
+    actions: list[np.ndarray] = []
+    ends: list[np.ndarray] = []
+    rewards: list[np.ndarray] = []
     for name, *raw in parts:
         state = check_rows(raw[0], f"{name}/observations", source, 2)
         action = check_rows(raw[1], f"{name}/actions", source, 2)
@@ -165,10 +168,11 @@ def _join(parts: Iterable[_Episode], source: str) -> Dataset:
         states.append(state)
         actions.append(np.pad(action.astype(np.float32), ((0, 1), (0, 0))))
         ends.append(np.arange(len(state)) == len(state) - 1)
-        rewards.append(None if reward is None else np.pad(reward.astype(np.float32), (0, 1)))
+        if reward is not None:
+            rewards.append(np.pad(reward.astype(np.float32), (0, 1)))
     if not states:
         raise ValueError(f"{source}: no episodes. Give a data set with at least one.")
-    joined = None if any(reward is None for reward in rewards) else np.concatenate(rewards)
+    joined = np.concatenate(rewards) if len(rewards) == len(states) else None
     flags = {"episode": np.concatenate(ends)}
     return episodes(np.concatenate(states), np.concatenate(actions), flags, source, joined)
 

@@ -17,6 +17,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.names import unknown_name
 from invlearn_jax.progress import announce, progress
+from invlearn_jax.rollout import total
 from invlearn_jax.tasks.task import Episodes, Task
 from invlearn_jax.types import Follows, Key, Params, Planner, PlanOutput, Problem, Result, WarmStarts
 
@@ -74,7 +75,9 @@ def run_mujoco(
     plan = plan or jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
     act = jax.jit(jax.vmap(planner.act, in_axes=(None, 0, None, 0))) if isinstance(planner, Follows) else None
     state, goals = np.asarray(problems.state, np.float64), jnp.asarray(problems.goal, float_type())
-    states, actions, plans = [state.astype(np.float32)], [], []
+    states: list[np.ndarray] = [state.astype(np.float32)]
+    actions: list[np.ndarray] = []
+    plans: list[tuple[np.ndarray, np.ndarray]] = []
     guess = first_guess(planner, len(state))
     rounds = range(0, steps, planner.execute_steps)
     for begin, plan_key in zip(
@@ -132,13 +135,13 @@ def _ended(task: Task) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 def _episode(planner: Planner, task: Task, rounds: int, steps: int) -> Callable:
     def episode(params: Params, key: Key, start: Array, goal: Array) -> tuple:
-        def physics(out: PlanOutput, state: Array, step: Array) -> tuple:
+        def physics(out: PlanOutput, state: Array, step: Array) -> tuple[Array, tuple[Array, Array]]:
             action = planner.act(params, out, step, state) if isinstance(planner, Follows) else out.actions[step]
             over = task.success(state, goal) if task.ends_at_success else jnp.array(False)
             state = jnp.where(over, state, task.step(state, action.astype(state.dtype)))
             return state, (state, action)
 
-        def one_round(carry: tuple, key: Key) -> tuple:
+        def one_round(carry: tuple, key: Key) -> tuple[tuple, tuple[Array, Array, Array, Array]]:
             state, guess = carry
             out = planner.plan(params, key, Problem(state, goal, guess))
             executed = jnp.arange(min(planner.execute_steps, steps))
@@ -202,8 +205,8 @@ def evaluate_episodes(
         "seed": seed,
         "horizon": planner.horizon,
         "execute_steps": planner.execute_steps,
-        "refine_steps": planner.refine_steps,
-        "candidates": planner.candidates,
+        "refine_steps": getattr(planner, "refine_steps", 0),
+        "candidates": getattr(planner, "candidates", 1),
         "success_rate": ever.mean,
         "success_ci95": [ever.low, ever.high],
         "success_at_end_rate": last.mean,
@@ -228,7 +231,7 @@ def episode_costs(task: Task, rows: Episodes) -> np.ndarray:
     """``[N]`` the task's cost of each whole episode, its named terms summed."""
 
     def cost(states: Array, actions: Array, goal: Array) -> Array:
-        return sum(task.trajectory_cost(states, actions, goal).values())
+        return total(task.trajectory_cost(states, actions, goal))
 
     return np.asarray(jax.jit(jax.vmap(cost))(rows.states, rows.actions, rows.goals))
 
@@ -240,8 +243,8 @@ def summary(record: dict[str, Any]) -> str:
         parts.insert(0, f"score {record['score_mean']:.1f} +- {record['score_sem']:.1f}")
     results = record["results"]
     other = {name: count for name, count in results.items() if count and name != "ok"}
-    total = sum(results.values())
-    shares = ", ".join(f"{100 * count / total:.1f} % {name}" for name, count in other.items())
+    plans = sum(results.values())
+    shares = ", ".join(f"{100 * count / plans:.1f} % {name}" for name, count in other.items())
     return (
         f"{record['task']} K={record['refine_steps']}: {', '.join(parts)}, success {100 * record['success_rate']:.1f} %, "
         f"plan {record['plan_ms_p50']:.2f} ms" + (f" (plans: {shares})" if shares else "")

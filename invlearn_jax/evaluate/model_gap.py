@@ -14,6 +14,7 @@ import numpy as np
 from invlearn_jax.evaluate.metrics import mean_ci
 from invlearn_jax.inputs import float_type
 from invlearn_jax.keys import streams
+from invlearn_jax.rollout import total
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Params, Planner, Problem
 
@@ -69,14 +70,14 @@ def model_gap(planner: Planner, params: Params, task: Task, key: Key, problems: 
     simulator.close()
 
     def cost(states: jax.Array, actions: jax.Array, goal: jax.Array) -> jax.Array:
-        return sum(task.trajectory_cost(states, actions, goal).values())
+        return total(task.trajectory_cost(states, actions, goal))
 
     states = np.stack(realised, axis=1)
-    costs = [
+    predicted_cost, realised_cost = (
         jax.jit(jax.vmap(cost))(jnp.asarray(s, float_type()), out.actions, drawn.goal) for s in (out.states, states)
-    ]
-    host = jax.tree.map(np.asarray, (drawn, costs, out.states))
-    return GapReport(host[0], *host[1], host[2], states.astype(np.float32))
+    )
+    report = GapReport(drawn, predicted_cost, realised_cost, out.states, states.astype(np.float32))
+    return jax.tree.map(np.asarray, report)
 
 
 def gap_summary(report: GapReport) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class Checkpoints:
         restored = self._manager.restore(step, args=ocp.args.StandardRestore(_plain(like)))
         paths, structure = jax.tree_util.tree_flatten_with_path(like)
         leaves = [(restored[_name(path)] if x.size else x, x) for path, x in paths]
-        return structure.unflatten([jax.random.wrap_key_data(a) if _is_key(b) else jnp.asarray(a) for a, b in leaves])
+        arrays = [jax.random.wrap_key_data(a) if _is_key(b) else jnp.asarray(a) for a, b in leaves]
+        return jax.tree.unflatten(structure, arrays)
 
     def _move_aside(self, step: int, reason: str) -> str:
         """Renames a step's folder, since Orbax saves no step twice; says so in a sentence."""

@@ -24,5 +24,6 @@ def use_compile_cache(folder: str | os.PathLike | None = None) -> Path:
 
 def ensure_compile_cache() -> None:
     """Switches the cache on where nobody has chosen one; ``INVLEARN_COMPILE_CACHE=off`` leaves it off."""
-    if jax.config.jax_compilation_cache_dir is None and os.environ.get("INVLEARN_COMPILE_CACHE") != "off":
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # JAX adds its options at run time.
+    if chosen is None and os.environ.get("INVLEARN_COMPILE_CACHE") != "off":
         use_compile_cache()

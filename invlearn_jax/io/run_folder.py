@@ -204,7 +204,7 @@ class RunFolder:
 
 def _plain(config: Any) -> Any:
     """A dataclass, or a NamedTuple of such, as nested dicts."""
-    if dataclasses.is_dataclass(config):
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
         return dataclasses.asdict(config)
     return {name: _plain(part) for name, part in config._asdict().items()} if hasattr(config, "_asdict") else config
 

@@ -7,7 +7,7 @@ then, arXiv 2207.12598). What is used is the exponential moving average of the w
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -39,7 +39,37 @@ class Asked(NamedTuple):
 DrawPlans = Callable[[Key], Asked]
 
 
-def plan_sampler(inverter: object, params: DiffusionParams, store: PlanStore, batch: int) -> DrawPlans:
+@runtime_checkable
+class TokenLayout(Protocol):
+    """What is needed of a ``planners.diffusion.PlanLayout``."""
+
+    @property
+    def stride(self) -> int:
+        """Steps between tokens."""
+
+    @property
+    def position_size(self) -> int:
+        """P."""
+
+
+@runtime_checkable
+class PlanInverter(Protocol):
+    """What is needed of a ``planners.diffusion.DiffusionInverter``."""
+
+    diffusion: PlanDiffusion
+
+    @property
+    def layout(self) -> TokenLayout:
+        """Of the plans' tokens."""
+
+    def known(self, problem: Problem) -> Known:
+        """What is known of a plan for a problem."""
+
+    def condition(self, params: DiffusionParams, goal: Array) -> Array:
+        """The goal ``[P]`` as the model takes it, ``[D]``."""
+
+
+def plan_sampler(inverter: PlanInverter, params: DiffusionParams, store: PlanStore, batch: int) -> DrawPlans:
     """Draws from a store what a ``planners.diffusion.DiffusionInverter`` will be asked for: the plan that ends where it did.
 
     Args:
@@ -213,6 +243,6 @@ def _averaging(
 ) -> TrainState:
     following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
     count = following.step.astype(jnp.float32)
-    decay = jnp.minimum(decay, (1 + count) / (10 + count))
-    average = optax.incremental_update(following.params, state.extra, 1 - decay)
+    kept = jnp.minimum(decay, (1 + count) / (10 + count))
+    average = optax.incremental_update(following.params, state.extra, 1 - kept)
     return following._replace(params=state.params._replace(net=following.params), extra=average)

@@ -1,7 +1,7 @@
 """Learning a forward model from windows of data, by its multi-step error."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,21 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, last_rows, sample_windows, window_store
 from invlearn_jax.keys import stream
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
-from invlearn_jax.models.sequence import SequenceModel, SequenceParams
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import ForwardModel, Key, Params
+
+
+@runtime_checkable
+class ChunkModel(ForwardModel, Protocol):
+    """What can be trained: a forward model that predicts in chunks.
+
+    Its parameters are a NamedTuple with ``net``, which is trained, and the scales ``mean``, ``std`` and ``delta``.
+    """
+
+    chunk: int
+
+    def seen(self, state: Float[Array, "*b S"], reference: Float[Array, "*b S"]) -> Float[Array, "*b S"]:
+        """The state in the frame of a reference state, in which scales are fitted and errors measured."""
 
 
 class Source(NamedTuple):
@@ -35,7 +47,7 @@ def change_scale(
     Args:
         dataset: the rows.
         steps: between the two states.
-        seen: ``(state, reference) -> state`` in the reference's frame; see ``SequenceModel.seen``.
+        seen: ``(state, reference) -> state`` in the reference's frame; see ``ChunkModel.seen``.
         most: about how many rows to look at.
     """
     rows = np.arange(len(dataset.states))
@@ -53,9 +65,7 @@ def share_batch(sources: list[Source], batch: int) -> list[int]:
     return [counts[0] + batch - sum(counts), *counts[1:]]
 
 
-def fit_scales(
-    model: SequenceModel, params: SequenceParams, dataset: Dataset, normalizer: Normalizer
-) -> SequenceParams:
+def fit_scales(model: ChunkModel, params: Params, dataset: Dataset, normalizer: Normalizer) -> Params:
     """Sets the model's scales from training data: states by the normaliser, outputs by the size of their change.
 
     Args:
@@ -74,7 +84,7 @@ def fit_scales(
 
 
 def model_loss(
-    model: SequenceModel, params: SequenceParams, states: Float[Array, "B T1 S"], actions: Float[Array, "B T A"]
+    model: ChunkModel, params: Params, states: Float[Array, "B T1 S"], actions: Float[Array, "B T A"]
 ) -> Array:
     """Mean Huber loss of the unrolled states, in units of the change over one chunk (``params.delta[-1]``).
 
@@ -87,12 +97,12 @@ def model_loss(
 
 
 def forward_model_update(
-    model: SequenceModel,
+    model: ChunkModel,
     optimizer: optax.GradientTransformation,
     sources: list[Source],
     batch: int,
     horizon: int,
-    prior: Callable[[SequenceParams, Key], Array] | None = None,
+    prior: Callable[[Params, Key], Array] | None = None,
 ) -> Update:
     """One gradient step on ``model_loss`` over windows drawn from the sources by their shares.
 
@@ -131,7 +141,7 @@ def forward_model_update(
 
 
 def forward_model_state(
-    model: SequenceModel, optimizer: optax.GradientTransformation, key: Key, dataset: Dataset, normalizer: Normalizer
+    model: ChunkModel, optimizer: optax.GradientTransformation, key: Key, dataset: Dataset, normalizer: Normalizer
 ) -> TrainState:
     """The state to train from. The key is consumed."""
     init_key, key = jax.random.split(key)
@@ -141,7 +151,7 @@ def forward_model_state(
 
 def ensemble_update(update: Update) -> Update:
     """The same update for E members at once: ``params`` and ``opt_state`` carry a leading axis, each member its own batches."""
-    axes = TrainState(None, 0, 0, 0, None)
+    axes = TrainState._make((None, 0, 0, 0, None))
     members = jax.vmap(update, in_axes=(axes,), out_axes=(axes, 0))
 
     def run(state: TrainState) -> tuple[TrainState, Metrics]:
@@ -154,7 +164,7 @@ def ensemble_update(update: Update) -> Update:
 
 
 def ensemble_state(
-    model: SequenceModel,
+    model: ChunkModel,
     optimizer: optax.GradientTransformation,
     key: Key,
     dataset: Dataset,

@@ -8,7 +8,7 @@ were.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -16,10 +16,25 @@ import optax
 from jaxtyping import Array
 
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
+from invlearn_jax.parametrisation import Parametrisation
 from invlearn_jax.rollout import score
 from invlearn_jax.types import ForwardModel, Key, Objective, Params, Problem
 
 DrawProblem = Callable[[Key], Problem]
+
+
+@runtime_checkable
+class TrainableInverter(Protocol):
+    """What can be trained: an Inverter whose latents are the tanh of one network's output."""
+
+    horizon: int
+
+    @property
+    def parametrisation(self) -> Parametrisation:
+        """What turns latents into actions."""
+
+    def logits(self, params: Params, problem: Problem) -> Array:
+        """The network's output ``[L, C]``, of which the tanh is taken."""
 
 
 class InverterTraining(NamedTuple):
@@ -93,7 +108,7 @@ def check_advance(advance: Sequence[int], horizon: int) -> None:
 
 
 def inverter_update(
-    inverter: object,
+    inverter: TrainableInverter,
     model: ForwardModel,
     objective: Objective,
     model_params: Params,
@@ -108,7 +123,7 @@ def inverter_update(
     """One gradient step of the module's objective, then one advance of the imagined batch.
 
     Args:
-        inverter: has ``logits(params, problem)``; their tanh are latents, which its ``parametrisation`` turns into actions.
+        inverter: what is trained.
         model: frozen.
         objective: the cost.
         model_params: of the model.

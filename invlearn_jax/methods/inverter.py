@@ -31,6 +31,7 @@ from invlearn_jax.objectives import ObjectiveParams, ObjectiveWeights, TaskObjec
 from invlearn_jax.parametrisation import Box, Spline
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.refine.named import named_refiner
+from invlearn_jax.rollout import total
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Part, Task
 from invlearn_jax.types import Key, Params, Problem
@@ -189,6 +190,14 @@ class Settings:
     checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
 
 
+class NetworkPlanner(InversePlanner):
+    """The planner of this method, of which the parts are known."""
+
+    inverter: NetworkInverter
+    model: ChunkedModel
+    objective: TaskObjective
+
+
 def build(
     task: Task,
     settings: Settings,
@@ -196,7 +205,7 @@ def build(
     candidates: int | None = None,
     refiner: str = "adam",
     execute_steps: int | None = None,
-) -> InversePlanner:
+) -> NetworkPlanner:
     """The planner for a task.
 
     Args:
@@ -229,7 +238,7 @@ def build(
     if settings.tail.kind == "graph":
         tail = GraphCost(task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves)
     size = jax.eval_shape(task.covered, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0]
-    return InversePlanner(
+    return NetworkPlanner(
         inverter,
         model,
         TaskObjective(task, settings.objective, tail, coverage_for(size), stride=settings.model.chunk),
@@ -240,7 +249,7 @@ def build(
     )
 
 
-def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[InversePlanner, PlannerParams]:
+def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[NetworkPlanner, PlannerParams]:
     """Learns a planner for a task.
 
     Args:
@@ -268,7 +277,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[InversePlan
 
     draw = task.problem_sampler(rows)
     prior = _cloning_prior(planner, settings, next(iter(train.values())).rows)
-    if settings.cloning.steps:
+    if settings.cloning.steps and prior is not None:
         inverter = _clone(planner, settings, run, prior, inverter, keys["cloning"])
     params = PlannerParams(inverter, model_params, objective_params)
     params = train_inverter(planner, settings, run, "inverter", params, draw, rows, prior, keys["inverter"])
@@ -297,7 +306,7 @@ _STREAMS = (
 
 def correct(
     task: Task,
-    planner: InversePlanner,
+    planner: NetworkPlanner,
     settings: Settings,
     run: Run,
     params: PlannerParams,
@@ -359,8 +368,8 @@ def named_parts(data: Dataset | Mapping[str, Part]) -> Parts:
 
 def with_part(parts: Parts, name: str, rows: Dataset, share: float) -> Parts:
     """The parts with another one of which a share of each batch is drawn."""
-    total = sum(part.share for part in parts.values())
-    scaled = {n: part._replace(share=(1 - share) * part.share / total) for n, part in parts.items()}
+    whole = sum(part.share for part in parts.values())
+    scaled = {n: part._replace(share=(1 - share) * part.share / whole) for n, part in parts.items()}
     return scaled | {name: Part(rows, share)}
 
 
@@ -398,7 +407,7 @@ def train_model(
 
 
 def fit_objective(
-    task: Task, planner: InversePlanner, settings: Settings, run: Run, rows: Dataset, key: Key
+    task: Task, planner: NetworkPlanner, settings: Settings, run: Run, rows: Dataset, key: Key
 ) -> ObjectiveParams:
     """The cost beyond the horizon, learned; the coverage of the data; and the size of a plan's cost over them."""
     objective = planner.objective
@@ -420,7 +429,7 @@ def fit_objective(
 
 
 def _covering(
-    task: Task, planner: InversePlanner, settings: Settings, params: ObjectiveParams, rows: Dataset
+    task: Task, planner: NetworkPlanner, settings: Settings, params: ObjectiveParams, rows: Dataset
 ) -> ObjectiveParams:
     coverage = planner.objective.coverage
     if coverage is None:
@@ -444,7 +453,7 @@ def cost_scale(task: Task, rows: Dataset, count: int = 4096) -> jax.Array:
     states, actions = store.states[at], store.actions[at[:, :-1]]
 
     def cost(states: jax.Array, actions: jax.Array, key: Key) -> jax.Array:
-        return sum(task.trajectory_cost(states, actions, task.draw_goal_from(key, states[0])).values())
+        return total(task.trajectory_cost(states, actions, task.draw_goal_from(key, states[0])))
 
     costs = jax.jit(jax.vmap(cost))(states, actions, jax.random.split(goal_key, count))
     return jnp.maximum(jnp.abs(costs).mean(), 1e-6)
@@ -473,7 +482,7 @@ def _scales(features: np.ndarray, positions: int) -> Scales:
 
 
 def _cloning_prior(
-    planner: InversePlanner, settings: Settings, rows: Dataset
+    planner: NetworkPlanner, settings: Settings, rows: Dataset
 ) -> Callable[[Params, Key], jax.Array] | None:
     own = settings.cloning
     if not own.steps and not own.weight:
@@ -486,7 +495,7 @@ def _cloning_prior(
 
 
 def _clone(
-    planner: InversePlanner,
+    planner: NetworkPlanner,
     settings: Settings,
     run: Run,
     loss: Callable[[Params, Key], jax.Array],
@@ -502,7 +511,7 @@ def _clone(
 
 
 def train_inverter(
-    planner: InversePlanner,
+    planner: NetworkPlanner,
     settings: Settings,
     run: Run,
     stage: str,

@@ -53,7 +53,7 @@ def save_planner(
     if half:
         arrays = {n: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for n, x in arrays.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # NumPy's stubs take any name for allow_pickle.
     fields = {
         "task": _relative(task_reference(task), Path(folder)),
         "task_settings": None if task.settings is None else dataclasses.asdict(task.settings),
@@ -192,7 +192,7 @@ def _load_params(planner: Planner, folder: Path) -> Params:
         if not np.isfinite(saved[key]).all():
             raise ValueError(f"{path}: {key} has NaN or infinite entries. Copy the planner again, or train it again.")
     arrays = [jnp.asarray(saved[key]).astype(like.dtype) for key, like in wanted.items()]
-    return jax.tree.structure(params).unflatten(arrays)
+    return jax.tree.unflatten(jax.tree.structure(params), arrays)
 
 
 def _by_name(params: PyTree) -> dict:

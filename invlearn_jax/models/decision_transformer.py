@@ -20,13 +20,13 @@ class Context(NamedTuple):
     """The last K steps at most.
 
     Attributes:
-        count: how many of the K steps hold something.
+        held: how many of the K steps hold something.
         returns: ``[K]`` still to come from each step on.
         states: ``[K, S]``.
         actions: ``[K, A]``; that of the newest step is not known yet.
     """
 
-    count: Int[Array, ""]
+    held: Int[Array, ""]
     returns: Float[Array, " K"]
     states: Float[Array, "K S"]
     actions: Float[Array, "K A"]
@@ -100,7 +100,7 @@ class DecisionTransformer:
 
     def act(self, params: PolicyParams, memory: Context) -> Float[Array, " A"]:
         """The action of the newest step."""
-        return self.actions(params, memory.returns, memory.states, memory.actions)[memory.count - 1]
+        return self.actions(params, memory.returns, memory.states, memory.actions)[memory.held - 1]
 
     def observe(
         self,
@@ -110,12 +110,12 @@ class DecisionTransformer:
         following: Float[Array, " S"],
     ) -> Context:
         """The context with one step more; a full one loses its oldest."""
-        newest = memory.count - 1
+        newest = memory.held - 1
         left = memory.returns[newest] - self._reward(following[: self.position_size], params.goal)
         parts = memory.returns, memory.states, memory.actions.at[newest].set(action)
-        full = memory.count == self.context
+        full = memory.held == self.context
         returns, states, actions = (jnp.where(full, jnp.roll(x, -1, axis=0), x) for x in parts)
-        free = jnp.where(full, newest, memory.count)
+        free = jnp.where(full, newest, memory.held)
         # A roll brings the oldest action to the newest step, whose own is not known yet.
         actions = actions.at[free].set(0.0)
         return Context(free + 1, returns.at[free].set(left), states.at[free].set(following), actions)

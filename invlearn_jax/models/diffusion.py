@@ -93,8 +93,9 @@ def sampler_steps(sampler: str, train_steps: int, steps: int) -> Steps:
         )
     levels = np.round(np.linspace(train_steps, 0, steps + 1)).astype(int)
     alpha_bar = cosine_schedule(train_steps)
-    rows, last_width = [], None
-    for i, (t, s) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    rows: list[tuple[float, ...]] = []
+    last_width: float | None = None
+    for t, s in zip(levels[:-1], levels[1:], strict=True):
         now, then = alpha_bar[t], alpha_bar[s]
         if s == 0:
             rows.append((0.0, 1.0, 0.0, 0.0))
@@ -106,7 +107,7 @@ def sampler_steps(sampler: str, train_steps: int, steps: int) -> Steps:
         towards = np.sqrt(then) - kept * np.sqrt(now)
         width = 0.5 * (np.log(then / (1 - then)) - np.log(now / (1 - now)))
         before = 0.0
-        if sampler == "dpm_solver++" and i > 0:
+        if sampler == "dpm_solver++" and last_width is not None:
             # Extrapolates the prediction: (1 + 1 / 2r) x0 - (1 / 2r) x0 before, r being the ratio of the last two widths.
             before = -towards * width / (2 * last_width)
         rows.append((kept, towards - before, before, noise))
@@ -184,8 +185,9 @@ class PlanDiffusion:
         if self.condition_size == 0 or guidance in (0.0, 1.0):
             found = self.predict(net, x, level, condition, jnp.full((size,), guidance, x.dtype))
         else:
-            twice = [jnp.concatenate([part, part]) for part in (x, level, condition)]
-            both = self.predict(net, *twice, jnp.concatenate([jnp.ones(size, x.dtype), jnp.zeros(size, x.dtype)]))
+            xs, levels, conditions = (jnp.concatenate([part, part]) for part in (x, level, condition))
+            given = jnp.concatenate([jnp.ones(size, x.dtype), jnp.zeros(size, x.dtype)])
+            both = self.predict(net, xs, levels, conditions, given)
             asked, free = both[:size], both[size:]
             found = free + guidance * (asked - free)
         return jnp.clip(found, -1.0, 1.0)

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from invlearn_jax.networks.mlp import apply_module
 from invlearn_jax.types import Key, Params
 
 
@@ -100,6 +101,6 @@ def decision_network(
 
     def apply(params: Params, returns: Array, states: Array, actions: Array, key: Key | None = None) -> Array:
         given = {} if key is None else {"dropout": key}
-        return module.apply({"params": params}, returns, states, actions, key is None, rngs=given)
+        return apply_module(module, params, returns, states, actions, key is None, rngs=given)
 
     return DecisionNetwork(init, apply)

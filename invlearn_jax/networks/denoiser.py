@@ -1,5 +1,6 @@
 """What the denoising networks share: their contract and the embedding of the noise level."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from invlearn_jax.networks.mlp import apply_module
 from invlearn_jax.types import Key, Params
 
 
@@ -52,4 +54,4 @@ def denoiser(module: nn.Module, horizon: int, channels: int, condition_size: int
     like = (jnp.zeros((1, horizon, channels)), jnp.zeros((1,)), jnp.zeros((1, condition_size)))
     # Compiled as one: its many small pieces one by one take far longer.
     init = jax.jit(lambda key: module.init(key, *like)["params"])
-    return Denoiser(init, lambda params, *given: module.apply({"params": params}, *given))
+    return Denoiser(init, functools.partial(apply_module, module))

@@ -1,7 +1,7 @@
 """Networks as pairs of pure functions. Only this folder imports flax."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,11 @@ class Network(NamedTuple):
 
     init: Callable[[Key], Params]
     apply: Callable[[Params, Array], Array]
+
+
+def apply_module(module: nn.Module, params: Params, *given: Any, **options: Any) -> Any:
+    """What a module with these parameters makes of its inputs."""
+    return module.apply({"params": params}, *given, **options)
 
 
 class _Mlp(nn.Module):
@@ -66,7 +71,7 @@ def mlp(
     """
     module = _Mlp(tuple(hidden), out_size, final_scale, skip, activation, normed)
     return Network(
-        lambda key: module.init(key, jnp.zeros((in_size,)))["params"], lambda p, x: module.apply({"params": p}, x)
+        lambda key: module.init(key, jnp.zeros((in_size,)))["params"], lambda p, x: apply_module(module, p, x)
     )
 
 

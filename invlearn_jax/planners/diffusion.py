@@ -20,7 +20,8 @@ from invlearn_jax.models.diffusion import DiffusionParams, Known, PlanDiffusion,
 from invlearn_jax.models.inverse_dynamics import InverseDynamics, InverseDynamicsParams
 from invlearn_jax.planners.planner import PlannerParams
 from invlearn_jax.refine import finite_or_worst
-from invlearn_jax.types import Key, Objective, Params, PlanOutput, Problem, Result, finding, gravest
+from invlearn_jax.rollout import total
+from invlearn_jax.types import Key, LearnedObjective, Params, PlanOutput, Problem, Result, finding, gravest
 
 
 class DiffusionInverterParams(NamedTuple):
@@ -185,7 +186,7 @@ class Tracker:
     def __init__(
         self,
         inverter: DiffusionInverter,
-        objective: Objective,
+        objective: LearnedObjective,
         controller: Literal["pd", "actions"],
         execute_steps: int,
         candidates: int = 1,
@@ -228,7 +229,7 @@ class Tracker:
         else:
             actions = jax.vmap(jax.vmap(_towards))(states[:, :-1], states[:, 1:])
         terms = jax.vmap(lambda s, a: self.objective(params.objective, s, a, safe.goal))(states, actions)
-        costs = sum(terms.values())
+        costs = total(terms)
         # One plan alone needs no cost to be chosen: the compiler drops it where it is not used.
         best = 0 if self.candidates == 1 else jnp.argmin(finite_or_worst(costs))
         states, actions, terms, cost = jax.tree.map(lambda x: x[best], (states, actions, terms, costs))

@@ -80,7 +80,7 @@ def refine(
         The best sequence, its cost and the trace. Costs that are not finite, minus infinity among them, count as infinite.
 
     Raises:
-        ValueError: for a number of steps that is negative or no whole one, or no candidates.
+        ValueError: for a number of steps that is negative or no whole one, steps without a method, or no candidates.
     """
     check_whole(steps=steps)
     if steps < 0:
@@ -90,6 +90,8 @@ def refine(
     if steps == 0:
         actions, cost = _best(candidates, over_candidates(cost_fn)(candidates))
         return Refined(actions, cost, cost, jnp.zeros((0,), cost.dtype))
+    if refiner is None:
+        raise ValueError(f"refine steps is {steps}, but no refiner was given. Give one, or 0 steps.")
     state, costs = refiner.init(cost_fn, candidates)
     first = _best(candidates, costs)
 

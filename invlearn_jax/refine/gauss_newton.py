@@ -68,12 +68,17 @@ def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
         return actions - jnp.where(jnp.isfinite(step).all(), step, 0.0).reshape(actions.shape)
 
     def init(cost_fn: CostFn, candidates: Array) -> tuple:
-        if not isinstance(cost_fn, ResidualCost):
-            raise ValueError("Gauss-Newton needs the cost with its residual, as a ResidualCost; give one.")
-        return candidates, over_candidates(cost_fn)(candidates)
+        return candidates, over_candidates(_with_residual(cost_fn).__call__)(candidates)
 
-    def update(key: Key, cost_fn: ResidualCost, candidates: Array) -> tuple:
-        moved = over_candidates(lambda a: move(cost_fn, a))(candidates)
-        return moved, moved, over_candidates(cost_fn)(moved)
+    def update(key: Key, cost_fn: CostFn, candidates: Array) -> tuple:
+        cost = _with_residual(cost_fn)
+        moved = over_candidates(lambda a: move(cost, a))(candidates)
+        return moved, moved, over_candidates(cost.__call__)(moved)
 
     return Refiner(init, update, needs="reverse")
+
+
+def _with_residual(cost_fn: CostFn) -> ResidualCost:
+    if not isinstance(cost_fn, ResidualCost):
+        raise ValueError("Gauss-Newton needs the cost with its residual, as a ResidualCost; give one.")
+    return cost_fn

@@ -62,19 +62,23 @@ def ilqr(damping: float = 1e-3, factor: float = 5.0, limit: float = 1.0) -> Refi
         return -jnp.where(jnp.isfinite(step).all(), step, 0.0).reshape(shape)
 
     def init(cost_fn: CostFn, candidates: Array) -> tuple:
-        if not isinstance(cost_fn, PlanCost):
-            raise ValueError("iLQR needs the cost as a PlanCost, its unroll and its cost apart; give one.")
-        costs = finite_or_worst(over_candidates(cost_fn)(candidates))
+        costs = finite_or_worst(over_candidates(_in_parts(cost_fn).__call__)(candidates))
         return (candidates, costs, jnp.full_like(costs, damping)), costs
 
-    def update(key: Key, cost_fn: PlanCost, state: tuple) -> tuple:
-        candidates, costs, mu = state
-        moved = candidates + over_candidates(lambda a, m: direction(cost_fn, a, m))(candidates, mu)
+    def update(key: Key, cost_fn: CostFn, state: tuple) -> tuple:
+        cost, (candidates, costs, mu) = _in_parts(cost_fn), state
+        moved = candidates + over_candidates(lambda a, m: direction(cost, a, m))(candidates, mu)
         moved = jnp.clip(moved, -limit, limit)
-        tried = finite_or_worst(over_candidates(cost_fn)(moved))
+        tried = finite_or_worst(over_candidates(cost.__call__)(moved))
         better = tried < costs
         kept = jnp.where(better[:, None, None], moved, candidates)
         following = (kept, jnp.where(better, tried, costs), jnp.where(better, mu / factor, mu * factor))
         return following, moved, tried
 
     return Refiner(init, update, needs="forward")
+
+
+def _in_parts(cost_fn: CostFn) -> PlanCost:
+    if not isinstance(cost_fn, PlanCost):
+        raise ValueError("iLQR needs the cost as a PlanCost, its unroll and its cost apart; give one.")
+    return cost_fn

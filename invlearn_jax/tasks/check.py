@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invlearn_jax.keys import streams
+from invlearn_jax.rollout import total
 from invlearn_jax.tasks.task import Task
 
 _TRIED = 64  # states, goals and actions
@@ -124,7 +125,7 @@ def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.A
 
     def cost(state: jax.Array, actions: jax.Array, goal: jax.Array) -> jax.Array:
         plan = jnp.broadcast_to(state, (task.horizon + 1, task.state_size))
-        return sum(task.trajectory_cost(plan, actions, goal).values())
+        return total(task.trajectory_cost(plan, actions, goal))
 
     def seen(state: jax.Array, goal: jax.Array) -> jax.Array:
         return jnp.concatenate([task.local_features(state), task.goal_features(state, goal)])

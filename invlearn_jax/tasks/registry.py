@@ -44,7 +44,7 @@ def register_task(name: str, make: Callable[[], Task], summary: str = "") -> Non
 
 def task_entries() -> dict[str, TaskEntry]:
     """All registered tasks by name."""
-    entries = {}
+    entries: dict[str, TaskEntry] = {}
     for world in _WORLDS:
         entries |= importlib.import_module(f"invlearn_jax.tasks.{world}").tasks()
     return entries | _TASKS
@@ -109,7 +109,8 @@ def _module(path: Path) -> ModuleType:
         raise FileNotFoundError(f"There is no file {path}. Give the task as FILE.py:CLASS.")
     # A module that was imported already (the user's own program, say) is the same one.
     for module in list(sys.modules.values()):
-        if getattr(module, "__file__", None) and Path(module.__file__).resolve() == path:
+        file = getattr(module, "__file__", None)
+        if file and Path(file).resolve() == path:
             return module
     name = f"invlearn_user_{path.stem}_{abs(hash(path))}"
     spec = importlib.util.spec_from_file_location(name, path)
