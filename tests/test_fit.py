@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import sys
 
 import jax
 import jax.numpy as jnp
 import my_robot
 import numpy as np
 import pytest
-from absl import flags
 from conftest import ROOT
 from helpers import count_compilations, run_python
 
@@ -17,8 +15,6 @@ import invlearn_jax as il
 from invlearn_jax.evaluate.episodes import evaluate_episodes
 from invlearn_jax.export import export_planner, load_exported
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.methods import inverter as inverter_method
-from invlearn_jax.methods.fitting import method_settings
 from invlearn_jax.methods.saved import load_task
 
 TINY = {
@@ -253,7 +249,11 @@ def test_spline_latents_train_refine_and_export(tmp_path):
     keys = jax.random.split(jax.random.key(0), 3)
     out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, keys, problems)
     assert (out.cost < out.proposal_cost).any()
-    assert planner.inverter.latents(params.inverter, keys[0], jax.tree.map(lambda x: x[0], problems), 1).shape == (1, 5, 1)
+    assert planner.inverter.latents(params.inverter, keys[0], jax.tree.map(lambda x: x[0], problems), 1).shape == (
+        1,
+        5,
+        1,
+    )
     export_planner(planner, params, tmp_path / "planner.bin", platforms=("cpu",))
     exported = load_exported(tmp_path / "planner.bin")
     np.testing.assert_allclose(exported(problems.state, problems.goal), out.actions, rtol=1e-4, atol=1e-5)
@@ -262,12 +262,17 @@ def test_spline_latents_train_refine_and_export(tmp_path):
 # --- what is refused, and what goes on ---
 
 
-class Interrupted(Exception):
+class KilledError(Exception):
     """Stands for a kill."""
 
 
 def test_a_killed_fit_goes_on_to_the_same_parameters(tmp_path, monkeypatch):
-    settings = NO_CORRECTION | {"inverter.steps": 20, "correction.rounds": 1, "correction.robots": 2, "correction.steps": 20}
+    settings = NO_CORRECTION | {
+        "inverter.steps": 20,
+        "correction.rounds": 1,
+        "correction.robots": 2,
+        "correction.steps": 20,
+    }
     _, whole = il.fit(Cart(), workdir=tmp_path / "whole", settings=settings)
     log = RunFolder.log
     for stage in ("model", "inverter", "inverter_1"):
@@ -276,10 +281,10 @@ def test_a_killed_fit_goes_on_to_the_same_parameters(tmp_path, monkeypatch):
             log(self, name, step, values)
             if name == stage and step == 10:
                 monkeypatch.setattr(RunFolder, "log", log)
-                raise Interrupted
+                raise KilledError
 
         monkeypatch.setattr(RunFolder, "log", kill)
-        with pytest.raises(Interrupted):
+        with pytest.raises(KilledError):
             il.fit(Cart(), workdir=tmp_path / "killed", settings=settings)
     _, resumed = il.fit(Cart(), workdir=tmp_path / "killed", settings=settings)
     same(whole, resumed)
@@ -327,7 +332,9 @@ class WrongData(Cart):
 
 
 def test_data_of_other_sizes_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"WrongData.data gave states and actions of sizes \(2, 2\); wanted .*\(2, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"WrongData.data gave states and actions of sizes \(2, 2\); wanted .*\(2, 1\)"
+    ):
         il.fit(WrongData(), workdir=tmp_path, settings=NO_CORRECTION)
 
 
@@ -381,23 +388,6 @@ class Method:
 il.register_method("constant", Method(), "the same action always")
 il.register_task("slow", Slow, "a slow cart")
 """
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Runs a program in this process with flags of its own; returns what it printed, or the sentence it ended with."""
-
-    def call(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        values = flags.FlagValues()
-        monkeypatch.setattr(flags, "FLAGS", values)
-        for module in ("experiments." + name, "experiments.task_run"):
-            sys.modules.pop(module, None)
-        import importlib  # noqa: PLC0415
-
-        return importlib.import_module("experiments." + name)
-
-    return call
 
 
 def program(name, *arguments):

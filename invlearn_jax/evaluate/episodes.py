@@ -201,8 +201,8 @@ def evaluate_episodes(
     finite = np.isfinite(costs)
     if finite.sum() < 2:
         raise ValueError(
-            f"The cost of {episodes - finite.sum()} of {episodes} episodes of {task.name} is NaN or infinite: the task's cost, or "
-            "its physics, diverges. See that both are finite in every state that the system can come to."
+            f"The cost of {episodes - finite.sum()} of {episodes} episodes of {task.name} is NaN or infinite: the task's cost, "
+            "or its physics, diverges. See that both are finite in every state that the system can come to."
         )
     cost = mean_ci(costs[finite])
     reached = np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
