@@ -1,7 +1,9 @@
 """From a task to a planner: fit, its folder, resuming, evaluation, the command line, for tasks of every shape."""
 
 import json
+import re
 import shutil
+import types
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +14,18 @@ from conftest import ROOT
 from helpers import count_compilations, run_python
 
 import invlearn_jax as il
+from experiments import run as experiments_run
+from experiments import task_run
 from invlearn_jax.evaluate.episodes import evaluate_episodes
 from invlearn_jax.export import export_planner, load_exported
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.methods import inverter
+from invlearn_jax.methods import registry as methods
+from invlearn_jax.methods.registry import method_names
 from invlearn_jax.methods.saved import load_task
+from invlearn_jax.settings import with_settings
+from invlearn_jax.tasks import registry as tasks
+from invlearn_jax.tasks.registry import task_entries
 
 TINY = {
     "data.rows": 1500,
@@ -140,7 +150,6 @@ def test_a_planner_moves_together_with_its_tasks_file(run, tmp_path):
         ({"execute_steps": 0}, "execute_steps is 0"),
         ({"execute_steps": 33}, "execute_steps is 33"),
         ({"candidates": 0}, "candidates is 0"),
-        ({"refine_steps": 1.5}, "refine_steps is 1.5"),
         ({"guidance": 1}, "Unknown inference option .*guidance"),
     ],
 )
@@ -154,8 +163,9 @@ def test_plans_are_pure_programs(run, problem):
     key = jax.random.key(1)
     plan = jax.jit(planner.plan)
     out = plan(params, key, problem)
+    other, other_key = il.Problem(problem.state + 0.1, problem.goal), jax.random.key(2)
     with count_compilations() as seen:
-        plan(params, jax.random.key(2), il.Problem(problem.state + 0.1, problem.goal))
+        plan(params, other_key, other)
     assert not seen
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
     jax.tree.map(close, out, planner.plan(params, key, problem))
@@ -390,13 +400,21 @@ il.register_task("slow", Slow, "a slow cart")
 """
 
 
+@pytest.fixture
+def users_file(tmp_path, monkeypatch):
+    """A user's file, whose registrations last as long as the test."""
+    monkeypatch.setattr(methods, "_METHODS", {})
+    monkeypatch.setattr(tasks, "_TASKS", {})
+    (tmp_path / "mine.py").write_text(USER)
+    return tmp_path / "mine.py"
+
+
 def program(name, *arguments):
     return run_python("-m", f"experiments.{name}", *arguments, PYTHONPATH=f"{ROOT / 'tests'}:{ROOT}")
 
 
-def test_a_users_task_and_method_from_the_shell(tmp_path):
-    (tmp_path / "mine.py").write_text(USER)
-    task = f"--task={tmp_path / 'mine.py'}:Slow"
+def test_a_users_task_and_method_from_the_shell(users_file, tmp_path):
+    task = f"--task={users_file}:Slow"
     workdir = f"--workdir={tmp_path / 'run'}"
     own = ("--method=constant", "--config.level=0.25", "--task_config.gain=3", "--episodes=2", "--refine_steps=0")
     done = program("run", task, workdir, *own)
@@ -413,3 +431,57 @@ def test_a_users_task_and_method_from_the_shell(tmp_path):
     assert again.returncode == 0, again.stderr
     same_cost = json.loads((tmp_path / "f.json").read_text())["cost_mean"]
     assert same_cost == pytest.approx(record["cost_mean"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task={file}:Slov",), "Unknown task class in .* 'Slov'. Nearest known: Slow"),
+        (("--task=slo",), "Unknown task .* 'slo'"),
+        (("--task={file}:Slow", "--method=constent"), "Unknown method 'constent'. Nearest known: constant"),
+        (("--task={file}:Slow", "--config.model.stepz=3"), "Unknown config field 'model.stepz'"),
+        (("--task={file}:Slow", "--experiment=maze2d-umaze"), "Both --task and --experiment are given"),
+        (("--method=inverter",), "Give --task=NAME or FILE.py:CLASS"),
+    ],
+)
+def test_the_command_line_is_refused_with_a_sentence(users_file, tmp_path, monkeypatch, arguments, message):
+    arguments = [argument.format(file=users_file) for argument in arguments]
+    monkeypatch.setattr("sys.argv", ["run", *arguments, f"--workdir={tmp_path / 'run'}"])
+    with pytest.raises(SystemExit, match=f"error: {message}"):
+        experiments_run.cli()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"refine_steps": ["0", "many"]}, "--refine_steps is 0,many; give whole numbers"),
+        ({"episodes": 1}, "--episodes is 1; give at least 2"),
+        ({"workdir": ""}, "--workdir. is empty"),
+    ],
+)
+def test_wrong_flags_are_refused_before_training(tmp_path, monkeypatch, values, message):
+    given = {"refine_steps": ["0"], "episodes": 2, "workdir": str(tmp_path / "run"), "method": "inverter", "seed": 0}
+    monkeypatch.setattr(task_run.flags, "FLAGS", types.SimpleNamespace(**given | values))
+    with pytest.raises(ValueError, match=message):
+        task_run.carry_out(Cart(), with_settings(inverter.Settings(), NO_CORRECTION))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_other_settings_is_left_as_it_was(tmp_path, monkeypatch):
+    settings = with_settings(inverter.Settings(), NO_CORRECTION)
+    il.fit(Rest(), workdir=tmp_path, settings=NO_CORRECTION)
+    before = (tmp_path / "status.json").read_text()
+    given = {"refine_steps": ["0"], "episodes": 2, "workdir": str(tmp_path), "method": "inverter", "seed": 0}
+    monkeypatch.setattr(task_run.flags, "FLAGS", types.SimpleNamespace(**given))
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        task_run.carry_out(Cart(), settings)
+    assert (tmp_path / "status.json").read_text() == before
+
+
+def test_the_list_has_a_line_for_each(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["run", "--list"])
+    experiments_run.cli()
+    printed = capsys.readouterr().out
+    for name in (*task_entries(), *method_names()):
+        assert re.search(rf"^  {name} +\S", printed, re.MULTILINE), name
