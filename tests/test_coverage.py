@@ -37,7 +37,7 @@ def test_nothing_among_the_data_and_more_the_farther_away(kind, size):
     # Without bound.
     assert found[-1] > 10
     # The slope leads back, and is that of finite differences.
-    place = jnp.asarray(2.0 * np.ones(size))
+    place = jnp.linspace(2.0, 1.4, size)
     slope = np.asarray(jax.grad(coverage.distance, argnums=1)(params, place))
     assert slope.sum() > 0
     axis, step = int(np.argmax(np.abs(slope))), 1e-2
@@ -67,7 +67,7 @@ def test_both_kinds_agree_on_what_is_near(size):
         coverage, params, _ = fitted(kind, size, places)
         found = np.asarray(jax.vmap(coverage.distance, (None, 0))(params, tried))
         assert (found[far] > 0).all()
-        assert (found[inside] == 0).mean() > 0.97
+        assert (found[inside] == 0).mean() > 0.9
 
 
 @pytest.mark.parametrize(("kind", "size"), [(TableCoverage, 2), (NeighbourCoverage, 7)])

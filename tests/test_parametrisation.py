@@ -18,18 +18,18 @@ def latents(seed, length, size=3):
     return jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (length, size)), jnp.float32)
 
 
-@given(seed=seeds, horizon=st.integers(1, 20))
+@given(seed=seeds, horizon=st.sampled_from([1, 7]))
 def test_a_box_goes_there_and_back(seed, horizon):
     box = Box(LOW, HIGH, horizon)
     u = latents(seed, horizon)
     actions = np.asarray(box.decode(u))
     assert (actions >= LOW - 1e-5).all()
     assert (actions <= HIGH + 1e-5).all()
-    np.testing.assert_allclose(box.encode(actions), u, atol=1e-4)
+    np.testing.assert_allclose(box.encode(jnp.asarray(actions)), u, atol=1e-4)
     np.testing.assert_allclose(box.decode(jnp.sign(u)), np.where(u < 0, LOW, HIGH), rtol=1e-6)
 
 
-@given(seed=seeds, horizon=st.integers(4, 40), knots=st.integers(4, 12))
+@given(seed=seeds, horizon=st.sampled_from([4, 24]), knots=st.sampled_from([4, 9]))
 def test_a_spline_keeps_the_box_and_comes_back(seed, horizon, knots):
     knots = min(knots, horizon)
     spline = Spline(LOW, HIGH, horizon, knots)
@@ -52,7 +52,7 @@ def test_a_splines_weights_sum_to_one():
 
 def test_a_spline_is_nearest_in_the_sense_of_least_squares():
     spline = Spline(-np.ones(1), np.ones(1), 24, 6)
-    wanted = 0.4 * np.sin(np.arange(24))[:, None].astype(np.float32)
+    wanted = 0.4 * jnp.sin(jnp.arange(24.0))[:, None]
     left = wanted - np.asarray(spline.decode(spline.encode(wanted)))
     basis = np.asarray(jax.jacobian(lambda u: spline.decode(u)[:, 0])(jnp.zeros((6, 1))))[..., 0]
     np.testing.assert_allclose(basis.T @ left[:, 0], 0, atol=1e-5)
@@ -107,7 +107,7 @@ def test_what_is_seen_does_not_depend_on_place_and_heading(seed, angle):
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     turned = state.at[:2].set(turn @ state[:2] + 3.0).at[8:10].set(turn @ state[8:10])
     turned = turned.at[3:7].set(jnp.stack([c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w]))
-    seen, seen_turned = (np.asarray(frame.local(q, frame.reference(q))) for q in (state, turned))
+    seen, seen_turned = (np.array(frame.local(q, frame.reference(q))) for q in (state, turned))
     # A quaternion and its negative are one orientation.
     sign = np.sign(seen[3:7] @ seen_turned[3:7])
     seen_turned[3:7] *= sign
