@@ -86,8 +86,10 @@ def test_both_engines_take_the_same_step(name, request):
     task = request.getfixturevalue(name)
     assert task.substeps == {"ship": 4, "arm": 2}[name]
     states = np.array(drawn(task, 8))
-    # One at its limit, where the constraint acts.
-    states[0, task.mj_model.joint("slide" if name == "ship" else "elbow").qposadr[0]] = {"ship": 0.1, "arm": 2.6}[name]
+    # One beyond its limit, where the constraint acts.
+    states[0, task.mj_model.joint("slide" if name == "ship" else "elbow").qposadr[0]] = {"ship": 0.11, "arm": 2.65}[
+        name
+    ]
     rng = np.random.default_rng(0)
     actions = rng.uniform(2 * task.action_low, 2 * task.action_high, (8, task.action_size)).astype(np.float32)
     simulator = task.simulator()
