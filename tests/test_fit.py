@@ -315,6 +315,7 @@ def test_a_killed_fit_goes_on_to_the_same_parameters(tmp_path, monkeypatch):
         ({"settings": {"model.chunk": 2}}, "The task's horizon is 3 steps, model.chunk 2"),
         ({"settings": {"inverter.advance": (4,)}}, r"advance is \(4,\); each step must be 1 to the horizon, 3"),
         ({"settings": {"correction.follow": 4}}, "correction.follow is 4 steps"),
+        ({"settings": {"correction.steps": 16}}, "correction.steps is 16; the model learns from windows"),
         ({"settings": {"tail.kind": "grap"}}, "Unknown cost beyond the horizon 'grap'. Nearest known: graph"),
         ({"settings": {"net.knots": 4}}, "knots is 4"),
         ({"settings": "fast"}, "The settings are 'fast'; give the Settings of the method inverter"),

@@ -199,6 +199,8 @@ def test_exploration_fills_the_box(arm):
     rows = random_rows(arm, 300, jax.random.key(0), steps=50)
     assert rows.states.shape == (300, 4)
     assert rows.ends.sum() == 6
+    # Windows of training fit in, however short the plans.
+    assert random_rows(Cart(), 300, jax.random.key(0)).ends.sum() == 3
     simulator = arm.simulator()
     np.testing.assert_allclose(simulator.step(rows.states[:1], rows.actions[:1])[0], rows.states[1], atol=1e-4)
     simulator.close()

@@ -229,6 +229,11 @@ def build(
         raise ValueError(
             f"correction.follow is {settings.correction.follow} steps; a plan has {task.horizon}, give at most that, or 0."
         )
+    if settings.correction.rounds and settings.correction.steps <= settings.model.horizon:
+        raise ValueError(
+            f"correction.steps is {settings.correction.steps}; the model learns from windows of model.horizon = "
+            f"{settings.model.horizon} steps, give more than that."
+        )
     low, high, knots = task.action_low, task.action_high, settings.net.knots
     parametrisation = Spline(low, high, task.horizon, knots) if knots else Box(low, high, task.horizon)
     inverter = NetworkInverter(task, settings.net.hidden, settings.net.octaves, parametrisation)
