@@ -91,6 +91,8 @@ def carry_out(pipeline: ModuleType, train: Callable, config: Any, run: RunFolder
 
 def _defined(argv: list[str]) -> Callable[[], None]:
     """Defines the flags that a task, or an experiment, brings; what they are is read first. Returns what is to be done."""
+    if option(argv, "task") is not None and option(argv, "experiment") is not None:
+        raise ValueError("Both --task and --experiment are given; a run is of one of them.")
     if option(argv, "task") is not None:
         task, settings = task_run.define(argv)
 

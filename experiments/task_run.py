@@ -11,7 +11,7 @@ from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io import interrupt
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.methods.fitting import check_fit, fit_in, method_settings
+from invlearn_jax.methods.fitting import begin, check_fit, fit_in, method_settings
 from invlearn_jax.methods.registry import find_method, method_names
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.progress import announce
@@ -54,13 +54,19 @@ def define(argv: list[str]) -> tuple[Task, Callable[[], Any]]:
 def carry_out(task: Task, settings: Any) -> None:
     """Trains, then evaluates with each number of refinement steps; ``status.json`` says how far it came, and how it ended."""
     values = flags.FLAGS
+    refine_steps = _whole_numbers(values.refine_steps)
+    if values.episodes == 1:
+        raise ValueError(
+            "--episodes is 1; give at least 2, or there is no confidence interval, or 0 for no evaluation."
+        )
     check_fit(task, values.method, settings)
     with RunFolder(values.workdir) as run:
+        begin(run, task, values.method, settings, values.seed)
         try:
             fit_in(run, task, values.method, settings, values.seed)
             rows = []
-            for steps in sorted({int(text) for text in values.refine_steps}) if values.episodes else []:
-                run.status("evaluation", len(rows), len(values.refine_steps))
+            for steps in refine_steps if values.episodes else []:
+                run.status("evaluation", len(rows), len(refine_steps))
                 planner, params = load_planner(run.path / "planner", refine_steps=steps, task=task)
                 rows.append(evaluate(planner, params, task, values.episodes, values.eval_seed))
                 print(summary(rows[-1]), flush=True)
@@ -76,3 +82,10 @@ def carry_out(task: Task, settings: Any) -> None:
             with contextlib.suppress(OSError):
                 run.status(*run.progress, "failed", f"{type(error).__name__}: {error}")
             raise
+
+
+def _whole_numbers(texts: list[str]) -> list[int]:
+    """Numbers of refinement steps, ascending, each once."""
+    if not all(text.isdecimal() for text in texts):
+        raise ValueError(f"--refine_steps is {','.join(texts)}; give whole numbers from 0 up, such as 0,10.")
+    return sorted({int(text) for text in texts})

@@ -37,7 +37,7 @@ def compile_planner(
         params: its parameters.
         batch: B for batched calls; None for one problem a call.
         problem: an example of one problem, for a planner whose Inverter does not state ``state_size`` and
-            ``position_size``.
+            ``goal_size``.
 
     Returns:
         ``(state [S], goal, key) -> actions [T, A]``, or with a batch ``(states [B, S], goals, key) -> actions [B, T, A]``.
@@ -198,12 +198,12 @@ def _problem_shapes(planner: Planner, params: Params, problem: Problem | None) -
             _arrays(problem.state, problem.goal),
         )
     inverter = getattr(planner, "inverter", None)
-    sizes = [getattr(inverter, name, None) for name in ("state_size", "position_size")]
-    if None in sizes:
+    goal_size = getattr(inverter, "goal_size", getattr(inverter, "position_size", None))
+    if not hasattr(inverter, "state_size") or goal_size is None:
         raise ValueError(
             f"{type(planner).__name__} does not state the sizes of its problem. Give an example: problem=Problem(state, goal)."
         )
-    return tuple(jax.ShapeDtypeStruct((n,), dtype) for n in sizes)
+    return tuple(jax.ShapeDtypeStruct((n,), dtype) for n in (inverter.state_size, goal_size))
 
 
 def _arrays(state: Numbers, goal: PyTree) -> tuple[Array, PyTree]:

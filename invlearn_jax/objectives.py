@@ -219,22 +219,24 @@ class TaskObjective:
         weights, task = self.weights, self.task
         # A model may say more of a state than the state is (its uncertainty, say).
         own = states[:, : task.state_size]
-        terms = dict(task.trajectory_cost(own, actions, goal))
+        added = {}
         if self.tail is not None:
-            terms["beyond"] = weights.final * self.tail(params.tail, own[-1], goal)
+            added["beyond"] = weights.final * self.tail(params.tail, own[-1], goal)
             if weights.along:
                 along = jax.vmap(lambda s: self.tail(params.tail, s, goal))(own[self.stride :: self.stride])
-                terms["beyond_along"] = weights.along * along.mean()
+                added["beyond_along"] = weights.along * along.mean()
         coverage = self.coverage
         if coverage is not None:
             away = jax.vmap(lambda s: coverage.distance(params.coverage, task.covered(s)))(
                 own[self.stride :: self.stride]
             )
-            terms["unvisited"] = weights.unvisited * params.scale * away.mean()
+            added["unvisited"] = weights.unvisited * params.scale * away.mean()
         if weights.smoothness:
-            terms["smoothness"] = weights.smoothness * smoothness(params, own, self._box.encode(actions), goal)
+            added["smoothness"] = weights.smoothness * smoothness(params, own, self._box.encode(actions), goal)
         if weights.effort:
-            terms["effort"] = weights.effort * effort(params, own, self._box.encode(actions), goal)
+            added["effort"] = weights.effort * effort(params, own, self._box.encode(actions), goal)
         if weights.disagreement:
-            terms["disagreement"] = weights.disagreement * disagreement(params, states, actions, goal)
-        return terms
+            added["disagreement"] = weights.disagreement * disagreement(params, states, actions, goal)
+        terms = dict(task.trajectory_cost(own, actions, goal))
+        # A term of the task's may bear the same name.
+        return terms | {name: terms.get(name, 0.0) + value for name, value in added.items()}

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,14 @@ from invlearn_jax.tasks.task import Episodes, Task
 from invlearn_jax.types import Follows, Key, Params, Planner, PlanOutput, Problem, Result, WarmStarts
 
 BACKENDS = ("mujoco", "mjx")
+
+
+@runtime_checkable
+class Refines(Protocol):
+    """What a planner may be besides: one that refines the best of some proposals."""
+
+    refine_steps: int
+    candidates: int
 
 
 def first_guess(planner: Planner, *batch: int) -> Array | None:
@@ -176,7 +184,8 @@ def evaluate(
         the gap between predicted and realised cost of whole plans (model hacking), plan latency, device.
 
     Raises:
-        ValueError: for an unknown backend, fewer than 2 episodes, or a bad seed.
+        ValueError: for an unknown backend, fewer than 2 episodes, a bad seed, or fewer than 2 episodes of finite cost (others
+            are left out of the mean, and counted as ``diverged``).
     """
     return evaluate_episodes(planner, params, task, episodes, seed, backend)[0]
 
@@ -192,7 +201,14 @@ def evaluate_episodes(
     problem_key, run_key, latency_key, gap_key = streams(from_seed(seed), "problems", "episodes", "latency", "gap")
     problems = draw_problems(task, problem_key, episodes)
     rows = _RUN[backend](planner, params, task, run_key, problems)
-    cost = mean_ci(episode_costs(task, rows))
+    costs = episode_costs(task, rows)
+    finite = np.isfinite(costs)
+    if finite.sum() < 2:
+        raise ValueError(
+            f"The cost of {episodes - finite.sum()} of {episodes} episodes of {task.name} is NaN or infinite: the task's cost, "
+            "or its physics, diverges. See that both are finite in every state that the system can come to."
+        )
+    cost = mean_ci(costs[finite])
     reached = np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
     ever, last = wilson(int(reached.any(1).sum()), episodes), wilson(int(reached[:, -1].sum()), episodes)
     first = jax.tree.map(lambda x: jnp.asarray(x[0], float_type()), problems)
@@ -205,14 +221,15 @@ def evaluate_episodes(
         "seed": seed,
         "horizon": planner.horizon,
         "execute_steps": planner.execute_steps,
-        "refine_steps": getattr(planner, "refine_steps", 0),
-        "candidates": getattr(planner, "candidates", 1),
+        "refine_steps": planner.refine_steps if isinstance(planner, Refines) else 0,
+        "candidates": planner.candidates if isinstance(planner, Refines) else 1,
         "success_rate": ever.mean,
         "success_ci95": [ever.low, ever.high],
         "success_at_end_rate": last.mean,
         "cost_mean": cost.mean,
         "cost_sem": cost.sem,
         "cost_ci95": [cost.low, cost.high],
+        "diverged": int(episodes - finite.sum()),
         "return_mean": None,
         "score_mean": None,
         "score_sem": None,

@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 
 from invlearn_jax.io.compile_cache import ensure_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.keys import from_seed
+from invlearn_jax.keys import check_seed, from_seed
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods.registry import find_method
 from invlearn_jax.methods.saved import save_planner
 from invlearn_jax.progress import say
 from invlearn_jax.settings import check_settings, with_settings
 from invlearn_jax.tasks.check import check_task
-from invlearn_jax.tasks.registry import make_task
+from invlearn_jax.tasks.registry import make_task, task_reference
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Params, Planner
 
@@ -62,11 +62,13 @@ def fit(
     if settings is None or isinstance(settings, Mapping):
         settings = with_settings(method_settings(task, method), settings or {})
     check_fit(task, method, settings)
+    check_seed(seed)
     ensure_compile_cache()
     if workdir is None:
         workdir = tempfile.mkdtemp(prefix="invlearn-")
         say(f"The run is kept in {workdir}.")
     with RunFolder(workdir) as folder:
+        begin(folder, task, method, settings, seed)
         planner, params = fit_in(folder, task, method, settings, seed)
         folder.status("done", 1, 1, "done")
     return planner, params
@@ -76,20 +78,34 @@ def check_fit(task: Task, method: str, settings: Any) -> None:
     """Refuses what cannot be learned, before anything is made.
 
     Raises:
-        ValueError: for settings out of range or that do not fit together, or a task that breaks its contract.
+        ValueError: for settings out of range or that do not fit together, a task that breaks its contract, or one that no
+            other process could find, so that its planner could not be loaded.
         TypeError: for a task that lacks a method.
     """
+    learner = find_method(method)
+    if not isinstance(settings, learner.Settings):
+        raise ValueError(
+            f"The settings are {settings!r:.80}; give the Settings of the method {method}, or changes by dotted name."
+        )
     if task.settings is not None:
         check_settings(task.settings)
     check_settings(settings)
     check_task(task)
-    find_method(method).build(task, settings)
+    task_reference(task)
+    learner.build(task, settings)
+
+
+def begin(folder: RunFolder, task: Task, method: str, settings: Any, seed: int) -> None:
+    """Writes what is to be done into a run's folder.
+
+    Raises:
+        ValueError: if it holds another run.
+    """
+    folder.begin(FitConfig(task.name, task.settings, method, settings), seed)
 
 
 def fit_in(folder: RunFolder, task: Task, method: str, settings: Any, seed: int) -> tuple[Planner, Params]:
-    """``fit`` in a run's folder that the caller has locked, of what ``check_fit`` passed."""
-    key = from_seed(seed)
-    folder.begin(FitConfig(task.name, task.settings, method, settings), seed)
-    planner, params = find_method(method).fit(task, settings, Run(folder), key)
+    """``fit`` in a folder that the caller has locked and begun, of what ``check_fit`` passed."""
+    planner, params = find_method(method).fit(task, settings, Run(folder), from_seed(seed))
     save_planner(folder.path / "planner", task, method, settings, params)
     return planner, params

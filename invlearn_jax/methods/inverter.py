@@ -4,6 +4,7 @@ data -> forward model -> cost beyond the horizon -> Inverter;    then, round by 
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ from invlearn_jax.tasks.task import Part, Task
 from invlearn_jax.types import Key, Params, Problem
 
 TAILS = ("none", "graph")
+_CHUNK, _ADVANCE = 4, (1, 2, 4, 8)
 Parts = dict[str, Part]
 
 
@@ -53,7 +55,7 @@ class ModelSettings:
     """The forward model and its training.
 
     Attributes:
-        chunk: steps per network call; divides the plan's and the training's horizon.
+        chunk: steps per network call; divides the plan's and the training's horizon. 0 for the greatest such of 4, 2, 1.
         hidden: widths of the MLP.
         octaves: Fourier features of the task's positions.
         steps: updates on windows.
@@ -65,7 +67,7 @@ class ModelSettings:
         one_step_rate: their greatest learning rate.
     """
 
-    chunk: int = bounded(4, low=1)
+    chunk: int = bounded(0, low=0)
     hidden: tuple[int, ...] = bounded((256, 256), low=1)
     octaves: int = bounded(6, low=0, high=16)
     steps: int = bounded(4000, low=1)
@@ -121,12 +123,15 @@ class NetSettings:
 
 @dataclasses.dataclass
 class TrainingSettings:
-    """Training of the Inverter on imagined problems that move along its own plans; see ``learn.inverter``."""
+    """Training of the Inverter on imagined problems that move along its own plans; see ``learn.inverter``.
+
+    ``advance`` may be empty: the problems then advance by 1, 2, 4 or 8 steps, as far as the horizon reaches.
+    """
 
     steps: int = bounded(3000, low=1)
     batch: int = bounded(192, low=1)
     learning_rate: float = bounded(1e-3, above=0.0)
-    advance: tuple[int, ...] = bounded((1, 2, 4, 8), low=1)
+    advance: tuple[int, ...] = bounded((), low=1)
     reset_share: float = bounded(0.15, low=0.0, high=1.0)
     goal_share: float = bounded(0.12, low=0.0, high=1.0)
     state_noise: float = bounded(0.01, low=0.0)
@@ -224,16 +229,24 @@ def build(
     """
     if settings.tail.kind not in TAILS:
         raise unknown_name("cost beyond the horizon", settings.tail.kind, TAILS)
+    chunk = settings.model.chunk or math.gcd(task.horizon, settings.model.horizon, _CHUNK)
     for name, horizon in (("The task's horizon", task.horizon), ("model.horizon", settings.model.horizon)):
-        if horizon % settings.model.chunk:
-            raise ValueError(
-                f"{name} is {horizon} steps, model.chunk {settings.model.chunk}; the chunk must divide it."
-            )
-    check_advance(settings.inverter.advance, task.horizon)
+        if horizon % chunk:
+            raise ValueError(f"{name} is {horizon} steps, model.chunk {chunk}; the chunk must divide it.")
+    check_advance(_advance(settings, task), task.horizon)
+    if settings.correction.follow > task.horizon:
+        raise ValueError(
+            f"correction.follow is {settings.correction.follow} steps; a plan has {task.horizon}, give at most that, or 0."
+        )
+    if settings.correction.rounds and settings.correction.steps <= settings.model.horizon:
+        raise ValueError(
+            f"correction.steps is {settings.correction.steps}; the model learns from windows of model.horizon = "
+            f"{settings.model.horizon} steps, give more than that."
+        )
     low, high, knots = task.action_low, task.action_high, settings.net.knots
     parametrisation = Spline(low, high, task.horizon, knots) if knots else Box(low, high, task.horizon)
     inverter = NetworkInverter(task, settings.net.hidden, settings.net.octaves, parametrisation)
-    model = ChunkedModel(task, settings.model.chunk, settings.model.hidden, settings.model.octaves)
+    model = ChunkedModel(task, chunk, settings.model.hidden, settings.model.octaves)
     tail = None
     if settings.tail.kind == "graph":
         tail = GraphCost(task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves)
@@ -241,12 +254,16 @@ def build(
     return NetworkPlanner(
         inverter,
         model,
-        TaskObjective(task, settings.objective, tail, coverage_for(size), stride=settings.model.chunk),
+        TaskObjective(task, settings.objective, tail, coverage_for(size), stride=chunk),
         named_refiner(refiner, settings.refine_rate),
         refine_steps,
         1 if candidates is None else candidates,
-        execute_steps or task.execute_steps or max(1, task.horizon // 8),
+        execute_steps if execute_steps is not None else task.execute_steps or max(1, task.horizon // 8),
     )
+
+
+def _advance(settings: Settings, task: Task) -> tuple[int, ...]:
+    return settings.inverter.advance or tuple(step for step in _ADVANCE if step <= task.horizon)
 
 
 def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[NetworkPlanner, PlannerParams]:
@@ -266,7 +283,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[NetworkPlan
     """
     planner = build(task, settings)
     keys = dict(zip(_STREAMS, streams(key, *_STREAMS), strict=True))
-    parts = run.parts("data", lambda: named_parts(task.data(settings.data.rows, keys["data"])))
+    parts = run.parts("data", lambda: named_parts(task, task.data(settings.data.rows, keys["data"])))
     train = {name: part._replace(rows=split(part.rows, settings.data.held_out)[0]) for name, part in parts.items()}
     rows = concatenate(*(part.rows for part in train.values()))
 
@@ -361,9 +378,23 @@ def correct(
     )
 
 
-def named_parts(data: Dataset | Mapping[str, Part]) -> Parts:
-    """A task's data as parts by name."""
-    return {"data": Part(data)} if isinstance(data, Dataset) else dict(data)
+def named_parts(task: Task, data: Dataset | Mapping[str, Part]) -> Parts:
+    """A task's data as parts by name.
+
+    Raises:
+        ValueError: for what are no data, or data of other sizes than the task's.
+    """
+    parts = {"data": Part(data)} if isinstance(data, Dataset) else data
+    if not isinstance(parts, Mapping) or not parts or not all(isinstance(part, Part) for part in parts.values()):
+        raise ValueError(f"{type(task).__name__}.data gave {data!r:.80}; wanted is a Dataset, or Parts by name.")
+    wanted = task.state_size, task.action_size
+    for part in parts.values():
+        sizes = tuple(np.shape(x)[-1] if np.ndim(x) else 0 for x in (part.rows.states, part.rows.actions))
+        if sizes != wanted:
+            raise ValueError(
+                f"{type(task).__name__}.data gave states and actions of sizes {sizes}; wanted are the task's, {wanted}."
+            )
+    return dict(parts)
 
 
 def with_part(parts: Parts, name: str, rows: Dataset, share: float) -> Parts:
@@ -396,7 +427,7 @@ def train_model(
         rate = own.learning_rate / 2
         stages = [(f"model_{round_}", settings.correction.model_steps, rate, own.batch, own.horizon, windows)]
     elif own.one_step:
-        stages.insert(0, ("one_step", own.one_step, own.one_step_rate, own.one_step_batch, own.chunk, single))
+        stages.insert(0, ("one_step", own.one_step, own.one_step_rate, own.one_step_batch, model.chunk, single))
     for stage, steps, rate, batch, horizon, stage_key in stages:
         sources = [Source(window_store(part.rows, horizon), part.share) for part in parts.values()]
         optimizer = default_optimizer(rate, steps)
@@ -527,7 +558,13 @@ def train_inverter(
     steps = own.steps if steps is None else steps
     optimizer = default_optimizer(own.learning_rate, steps)
     training = InverterTraining(
-        own.batch, own.advance, own.reset_share, own.goal_share, own.state_noise, own.logit_limit, own.logit_weight
+        own.batch,
+        _advance(settings, planner.inverter.task),
+        own.reset_share,
+        own.goal_share,
+        own.state_noise,
+        own.logit_limit,
+        own.logit_weight,
     )
     update = inverter_update(
         planner.inverter,

@@ -17,6 +17,7 @@ from invlearn_jax.models.coverage import CELLS, distance_to_data, interpolate, n
 from invlearn_jax.types import Key, Params
 
 _TABLE_DIMENSIONS = 3
+_NOWHERE = -1e9  # in a table: farther among the data than any place is away from them
 
 
 @runtime_checkable
@@ -34,7 +35,10 @@ class Coverage(Protocol):
 
 
 class TableParams(NamedTuple):
-    """Parameters of a ``TableCoverage``: centre and half-widths ``[C]`` of the data's box, and the table of distances."""
+    """Parameters of a ``TableCoverage``: centre and half-widths ``[C]`` of the data's box, and the table of distances.
+
+    What counts as among the data is subtracted from the distances; where they are negative the place is covered.
+    """
 
     centre: Float[Array, " C"]
     half: Float[Array, " C"]
@@ -51,20 +55,20 @@ class TableCoverage:
     def init(self, key: Key) -> TableParams:
         """Everything is covered; the key is ignored."""
         ones = jnp.ones(self.size)
-        return TableParams(0 * ones, ones, no_distance(self.size))
+        return TableParams(0 * ones, ones, no_distance(self.size) + _NOWHERE)
 
     def fit(self, places: Float[np.ndarray, "N C"], among: float) -> TableParams:
         """See ``Coverage``; ``among`` is in the places' own units, about the size of a bin of the data."""
         low, high = places.min(0), places.max(0)
         centre, half = ((low + high) / 2).astype(np.float32), (np.maximum(high - low, 1e-6) / 2).astype(np.float32)
-        table = np.maximum(distance_to_data(places, centre, half) - among, 0.0)
-        return TableParams(jnp.asarray(centre), jnp.asarray(half), jnp.asarray(table))
+        table = distance_to_data(places, centre, half) - np.float32(among)
+        return TableParams(*(jnp.asarray(x) for x in (centre, half, table)))
 
     def distance(self, params: TableParams, place: Float[Array, " C"]) -> Float[Array, ""]:
         """See ``Coverage``; beyond the box, its edge's distance and the way from there."""
         edge = 1.1 * params.half
         beyond = (jnp.maximum(jnp.abs(place - params.centre) - edge, 0.0)).max()
-        return interpolate(params.table, place, params.centre, params.half) + jnp.where(params.table.any(), beyond, 0.0)
+        return jnp.maximum(interpolate(params.table, place, params.centre, params.half) + beyond, 0.0)
 
 
 class NeighbourParams(NamedTuple):
@@ -103,7 +107,9 @@ class NeighbourCoverage:
         Rows are taken farthest first among a random tenfold, so that the rim of the data is held as well as its middle.
         """
         rng = np.random.default_rng(0)
-        mean, std = places.mean(0), np.maximum(places.std(0), 1e-6)
+        mean, std = places.mean(0), places.std(0)
+        # A coordinate that stays as it is has no scale of its own.
+        std = np.where(std < 1e-6, 1.0, std)
         z = (places - mean) / std
         pool = z[rng.permutation(len(z))[: 10 * self.count]]
         held = pool[_spread_out(pool, self.count)]

@@ -9,9 +9,10 @@ import numpy as np
 
 from invlearn_jax.keys import streams
 from invlearn_jax.rollout import total
-from invlearn_jax.tasks.task import Task
+from invlearn_jax.tasks.task import MissingMethodError, Task
 
 _TRIED = 64  # states, goals and actions
+_STEPPED = 8  # of them by the simulator
 
 
 def check_task(task: Task) -> None:
@@ -29,44 +30,35 @@ def check_task(task: Task) -> None:
             f"{task!r} is no Task. Let its class inherit from invlearn_jax.Task or MujocoTask, and give an instance."
         )
     _check_sizes(task)
-    keys = streams(jax.random.key(0), "states", "goals", "actions", "problems")
-    states = _drawn(task, "draw_state", task.draw_state, keys[0], (task.state_size,))
-    goals = _drawn(task, "draw_goal", task.draw_goal, keys[1], (task.goal_size,))
+    keys = streams(jax.random.key(0), "states", "goals", "actions", "problems", "training goals")
+    of_state, of_goal = (task.state_size,), (task.goal_size,)
+    states = _array(task, "draw_state", task.draw_state, of_state, _keys(keys[0])).astype(float)
+    goals = _array(task, "draw_goal", task.draw_goal, of_goal, _keys(keys[1])).astype(float)
     share = jax.random.uniform(keys[2], (_TRIED, task.action_size))
-    actions = task.action_low + share * (task.action_high - task.action_low)
-    _drawn(task, "reset", task.reset, keys[3], (task.state_size,))
+    actions = jnp.asarray(task.action_low + share * (task.action_high - task.action_low), float)
+    _array(task, "reset", task.reset, of_state, _keys(keys[3]))
+    _array(task, "draw_goal_from", task.draw_goal_from, of_goal, _keys(keys[4]), states)
 
-    features = _called(task, "features", task.local_features, states)
-    _of_rank(task, "features", features, 1)
-    _of_rank(task, "goal_features", _called(task, "goal_features", task.goal_features, states, goals), 1)
-    _of_rank(task, "covered", _called(task, "covered", task.covered, states), 1)
-    if task.goal_size:
-        achieved = _called(task, "achieved", task.achieved, states)
-        if achieved.shape[1:] != (task.goal_size,):
-            raise _wrong(task, "achieved", f"shape {achieved.shape[1:]}", f"a place in goal space, ({task.goal_size},)")
-    success = _called(task, "success", task.success, states, goals)
-    if success.shape[1:] != ():
-        raise _wrong(task, "success", f"shape {success.shape[1:]}", "one truth value")
-    plan = jnp.broadcast_to(states[:, None], (_TRIED, task.horizon + 1, task.state_size))
-    sequence = jnp.broadcast_to(actions[:, None], (_TRIED, task.horizon, task.action_size))
-    _check_terms(task, _called(task, "trajectory_cost", task.trajectory_cost, plan, sequence, goals))
-    _check_sight(task, states, sequence, goals)
+    features = _array(task, "features", task.local_features, None, states)
+    if not 0 <= task.fourier_size <= features.shape[1]:
+        raise _wrong(task, "fourier_size", task.fourier_size, f"0 to the number of features, {features.shape[1]}")
+    _array(task, "goal_features", task.goal_features, None, states, goals)
+    _array(task, "covered", task.covered, None, states)
+    _array(task, "achieved", task.achieved, of_goal, states)
+    _array(task, "success", task.success, (), states, goals)
+    _check_costs(task, states, actions, goals)
+    _check_sight(task, states, actions, goals)
+    _check_simulator(task, np.asarray(states[:_STEPPED]), np.asarray(actions[:_STEPPED]))
 
 
 def _check_sizes(task: Task) -> None:
-    whole = {
-        name: getattr(task, name) for name in ("horizon", "episode_length", "state_size", "action_size", "goal_size")
-    }
-    for name, value in whole.items():
-        least = 0 if name == "goal_size" else 1
+    owner = type(task).__name__
+    for name in ("horizon", "episode_length", "state_size", "action_size", "goal_size", "fourier_size"):
+        value, least = getattr(task, name), 0 if name in ("goal_size", "fourier_size") else 1
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(
-                f"{name} of {task.name or type(task).__name__} is {value!r}; give a whole number from {least} up."
-            )
-    if not task.dt > 0:
-        raise ValueError(
-            f"dt of {task.name or type(task).__name__} is {task.dt!r}; give seconds per control step, more than 0."
-        )
+            raise ValueError(f"{name} of {owner} is {value!r}; give a whole number from {least} up.")
+    if not isinstance(task.dt, int | float | np.number) or not 0 < task.dt < np.inf:
+        raise ValueError(f"dt of {owner} is {task.dt!r}; give seconds per control step, more than 0.")
     for name in ("action_low", "action_high"):
         bound = np.asarray(getattr(task, name))
         if bound.shape != (task.action_size,) or not np.isfinite(bound).all():
@@ -75,57 +67,83 @@ def _check_sizes(task: Task) -> None:
         raise _wrong(task, "action_low", "a bound that is not below action_high", "a lower bound for every action")
     if task.execute_steps is not None and not 1 <= task.execute_steps <= task.horizon:
         raise ValueError(
-            f"execute_steps of {task.name} is {task.execute_steps}; allowed are 1 to the horizon, {task.horizon}."
+            f"execute_steps of {owner} is {task.execute_steps}; allowed are 1 to the horizon, {task.horizon}."
         )
 
 
-def _drawn(task: Task, name: str, draw: Callable, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    value = _called(task, name, draw, jax.random.split(key, _TRIED))
-    if value.shape[1:] != shape:
-        raise _wrong(task, name, f"shape {value.shape[1:]}", f"shape {shape}")
-    return value.astype(float)
+def _keys(key: jax.Array) -> jax.Array:
+    return jax.random.split(key, _TRIED)
 
 
 def _called(task: Task, name: str, function: Callable, *batches: Any) -> Any:
     """The function over batches under jit, its errors named and its numbers checked."""
     try:
         value = jax.jit(jax.vmap(function))(*batches)
-    except TypeError as error:
-        if "has no" in str(error):
-            raise
-        raise _wrong(task, name, f"an error, {error}", "a pure function of arrays") from error
-    except jax.errors.JAXTypeError as error:
+    except MissingMethodError:
+        raise
+    except jax.errors.TracerBoolConversionError as error:
+        raise _wrong(
+            task,
+            name,
+            "Python control flow (if, while, and, or) over values that are not known under jit",
+            "jnp.where instead",
+        ) from error
+    # A user's function may raise anything.
+    except Exception as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         raise _wrong(
-            task, name, f"Python control flow over values that jit does not know ({reason})", "jnp.where instead of if"
+            task, name, f"an error, {type(error).__name__}: {reason}", "a pure function of JAX arrays"
         ) from error
-    except (ValueError, IndexError, KeyError, AttributeError) as error:
-        raise _wrong(task, name, f"{type(error).__name__}: {error}", "a pure function of arrays") from error
     for leaf in jax.tree.leaves(value):
         if not np.isfinite(np.asarray(leaf, float)).all():
             raise _wrong(task, name, "NaN or infinite numbers", "finite numbers for every drawn state, goal and action")
     return value
 
 
-def _of_rank(task: Task, name: str, value: jax.Array, rank: int) -> None:
-    if value.ndim != rank + 1:
-        raise _wrong(task, name, f"shape {value.shape[1:]}", "a vector")
+def _array(task: Task, name: str, function: Callable, shape: tuple[int, ...] | None, *batches: Any) -> jax.Array:
+    """What a function gives, once it is found to be an array of this shape; None stands for any vector."""
+    value = _called(task, name, function, *batches)
+    wanted = "a vector" if shape is None else f"an array of shape {shape}"
+    if not isinstance(value, jax.Array):
+        raise _wrong(task, name, f"a {type(value).__name__}", wanted)
+    if value.ndim != 2 if shape is None else value.shape[1:] != shape:
+        raise _wrong(task, name, f"shape {value.shape[1:]}", wanted)
+    return value
 
 
-def _check_terms(task: Task, terms: Any) -> None:
-    if not isinstance(terms, dict) or not terms or not all(isinstance(name, str) for name in terms):
-        raise _wrong(task, "cost", f"a {type(terms).__name__}", "a dict of one or more named terms, {'reach': ...}")
-    for name, value in terms.items():
-        if value.shape[1:] != ():
-            raise _wrong(task, "cost", f"shape {value.shape[1:]} for the term {name!r}", "a scalar for each term")
+def _terms(task: Task, name: str, function: Callable, *batches: Any) -> dict[str, jax.Array]:
+    """The named terms that a function gives, once they are found to be scalars."""
+    terms = _called(task, name, function, *batches)
+    if not isinstance(terms, dict) or not all(isinstance(key, str) for key in terms):
+        raise _wrong(task, name, f"a {type(terms).__name__}", "a dict of named terms, {'reach': ...}")
+    for key, value in terms.items():
+        if not isinstance(value, jax.Array) or value.shape[1:] != ():
+            came = f"shape {value.shape[1:]}" if isinstance(value, jax.Array) else f"a {type(value).__name__}"
+            raise _wrong(task, name, f"{came} for the term {key!r}", "a scalar for each term")
+    return terms
+
+
+def _check_costs(task: Task, states: jax.Array, actions: jax.Array, goals: jax.Array) -> None:
+    if type(task).trajectory_cost is Task.trajectory_cost:
+        running = _terms(task, "cost", task.cost, states, actions, goals)
+        twice = running.keys() & _terms(task, "final_cost", task.final_cost, states, goals).keys()
+        if twice:
+            raise _wrong(task, "final_cost", f"terms that cost gives too, {sorted(twice)}", "terms of other names")
+    if not _terms(task, "trajectory_cost", task.trajectory_cost, *_still(task, states, actions), goals):
+        raise _wrong(task, "cost", "no term", "a dict of one or more named terms, {'reach': ...}")
+
+
+def _still(task: Task, states: jax.Array, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Trajectories ``[N, T+1, S]``, ``[N, T, A]`` that stay where they are."""
+    return tuple(jnp.repeat(x[:, None], task.horizon + extra, axis=1) for x, extra in ((states, 1), (actions, 0)))
 
 
 def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.Array) -> None:
     """No entry of the state may move the cost and nothing that networks see."""
 
-    def cost(state: jax.Array, actions: jax.Array, goal: jax.Array) -> jax.Array:
-        plan = jnp.broadcast_to(state, (task.horizon + 1, task.state_size))
-        return total(task.trajectory_cost(plan, actions, goal))
+    def cost(state: jax.Array, action: jax.Array, goal: jax.Array) -> jax.Array:
+        plan, sequence = _still(task, state[None], action[None])
+        return total(task.trajectory_cost(plan[0], sequence[0], goal))
 
     def seen(state: jax.Array, goal: jax.Array) -> jax.Array:
         return jnp.concatenate([task.local_features(state), task.goal_features(state, goal)])
@@ -140,7 +158,7 @@ def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.A
         )
     sight = jax.jit(jax.vmap(jax.jacfwd(seen)))(states, goals)
     moved = np.abs(np.asarray(slope)).max(0) > 0
-    hidden = np.abs(np.asarray(sight)).max((0, 1)) == 0
+    hidden = np.abs(np.asarray(sight)).max((0, 1), initial=0.0) == 0
     if (moved & hidden).any():
         raise _wrong(
             task,
@@ -151,5 +169,24 @@ def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.A
         )
 
 
-def _wrong(task: Task, method: str, came: str, wanted: str) -> ValueError:
+def _check_simulator(task: Task, states: np.ndarray, actions: np.ndarray) -> None:
+    """One step of the true system; where states diverge, ``data`` says so."""
+    try:
+        simulator = task.simulator()
+        following = simulator.step(states, actions)
+        simulator.close()
+    except MissingMethodError:
+        raise
+    # A user's function may raise anything.
+    except Exception as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        raise _wrong(
+            task, "simulator", f"an error, {type(error).__name__}: {reason}", "a system that can be stepped"
+        ) from error
+    if np.shape(following) != states.shape:
+        name = "step" if type(task).simulator is Task.simulator else "simulator().step"
+        raise _wrong(task, name, f"shape {np.shape(following)[1:]}", f"the next state, of shape {states.shape[1:]}")
+
+
+def _wrong(task: Task, method: str, came: Any, wanted: str) -> ValueError:
     return ValueError(f"{type(task).__name__}.{method} gave {came}; wanted is {wanted}.")

@@ -13,6 +13,7 @@ from invlearn_jax.types import Key
 if TYPE_CHECKING:
     from invlearn_jax.tasks.task import Task
 
+_SHORTEST = 128  # steps of a trajectory, which windows of training must fit into
 _LONGEST_HOLD = 16  # steps for which a random action is held at most
 
 
@@ -39,7 +40,7 @@ def random_rows(task: "Task", rows: int, key: Key, steps: int | None = None) -> 
         task: whose ``draw_state``, action box and simulator are used.
         rows: about how many; at least this many are made.
         key: consumed.
-        steps: of each trajectory; four plans by default.
+        steps: of each trajectory; by default four plans, at least 128.
 
     Returns:
         Trajectories from fresh states. One that leaves the finite numbers is cut before it does.
@@ -49,7 +50,7 @@ def random_rows(task: "Task", rows: int, key: Key, steps: int | None = None) -> 
     """
     if rows < 1:
         raise ValueError(f"rows is {rows}; give at least 1.")
-    steps = steps or 4 * task.horizon
+    steps = steps or max(4 * task.horizon, _SHORTEST)
     count = -(-rows // steps)
     state_key, action_key = streams(key, "states", "actions")
     state = np.asarray(jax.jit(jax.vmap(task.draw_state))(jax.random.split(state_key, count)), np.float64)

@@ -1,7 +1,9 @@
 """Tasks from a MuJoCo model: the user gives MJCF, costs and goals; sizes, features, physics and data follow from the model."""
 
+import copy
 import functools
 import inspect
+import math
 import os
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -43,8 +45,8 @@ class MujocoTask(Task):
             def cost(self, state, action, goal): return {"reach": ((self.achieved(state) - goal) ** 2).sum()}
 
     The state is ``[qpos, qvel, act]``; actions are the model's controls, bounded by their ``ctrlrange``. Networks see unlimited
-    hinges as cosine and sine, and orientations without jumps. Where the first joint is free, models predict in the robot's
-    heading frame and networks do not see x and y.
+    hinges as cosine and sine, and orientations without jumps. Where the first joint is free and the only one that turns in
+    space, models predict in the robot's heading frame and networks do not see x and y.
 
     Attributes:
         xml: the model: a path, relative to the file of the class, or MJCF text.
@@ -53,7 +55,7 @@ class MujocoTask(Task):
         reset_noise: half-width of the uniform noise on positions at the start of an episode, m or rad.
     """
 
-    xml: str = ""
+    xml: str | os.PathLike = ""
     control_dt: float = 0.02
     velocity_spread: float = 1.0
     reset_noise: float = 0.05
@@ -67,7 +69,6 @@ class MujocoTask(Task):
                 that is no multiple of its timestep.
             FileNotFoundError: if the model's file is missing.
         """
-        self.name = self.name or type(self).__name__
         self.mj_model = _load(type(self), self.xml)
         model = self.mj_model
         self.substeps = _substeps(self.control_dt, model.opt.timestep, self.name)
@@ -89,8 +90,10 @@ class MujocoTask(Task):
             Joint(int(model.jnt_type[j]), int(model.jnt_qposadr[j]), *_range(model, j)) for j in range(model.njnt)
         ]
         self.floating = bool(self._joints) and self._joints[0].kind == _FREE
-        # The heading frame's states are positions and rates alone.
-        self.frame: Frame = HeadingFrame(model.nq + model.nv) if self.floating and not model.na else WorldFrame()
+        # The heading frame turns one floating body whose state is positions and rates alone; where there are more (a ball to
+        # push, say), what happens depends on the place of each.
+        lone = self.floating and model.nq == model.nv + 1 and not model.na
+        self.frame: Frame = HeadingFrame(model.nq + model.nv) if lone else WorldFrame()
         self.home = (model.key_qpos[0] if model.nkey else model.qpos0).astype(np.float32)
 
     @property
@@ -173,7 +176,7 @@ class MujocoTask(Task):
         """
         joint_key, velocity_key, heading_key = streams(key, "joints", "velocities", "heading")
         share = jax.random.uniform(joint_key, (self.mj_model.nq,))
-        qpos = jnp.asarray(self.home)
+        qpos = jnp.asarray(self.home, share.dtype)
         for joint in self._joints:
             if joint.kind in (_SLIDE, _HINGE):
                 spread = np.pi if joint.kind == _HINGE else 1.0
@@ -194,11 +197,13 @@ class MujocoTask(Task):
     def reset(self, key: Key) -> Float[Array, " S"]:
         """At rest near the first keyframe, or the model's initial positions. The key is consumed."""
         noise = jax.random.uniform(key, (self.mj_model.nq,), minval=-self.reset_noise, maxval=self.reset_noise)
-        moves = np.zeros(self.mj_model.nq)
+        low, high = self.home.copy(), self.home.copy()
         for joint in self._joints:
             if joint.kind in (_SLIDE, _HINGE):
-                moves[joint.at] = 1.0
-        return jnp.concatenate([self.home + moves * noise, jnp.zeros(self.mj_model.nv + self.mj_model.na)])
+                free = np.isnan(joint.low)
+                low[joint.at], high[joint.at] = (-np.inf, np.inf) if free else (joint.low, joint.high)
+        qpos = jnp.clip(self.home + noise, low, high)
+        return jnp.concatenate([qpos, jnp.zeros(self.mj_model.nv + self.mj_model.na)])
 
     def step(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " S"]:
         """One control step on MJX."""
@@ -247,7 +252,9 @@ class MujocoSimulator:
             threads: workers, by default one per core.
         """
         threads = threads or os.cpu_count() or 1
-        self._model, self._substeps, self._low, self._high = model, substeps, low, high
+        self._model, self._substeps, self._low, self._high = copy.copy(model), substeps, low, high
+        # A state that diverges must be seen as one: MuJoCo would put it back to where the model begins.
+        self._model.opt.disableflags |= int(mujoco.mjtDisableBit.mjDSBL_AUTORESET)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
         self._pool = mujoco.rollout.Rollout(nthread=threads)
 
@@ -263,24 +270,35 @@ class MujocoSimulator:
         self._pool.close()
 
 
-def _load(owner: type, xml: str) -> mujoco.MjModel:
+def _load(owner: type, xml: str | os.PathLike) -> mujoco.MjModel:
+    xml = os.fspath(xml)
     if not xml:
         raise ValueError(f"{owner.__name__} has no model. Set its xml to a path or to MJCF text.")
     try:
         if "<" in xml:
             return mujoco.MjModel.from_xml_string(xml)
-        path = Path(inspect.getfile(owner)).parent / xml
+        path = _folder(owner) / xml
         if not path.is_file():
             raise FileNotFoundError(
-                f"The model of {owner.__name__}, {path}, is missing. A relative path is taken from the class's own file."
+                f"The model of {owner.__name__}, {path}, is missing. A relative path is taken from the file of the class that "
+                "sets xml."
             )
         return mujoco.MjModel.from_xml_path(str(path))
     except ValueError as error:
         raise ValueError(f"MuJoCo refuses the model of {owner.__name__}: {error}") from error
 
 
+def _folder(owner: type) -> Path:
+    """The folder of the class that sets ``xml``; of one that is in no file (in a notebook, say) the current folder."""
+    sets = next((c for c in owner.__mro__ if "xml" in vars(c)), owner)
+    try:
+        return Path(inspect.getfile(sets)).parent
+    except (TypeError, OSError):
+        return Path.cwd()
+
+
 def _substeps(control_dt: float, timestep: float, name: str) -> int:
-    count = round(control_dt / timestep)
+    count = round(control_dt / timestep) if math.isfinite(control_dt) else 0
     if count < 1 or abs(count * timestep - control_dt) > 1e-6 * control_dt:
         raise ValueError(
             f"control_dt of {name} is {control_dt} s and the model's timestep {timestep} s; the first must be a multiple of the "

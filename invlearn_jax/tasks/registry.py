@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +59,7 @@ def make_task(name: str) -> Task:
         FileNotFoundError: if the file is missing.
     """
     if ".py:" in name:
-        return task_class(name)()
+        return _made(task_class(name))
     entries = task_entries()
     if name not in entries:
         raise unknown_name("task (registered, or FILE.py:CLASS)", name, entries)
@@ -94,13 +95,27 @@ def task_reference(task: Task) -> str:
     if task.name in task_entries():
         return task.name
     owner = type(task)
-    file = getattr(sys.modules.get(owner.__module__), "__file__", None)
-    if file is None or "<locals>" in owner.__qualname__:
+    module = sys.modules.get(owner.__module__)
+    file = getattr(module, "__file__", None)
+    if file is None or getattr(module, owner.__name__, None) is not owner:
         raise ValueError(
             f"{owner.__qualname__} is defined where another process cannot find it. Put the class at the top of a .py file, so "
             "that a saved planner can name it as FILE.py:CLASS."
         )
     return f"{Path(file).resolve()}:{owner.__name__}"
+
+
+def _made(owner: type[Task]) -> Task:
+    parameters = inspect.signature(owner).parameters.values()
+    needed = [
+        p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    if needed:
+        raise ValueError(
+            f"{owner.__name__} cannot be made without {', '.join(needed)}. Give its arguments defaults, or keep them in a "
+            "dataclass, Task.settings, which is saved with planners."
+        )
+    return owner()
 
 
 def _module(path: Path) -> ModuleType:
@@ -119,7 +134,7 @@ def _module(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ValueError(f"{path} cannot be imported ({type(error).__name__}: {error}).") from error
     return module

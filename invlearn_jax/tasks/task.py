@@ -92,6 +92,11 @@ class Task:
     fourier_size: int = 0
     settings: Any = None
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Names a class that does not name itself."""
+        super().__init_subclass__(**options)
+        cls.name = cls.__dict__.get("name") or cls.__name__
+
     @property
     def action_low(self) -> np.ndarray:
         """``[A]`` least actions, in the task's units."""
@@ -249,5 +254,9 @@ class JaxSimulator:
         """Nothing to free."""
 
 
-def _missing(task: Task, method: str, wanted: str) -> TypeError:
-    return TypeError(f"{type(task).__name__} has no {method}(). Give it one that returns {wanted}.")
+class MissingMethodError(TypeError):
+    """A task's class lacks a method that its contract asks for."""
+
+
+def _missing(task: Task, method: str, wanted: str) -> MissingMethodError:
+    return MissingMethodError(f"{type(task).__name__} has no {method}(). Give it one that returns {wanted}.")

@@ -1,0 +1,77 @@
+"""Every registered task and method keeps its contract; new ones are tested by being registered."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from test_fit import Cart
+
+import invlearn_jax as il
+from invlearn_jax.frames import Frame
+from invlearn_jax.methods.fitting import method_settings
+from invlearn_jax.methods.registry import Method, find_method, method_names
+from invlearn_jax.settings import check_settings
+from invlearn_jax.tasks.registry import task_entries, task_reference
+from invlearn_jax.tasks.task import Simulator
+
+TASKS = sorted(task_entries())
+METHODS = sorted(method_names())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_keeps_its_contract(name):
+    task = il.make_task(name)
+    assert (task.name, task_reference(task)) == (name, name)
+    assert task_entries()[name].summary
+    il.check_task(task)
+    assert isinstance(task.frame, Frame)
+    problem = task.draw_problem(jax.random.key(0))
+    assert (problem.state.shape, problem.goal.shape) == ((task.state_size,), (task.goal_size,))
+    simulator = task.simulator()
+    assert isinstance(simulator, Simulator)
+    states = np.asarray(jax.vmap(task.draw_state)(jax.random.split(jax.random.key(1), 4)))
+    assert np.isfinite(simulator.step(states, np.tile(task.action_low, (4, 1)))).all()
+    simulator.close()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_keeps_its_contract(name):
+    method, task = find_method(name), Cart()
+    assert isinstance(method, Method)
+    assert method_names()[name]
+    settings = method_settings(task, name)
+    assert dataclasses.is_dataclass(settings)
+    assert isinstance(settings, method.Settings)
+    check_settings(settings)
+    planner = method.build(task, settings, refine_steps=0, candidates=None, execute_steps=2)
+    assert isinstance(planner, il.Planner)
+    assert (planner.horizon, planner.execute_steps) == (task.horizon, 2)
+    params = planner.init(jax.random.key(0))
+    problem = task.draw_problem(jax.random.key(0))
+    out = jax.jit(planner.plan)(params, jax.random.key(0), problem)
+    assert out.actions.shape == (task.horizon, task.action_size)
+    assert (out.actions >= task.action_low).all()
+    assert (out.actions <= task.action_high).all()
+    assert np.isfinite(out.cost)
+    if isinstance(planner, il.InversePlanner):
+        assert isinstance(planner.model, il.ForwardModel)
+        assert isinstance(planner.inverter, il.Inverter)
+        assert isinstance(planner.objective, il.Objective)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_describes_a_planner_for_every_task(name, method):
+    task = il.make_task(name)
+    settings = method_settings(task, method)
+    check_settings(settings)
+    planner = find_method(method).build(task, settings)
+    shapes = jax.eval_shape(planner.init, jax.random.key(0))
+    out = jax.eval_shape(planner.plan, shapes, jax.random.key(0), task.draw_problem(jax.random.key(0)))
+    assert out.actions.shape == (task.horizon, task.action_size)
+
+
+def test_names_are_of_one_thing():
+    assert len({*TASKS, *METHODS}) == len(TASKS) + len(METHODS)
+    assert all(".py:" not in name for name in TASKS)

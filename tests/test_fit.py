@@ -1,0 +1,490 @@
+"""From a task to a planner: fit, its folder, resuming, evaluation, the command line, for tasks of every shape."""
+
+import inspect
+import json
+import re
+import shutil
+import types
+
+import jax
+import jax.numpy as jnp
+import my_robot
+import numpy as np
+import pytest
+from conftest import ROOT
+from helpers import count_compilations, run_python
+
+import invlearn_jax as il
+from experiments import run as experiments_run
+from experiments import task_run
+from invlearn_jax.evaluate.episodes import evaluate_episodes
+from invlearn_jax.export import export_planner, load_exported
+from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.methods import inverter
+from invlearn_jax.methods import registry as methods
+from invlearn_jax.methods.registry import method_names
+from invlearn_jax.methods.saved import load_task
+from invlearn_jax.settings import with_settings
+from invlearn_jax.tasks import registry as tasks
+from invlearn_jax.tasks.registry import task_entries
+
+TINY = {
+    "data.rows": 1500,
+    "model.hidden": (16,),
+    "model.steps": 20,
+    "model.batch": 16,
+    "model.horizon": 8,
+    "net.hidden": (16,),
+    "inverter.steps": 20,
+    "inverter.batch": 8,
+    "correction.rounds": 1,
+    "correction.robots": 8,
+    "correction.steps": 40,
+    "correction.model_steps": 10,
+    "correction.inverter_steps": 10,
+    "block": 10,
+    "checkpoint_every": 10,
+}
+NO_CORRECTION = TINY | {"correction.rounds": 0, "model.steps": 10, "inverter.steps": 10}
+
+
+class Cart(il.Task):
+    """A point on a line with unequal limits, in JAX alone; a goal of one number, a horizon of three steps."""
+
+    dt, horizon, episode_length, state_size, action_size, goal_size = 0.1, 3, 7, 2, 1, 1
+    action_low, action_high = np.array([-1.0]), np.array([3.0])
+
+    def step(self, state, action):
+        velocity = 0.9 * state[1] + self.dt * jnp.clip(action[0], -1.0, 3.0)
+        return jnp.stack([state[0] + self.dt * velocity, velocity])
+
+    def draw_state(self, key):
+        return jax.random.uniform(key, (2,), minval=-1.0)
+
+    def draw_goal(self, key):
+        return jax.random.uniform(key, (1,), minval=-1.0)
+
+    def cost(self, state, action, goal):
+        return {"reach": jnp.sum((state[:1] - goal) ** 2), "effort": 1e-3 * jnp.sum(action**2)}
+
+
+class Rest(Cart):
+    """The same without goals, one step ahead."""
+
+    horizon, goal_size, draw_goal = 1, 0, il.Task.draw_goal
+
+    def cost(self, state, action, goal):
+        return {"rest": jnp.sum(state**2)}
+
+
+def same(first, second):
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+@pytest.fixture(scope="module")
+def reach():
+    return my_robot.Reach()
+
+
+@pytest.fixture(scope="module")
+def run(reach, tmp_path_factory):
+    """A trained planner: run folder, planner, parameters."""
+    folder = tmp_path_factory.mktemp("reach")
+    return folder, *il.fit(reach, workdir=folder, settings=TINY)
+
+
+@pytest.fixture(scope="module")
+def problem(reach):
+    return reach.draw_problem(jax.random.key(3))
+
+
+# --- a planner and its folder ---
+
+
+def test_a_planner_comes_back_from_its_folder(run, problem):
+    folder, planner, params = run
+    loaded, loaded_params = il.load_planner(folder / "planner")
+    same(params, loaded_params)
+    key = jax.random.key(0)
+    same(jax.jit(planner.plan)(params, key, problem), jax.jit(loaded.plan)(loaded_params, key, problem))
+    assert {"config.json", "manifest.json", "metrics.csv", "status.json", "model.json"} <= {
+        path.name for path in folder.iterdir()
+    }
+    assert json.loads((folder / "status.json").read_text())["state"] == "done"
+
+
+MOVED = """
+import sys, jax, numpy as np
+import invlearn_jax as il
+planner, params = il.load_planner(sys.argv[1], refine_steps=2)
+problem = il.Problem(np.array([0.3, -0.2, 0.1, 0.0]), [0.4, 0.4])
+print(jax.jit(planner.plan)(params, jax.random.key(0), problem).cost.item())
+"""
+
+
+def test_a_planner_moves_together_with_its_tasks_file(run, tmp_path):
+    folder, *_ = run
+    # A class is found relative to the planner's folder.
+    for name in ("my_robot.py", "my_robot.xml"):
+        shutil.copy(ROOT / "tests" / name, tmp_path / name)
+    shutil.copytree(folder / "planner", tmp_path / "a" / "planner")
+    description = tmp_path / "a" / "planner" / "planner.json"
+    fields = json.loads(description.read_text())
+    assert fields["task"].endswith("my_robot.py:Reach")
+    description.write_text(json.dumps(fields | {"task": "../../my_robot.py:Reach"}))
+    (tmp_path / "b").mkdir()
+    for name in ("a", "my_robot.py", "my_robot.xml"):
+        shutil.move(tmp_path / name, tmp_path / "b" / name)
+    done = run_python("-c", MOVED, tmp_path / "b" / "a" / "planner")
+    assert done.returncode == 0, done.stderr
+    planner, params = il.load_planner(folder / "planner", refine_steps=2)
+    problem = il.Problem(np.array([0.3, -0.2, 0.1, 0.0]), [0.4, 0.4])
+    assert float(done.stdout) == pytest.approx(float(planner.plan(params, jax.random.key(0), problem).cost), rel=1e-4)
+    (tmp_path / "b" / "my_robot.py").unlink()
+    with pytest.raises(FileNotFoundError, match="The task of the planner in .* is gone"):
+        il.load_planner(tmp_path / "b" / "a" / "planner")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"execute_steps": 0}, "execute_steps is 0"),
+        ({"execute_steps": 33}, "execute_steps is 33"),
+        ({"candidates": 0}, "candidates is 0"),
+        ({"guidance": 1}, "Unknown inference option .*guidance"),
+    ],
+)
+def test_bad_inference_options_are_refused(run, options, message):
+    with pytest.raises(ValueError, match=message):
+        il.load_planner(run[0] / "planner", **options)
+
+
+def test_plans_are_pure_programs(run, problem):
+    _, planner, params = run
+    key = jax.random.key(1)
+    plan = jax.jit(planner.plan)
+    out = plan(params, key, problem)
+    other, other_key = il.Problem(problem.state + 0.1, problem.goal), jax.random.key(2)
+    with count_compilations() as seen:
+        plan(params, other_key, other)
+    assert not seen
+    close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)  # noqa: E731
+    jax.tree.map(close, out, planner.plan(params, key, problem))
+    problems = jax.tree.map(lambda x: jnp.stack([x, 0.5 * x]), problem)
+    many = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, jax.random.split(key, 2), problems)
+    jax.tree.map(lambda a, b: close(a[0], b), many, out)
+
+
+def test_refinement_never_makes_a_plan_worse(run, reach):
+    folder, _, params = run
+    planner = il.load_planner(folder / "planner", refine_steps=4)[0]
+    problems = jax.vmap(reach.draw_problem)(jax.random.split(jax.random.key(0), 16))
+    out = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))(params, jax.random.key(0), problems)
+    assert (out.cost <= out.proposal_cost).all()
+    assert (out.cost < out.proposal_cost).mean() > 0.5
+
+
+def test_what_training_never_saw_is_named(run, problem):
+    _, planner, params = run
+    plan = jax.jit(planner.plan)
+    for state, goal, wanted in (
+        (problem.state, problem.goal, il.Result.OK),
+        (problem.state, jnp.array([5.0, 0.0]), il.Result.OUTSIDE_DATA),
+        (problem.state.at[3].set(500.0), problem.goal, il.Result.OUTSIDE_DATA),
+        (problem.state.at[0].set(jnp.nan), problem.goal, il.Result.NON_FINITE),
+    ):
+        assert plan(params, jax.random.key(0), il.Problem(state, goal)).result == wanted
+
+
+def test_numbers_of_any_kind_are_problems(run, problem):
+    _, planner, params = run
+    wanted = planner.plan(params, jax.random.key(0), problem).actions
+    for state in (np.asarray(problem.state, np.float64), problem.state.tolist(), tuple(problem.state.tolist())):
+        found = planner.plan(params, jax.random.key(0), il.Problem(state, np.asarray(problem.goal).tolist()))
+        np.testing.assert_allclose(found.actions, wanted, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"The goal has shape \(3,\); this Inverter takes \(2,\)"):
+        planner.plan(params, jax.random.key(0), il.Problem(problem.state, np.zeros(3)))
+
+
+# --- evaluation ---
+
+RECORD = {
+    "task", "backend", "episodes", "seed", "refine_steps", "success_rate", "cost_mean", "cost_sem", "return_mean",
+    "score_mean", "score_sem", "plan_ms_p50", "plan_ms_p99", "device",
+}  # fmt: skip
+
+
+def test_a_record_is_whole(run, reach):
+    _, planner, params = run
+    record, episodes = evaluate_episodes(planner, params, reach, 3, 5)
+    assert set(record) >= RECORD
+    assert (record["task"], record["episodes"], record["seed"], record["score_mean"]) == ("Reach", 3, 5, None)
+    json.dumps(record, allow_nan=False)
+    assert episodes.states.shape == (3, 201, 4)
+    # Each cost per second, over the states after the actions.
+    terms = jax.vmap(jax.vmap(reach.cost, (0, 0, None)))(episodes.states[:, 1:], episodes.actions, episodes.goals)
+    assert record["cost_mean"] == pytest.approx(float(0.02 * sum(x.sum(1).mean() for x in terms.values())), rel=1e-4)
+    assert record["plan_ms_p50"] <= record["plan_ms_p99"]
+    with pytest.raises(ValueError, match="episodes is 1"):
+        il.evaluate(planner, params, reach, episodes=1)
+
+
+# --- tasks of other shapes ---
+
+
+@pytest.mark.parametrize("task", [Cart(), Rest()], ids=["cart", "rest"])
+def test_a_task_in_jax_alone(task, tmp_path):
+    planner, params = il.fit(task, workdir=tmp_path, settings=NO_CORRECTION)
+    one = {backend: evaluate_episodes(planner, params, task, 4, 1, backend) for backend in ("mujoco", "mjx")}
+    for record, episodes in one.values():
+        assert record["cost_mean"] > 0
+        assert (episodes.actions >= task.action_low).all()
+        assert (episodes.actions <= task.action_high).all()
+    np.testing.assert_allclose(one["mujoco"][1].states, one["mjx"][1].states, rtol=1e-4, atol=1e-4)
+    loaded, loaded_params = il.load_planner(tmp_path / "planner")
+    same(params, loaded_params)
+    assert type(load_task(tmp_path / "planner")).__name__ == type(task).__name__
+    problem = task.draw_problem(jax.random.key(0))
+    assert loaded.plan(params, jax.random.key(0), problem).actions.shape == (task.horizon, 1)
+
+
+class Long(Cart):
+    horizon, goal_size = 12, 1
+
+
+def test_spline_latents_train_refine_and_export(tmp_path):
+    settings = NO_CORRECTION | {"net.knots": 5}
+    _, params = il.fit(Long(), workdir=tmp_path, settings=settings)
+    planner, params = il.load_planner(tmp_path / "planner", refine_steps=3)
+    problems = jax.vmap(Long().draw_problem)(jax.random.split(jax.random.key(0), 3))
+    keys = jax.random.split(jax.random.key(0), 3)
+    out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, keys, problems)
+    assert (out.cost < out.proposal_cost).any()
+    assert planner.inverter.latents(params.inverter, keys[0], jax.tree.map(lambda x: x[0], problems), 1).shape == (
+        1,
+        5,
+        1,
+    )
+    export_planner(planner, params, tmp_path / "planner.bin", platforms=("cpu",))
+    exported = load_exported(tmp_path / "planner.bin")
+    np.testing.assert_allclose(exported(problems.state, problems.goal), out.actions, rtol=1e-4, atol=1e-5)
+
+
+# --- what is refused, and what goes on ---
+
+
+class KilledError(Exception):
+    """Stands for a kill."""
+
+
+def test_a_killed_fit_goes_on_to_the_same_parameters(tmp_path, monkeypatch):
+    settings = NO_CORRECTION | {
+        "inverter.steps": 20,
+        "correction.rounds": 1,
+        "correction.robots": 2,
+        "correction.steps": 20,
+    }
+    _, whole = il.fit(Cart(), workdir=tmp_path / "whole", settings=settings)
+    log = RunFolder.log
+    for stage in ("model", "inverter_1"):
+
+        def kill(self, name, step, values, stage=stage):
+            log(self, name, step, values)
+            if name == stage and step == 10:
+                monkeypatch.setattr(RunFolder, "log", log)
+                raise KilledError
+
+        monkeypatch.setattr(RunFolder, "log", kill)
+        with pytest.raises(KilledError):
+            il.fit(Cart(), workdir=tmp_path / "killed", settings=settings)
+    _, resumed = il.fit(Cart(), workdir=tmp_path / "killed", settings=settings)
+    same(whole, resumed)
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(config.settings.inverter.steps"):
+        il.fit(Cart(), workdir=tmp_path / "killed", settings=settings | {"inverter.steps": 30})
+    with pytest.raises(ValueError, match=r"other settings \(seed is 0 there, 1 here"):
+        il.fit(Cart(), workdir=tmp_path / "killed", settings=settings, seed=1)
+    with pytest.raises(ValueError, match=r"other settings \(config.task is Cart there, Rest here"):
+        il.fit(Rest(), workdir=tmp_path / "killed", settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"settings": {"model.steps": 0}}, "model.steps is 0; give a whole number, at least 1"),
+        ({"settings": {"model.stepz": 1}}, "Unknown setting 'model.stepz'. Nearest known: model.steps"),
+        ({"settings": {"model.chunk": 2}}, "The task's horizon is 3 steps, model.chunk 2"),
+        ({"settings": {"inverter.advance": (4,)}}, r"advance is \(4,\); each step must be 1 to the horizon, 3"),
+        ({"settings": {"correction.follow": 4}}, "correction.follow is 4 steps"),
+        ({"settings": {"correction.steps": 16}}, "correction.steps is 16; the model learns from windows"),
+        ({"settings": {"tail.kind": "grap"}}, "Unknown cost beyond the horizon 'grap'. Nearest known: graph"),
+        ({"settings": {"net.knots": 4}}, "knots is 4"),
+        ({"settings": "fast"}, "The settings are 'fast'; give the Settings of the method inverter"),
+        ({"seed": -1}, "seed is -1"),
+        ({"method": "invertor"}, "Unknown method 'invertor'. Nearest known: inverter"),
+    ],
+)
+def test_wrong_arguments_leave_nothing_behind(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        il.fit(Cart(), workdir=tmp_path / "run", **arguments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_task_that_no_other_process_finds_is_refused_before_training(tmp_path):
+    class Local(Cart):
+        pass
+
+    with pytest.raises(ValueError, match=r"Local is defined where another process cannot find it"):
+        il.fit(Local(), workdir=tmp_path / "run", settings=NO_CORRECTION)
+    assert not (tmp_path / "run").exists()
+
+
+class WrongData(Cart):
+    def data(self, rows, key):
+        return super().data(rows, key)._replace(actions=np.zeros((1500, 2), np.float32))
+
+
+def test_data_of_other_sizes_are_named(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"WrongData.data gave states and actions of sizes \(2, 2\); wanted .*\(2, 1\)"
+    ):
+        il.fit(WrongData(), workdir=tmp_path, settings=NO_CORRECTION)
+
+
+def test_no_update_in_a_correction_is_one(tmp_path):
+    settings = NO_CORRECTION | {"correction.rounds": 1, "correction.model_steps": 0, "correction.inverter_steps": 0}
+    settings |= {"correction.robots": 2, "correction.steps": 20}
+    il.fit(Cart(), workdir=tmp_path, settings=settings)
+    assert {row["stage"] for row in RunFolder(tmp_path).metrics()} == {"model", "inverter"}
+
+
+# --- the command line ---
+
+USER = """
+import dataclasses
+import jax
+import jax.numpy as jnp
+import numpy as np
+import invlearn_jax as il
+from invlearn_jax.settings import with_settings
+
+@dataclasses.dataclass
+class Own:
+    gain: float = 2.0
+
+class Slow(Cart):
+    settings = Own()
+
+    def configure(self, method, settings):
+        return with_settings(settings, NO_CORRECTION) if method == "inverter" else settings
+
+    def cost(self, state, action, goal):
+        return {"reach": self.settings.gain * jnp.sum((state[:1] - goal) ** 2)}
+
+class Constant:
+    def __init__(self, task): self.horizon, self.execute_steps, self.size = task.horizon, 2, task.action_size
+    def init(self, key): return {"level": jnp.zeros(())}
+    def plan(self, params, key, problem):
+        zero, states = jnp.zeros(()), jnp.repeat(jnp.asarray(problem.state)[None], self.horizon + 1, 0)
+        actions = jnp.full((self.horizon, self.size), params["level"])
+        return il.PlanOutput(actions, states, zero, {}, zero, jnp.zeros(0), jnp.int32(0))
+
+class Method:
+    @dataclasses.dataclass
+    class Settings:
+        level: float = 0.5
+
+    def fit(self, task, settings, run, key): return self.build(task, settings), {"level": jnp.float32(settings.level)}
+    def build(self, task, settings, refine_steps=0, candidates=None, refiner=None, execute_steps=None):
+        return Constant(task)
+
+il.register_method("constant", Method(), "the same action always")
+il.register_task("slow", Slow, "a slow cart")
+"""
+
+
+@pytest.fixture
+def users_file(tmp_path, monkeypatch):
+    """A user's file, whose registrations last as long as the test."""
+    monkeypatch.setattr(methods, "_METHODS", {})
+    monkeypatch.setattr(tasks, "_TASKS", {})
+    own, cart, settings = USER.partition("@dataclasses"), inspect.getsource(Cart), f"NO_CORRECTION = {NO_CORRECTION!r}"
+    (tmp_path / "mine.py").write_text(f"{own[0]}{settings}\n{cart}\n{own[1]}{own[2]}")
+    return tmp_path / "mine.py"
+
+
+def program(name, *arguments):
+    return run_python("-m", f"experiments.{name}", *arguments)
+
+
+def test_a_users_task_and_method_from_the_shell(users_file, tmp_path):
+    task = f"--task={users_file}:Slow"
+    workdir = f"--workdir={tmp_path / 'run'}"
+    own = ("--method=constant", "--config.level=0.25", "--task_config.gain=3", "--episodes=2", "--refine_steps=0")
+    done = program("run", task, workdir, *own)
+    assert done.returncode == 0, done.stderr
+    (record,) = json.loads((tmp_path / "run" / "eval.json").read_text())
+    assert set(record) >= RECORD
+    assert "Slow K=0: cost" in done.stdout
+    fields = json.loads((tmp_path / "run" / "planner" / "planner.json").read_text())
+    assert (fields["task"], fields["method"]) == ("../../mine.py:Slow", "constant")
+    assert (fields["settings"], fields["task_settings"]) == ({"level": 0.25}, {"gain": 3.0})
+    out = f"--output={tmp_path / 'f.json'}"
+    planner = f"--planner={tmp_path / 'run' / 'planner'}"
+    again = program("evaluate", planner, out, "--episodes=2", "--seed=10000")
+    assert again.returncode == 0, again.stderr
+    same_cost = json.loads((tmp_path / "f.json").read_text())["cost_mean"]
+    assert same_cost == pytest.approx(record["cost_mean"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--task={file}:Slov",), "Unknown task class in .* 'Slov'. Nearest known: Slow"),
+        (("--task=slo",), "Unknown task .* 'slo'"),
+        (("--task={file}:Slow", "--method=constent"), "Unknown method 'constent'. Nearest known: constant"),
+        (("--task={file}:Slow", "--config.model.stepz=3"), "Unknown config field 'model.stepz'"),
+        (("--task={file}:Slow", "--experiment=maze2d-umaze"), "Both --task and --experiment are given"),
+        (("--method=inverter",), "Give --task=NAME or FILE.py:CLASS"),
+    ],
+)
+def test_the_command_line_is_refused_with_a_sentence(users_file, tmp_path, monkeypatch, arguments, message):
+    arguments = [argument.format(file=users_file) for argument in arguments]
+    monkeypatch.setattr("sys.argv", ["run", *arguments, f"--workdir={tmp_path / 'run'}"])
+    with pytest.raises(SystemExit, match=f"error: {message}"):
+        experiments_run.cli()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"refine_steps": ["0", "many"]}, "--refine_steps is 0,many; give whole numbers"),
+        ({"episodes": 1}, "--episodes is 1; give at least 2"),
+        ({"workdir": ""}, "--workdir. is empty"),
+    ],
+)
+def test_wrong_flags_are_refused_before_training(tmp_path, monkeypatch, values, message):
+    given = {"refine_steps": ["0"], "episodes": 2, "workdir": str(tmp_path / "run"), "method": "inverter", "seed": 0}
+    monkeypatch.setattr(task_run.flags, "FLAGS", types.SimpleNamespace(**given | values))
+    with pytest.raises(ValueError, match=message):
+        task_run.carry_out(Cart(), with_settings(inverter.Settings(), NO_CORRECTION))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_other_settings_is_left_as_it_was(tmp_path, monkeypatch):
+    settings = with_settings(inverter.Settings(), NO_CORRECTION)
+    il.fit(Rest(), workdir=tmp_path, settings=NO_CORRECTION)
+    before = (tmp_path / "status.json").read_text()
+    given = {"refine_steps": ["0"], "episodes": 2, "workdir": str(tmp_path), "method": "inverter", "seed": 0}
+    monkeypatch.setattr(task_run.flags, "FLAGS", types.SimpleNamespace(**given))
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        task_run.carry_out(Cart(), settings)
+    assert (tmp_path / "status.json").read_text() == before
+
+
+def test_the_list_has_a_line_for_each(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["run", "--list"])
+    experiments_run.cli()
+    printed = capsys.readouterr().out
+    for name in (*task_entries(), *method_names()):
+        assert re.search(rf"^  {name} +\S", printed, re.MULTILINE), name
