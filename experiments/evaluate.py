@@ -20,8 +20,8 @@ from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.ant_motor import AntMotorConfig
-from invlearn_jax.planners.maze import REFINERS
 from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.tasks.maze2d.planner import REFINERS
 from invlearn_jax.types import Result
 
 _PLANNER = flags.DEFINE_string(

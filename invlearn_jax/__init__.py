@@ -5,13 +5,13 @@ plan = jax.jit(planner.plan)(params, key, invlearn_jax.Problem(state=obs, goal=g
 plan.actions  # [T, A]
 """
 
-from invlearn_jax.envs.maze2d import Maze2d, maze2d_spec
 from invlearn_jax.envs.registry import environment_names, make
 from invlearn_jax.io.planners import load_planner, planner_names, save_planner
 from invlearn_jax.models import CostToGo, SequenceModel
 from invlearn_jax.objectives import weighted_sum
 from invlearn_jax.planners import InversePlanner, LevelModel, MlpInverter, PlannerParams, Stack
 from invlearn_jax.refine import Refiner, cem, gradient, mppi, predictive_sampling, refine
+from invlearn_jax.tasks.maze2d.environment import Maze2d, maze2d_spec
 from invlearn_jax.types import (
     Environment,
     ForwardModel,

@@ -10,7 +10,7 @@ from experiments.pipelines.ant_video import draw_tracks
 from experiments.pipelines.results import Measure, Row, judged_by, run_group
 from experiments.pipelines.run_files import Curve, RunFiles
 from experiments.pipelines.showcase import Showcase
-from invlearn_jax.planners.maze import DT
+from invlearn_jax.tasks.maze2d.planner import DT
 
 _WIDTH = 10.4  # inches of a figure as wide as the page
 _MOST_POINTS = 400  # of a plotted curve

@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from mujoco import mjx
 
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.layouts import Layout, parse_layout
+from invlearn_jax.tasks.d4rl import dense_reward, sparse_reward
+from invlearn_jax.tasks.layouts import Layout, parse_layout
+from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.types import Key, Problem, State
 
-GOAL_RADIUS = 0.5  # m
 _RESET_POSITION = 0.1  # m, half-width of the uniform noise on a cell's index
 _RESET_SPEED = 0.1  # m/s, standard deviation
 # MJX always runs all line-search iterations (50 by default, nearly all of them idle). With at most three contacts the
@@ -42,16 +42,6 @@ class Maze2dSpec(NamedTuple):
     ref_max: float | None = None
     # The ball stays at the goal to the time limit; no field, since it holds for all.
     ends_at_goal = False
-
-
-def sparse_reward(position: Array, goal: Array) -> Array:
-    """1 where ``|position - goal| <= 0.5`` m, else 0, over the last axis."""
-    return (jnp.linalg.norm(position - goal, axis=-1) <= GOAL_RADIUS).astype(jnp.float32)
-
-
-def dense_reward(position: Array, goal: Array) -> Array:
-    """``exp(-|position - goal|)``, over the last axis, metres."""
-    return jnp.exp(-jnp.linalg.norm(position - goal, axis=-1))
 
 
 class Maze2d:

@@ -1,0 +1,1 @@
+"""D4RL's maze2d: a force-actuated ball among walls."""
