@@ -6,7 +6,8 @@ plan.actions  # [T, A]
 """
 
 from invlearn_jax.envs.registry import environment_names, make
-from invlearn_jax.io.planners import load_planner, planner_names, save_planner
+from invlearn_jax.io.planners import save_planner
+from invlearn_jax.methods.saved import load_planner, planner_names
 from invlearn_jax.models import CostToGo, SequenceModel
 from invlearn_jax.objectives import weighted_sum
 from invlearn_jax.planners import InversePlanner, LevelModel, MlpInverter, PlannerParams, Stack
