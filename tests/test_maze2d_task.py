@@ -1,4 +1,4 @@
-"""maze2d as a task: its contract, its physics, a planner learned for it by the general recipe, and the first edition's planners."""
+"""maze2d as a task: its contract and physics, a planner learned by the general recipe, and planners of the first edition."""
 
 import jax
 import jax.numpy as jnp

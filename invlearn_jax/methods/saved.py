@@ -138,9 +138,10 @@ def load_planner(
 def _contents(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The fields and arrays of a planner's folder; those of the first edition as they would be written today, where known."""
     fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
-    convert = None if "task" in fields else first_edition_converter(fields.get("kind", "maze"))
-    if convert is not None and "shares" not in fields:
-        task, method, settings, arrays = convert(fields, arrays)
+    convert = None if "task" in fields else first_edition_converter(str(fields.get("kind", "maze")))
+    converted = convert(fields, arrays) if convert is not None and "shares" not in fields else None
+    if converted is not None:
+        task, method, settings, arrays = converted
         fields = {"task": task, "method": method, "settings": settings}
     return fields, arrays
 

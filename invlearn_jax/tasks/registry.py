@@ -72,7 +72,7 @@ def make_task(name: str) -> Task:
 
 
 def first_edition_converter(kind: str) -> Callable[..., Any] | None:
-    """What reads the first edition's planners of a kind: ``(fields, arrays) -> (task name, method, settings, arrays)``."""
+    """What reads first-edition planners of a kind: ``(fields, arrays) -> (task name, method, settings, arrays) or None``."""
     if kind not in _FIRST_EDITION:
         return None
     return importlib.import_module(f"invlearn_jax.tasks.{_FIRST_EDITION[kind]}.first_edition").convert

@@ -4,14 +4,21 @@ from typing import Any
 
 import numpy as np
 
+from invlearn_jax.settings import filled
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
+
 _FAR = 10.0  # times the scale of a velocity: further off lies what the data did not hold
 _BEYOND = 1.1  # times the half-width of the data's box
 _NET = (".inverter.net", ".model.")
+_OF_THE_TASK = ("horizon", "execute_steps", "goal_radius", "goal_width")
+_WANTED = {f".inverter.{name}" for name in ("centre", "half", "scale")} | {
+    f".objective.{name}" for name in ("centre", "half", "unvisited")
+}
 
 
 def convert(
     fields: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> tuple[str, str, dict[str, Any], dict[str, np.ndarray]]:
+) -> tuple[str, str, dict[str, Any], dict[str, np.ndarray]] | None:
     """A planner of one level.
 
     Args:
@@ -19,29 +26,37 @@ def convert(
         arrays: of its ``params.npz``.
 
     Returns:
-        The task's name, the method, its settings and the arrays by today's names.
+        The task's name, the method, its settings and the arrays by today's names; None for a description that is at fault, or
+        of a horizon or goal disc that is not the task's: the first edition's own loader takes these.
     """
+    try:
+        config = filled(MazePlannerConfig(), {name: value for name, value in fields.items() if name != "kind"})
+    except (TypeError, ValueError):
+        return None
+    like = MazePlannerConfig()
+    if any(getattr(config, name) != getattr(like, name) for name in _OF_THE_TASK) or not _WANTED <= arrays.keys():
+        return None
     settings = {
         "model": {
-            "chunk": fields["model_chunk"],
-            "hidden": fields["model_hidden"],
-            "octaves": fields["model_octaves"],
+            "chunk": config.model_chunk,
+            "hidden": config.model_hidden,
+            "octaves": config.model_octaves,
         },
         "tail": {
             "kind": "graph",
-            "look_ahead": fields["look_ahead"],
-            "hidden": fields["cost_to_go_hidden"],
-            "octaves": fields["cost_to_go_octaves"],
+            "look_ahead": config.look_ahead,
+            "hidden": config.cost_to_go_hidden,
+            "octaves": config.cost_to_go_octaves,
         },
-        "net": {"hidden": fields["inverter_hidden"], "octaves": fields["inverter_octaves"], "knots": 0},
+        "net": {"hidden": config.inverter_hidden, "octaves": config.inverter_octaves, "knots": 0},
         "objective": {
-            "final": fields["final_weight"],
-            "along": fields["along_weight"],
-            "smoothness": fields["smooth_weight"],
-            "effort": fields.get("effort_weight", 0.0),
-            "unvisited": fields.get("unvisited_weight", 0.0),
+            "final": config.final_weight,
+            "along": config.along_weight,
+            "smoothness": config.smooth_weight,
+            "effort": config.effort_weight,
+            "unvisited": config.unvisited_weight,
         },
-        "refine_rate": fields["refine_rate"],
+        "refine_rate": config.refine_rate,
     }
     kept = {name: x for name, x in arrays.items() if name.startswith(_NET)}
     centre, half, scale = (arrays[f".inverter.{name}"] for name in ("centre", "half", "scale"))
@@ -58,7 +73,7 @@ def convert(
         kept[f".objective.coverage.{name}"] = arrays[f".objective.{name}"]
     kept[".objective.coverage.table"] = arrays[".objective.unvisited"]
     kept[".objective.scale"] = np.ones((), np.float32)
-    return fields["env"], "inverter", settings, kept
+    return config.env, "inverter", settings, kept
 
 
 def _scales(name: str, mean: np.ndarray, std: np.ndarray, reach: np.ndarray) -> dict[str, np.ndarray]:
