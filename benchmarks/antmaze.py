@@ -20,7 +20,7 @@ from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from invlearn_jax.data import read_goal_policy
 from invlearn_jax.data.antmaze_generator import navigated
 from invlearn_jax.envs import registry
-from invlearn_jax.evaluate import steps_to_goal, wilson
+from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import replace_files, write_json
@@ -29,6 +29,7 @@ from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.planners.ant_stack import AntStackConfig
+from invlearn_jax.tasks.d4rl import steps_to_goal
 from invlearn_jax.types import Problem
 
 _PLANNERS = flags.DEFINE_list("planners", None, "Planners (names or folders), one per training seed.", required=True)

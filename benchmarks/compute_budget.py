@@ -25,14 +25,15 @@ from benchmarks.contenders import Contender, contenders
 from benchmarks.harness import random_problems
 from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import Maze2d
-from invlearn_jax.evaluate import mean_ci, normalized_score, returns_of, success
+from invlearn_jax.evaluate import mean_ci
 from invlearn_jax.evaluate.closed_loop import first_guess, follows, run_mujoco, start_states
 from invlearn_jax.evaluate.flops import flops
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.tasks.d4rl import normalized_score, returns_of, success
+from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.types import Params, PlanOutput, Problem
 
 _SIZES = flags.DEFINE_list("sizes", ["umaze", "medium", "large"], "Mazes.")

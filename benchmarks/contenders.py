@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import jax
 
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.models import SimulatorModel
 from invlearn_jax.planners import InversePlanner, PlannerParams
-from invlearn_jax.planners.maze import ACTION_SIZE, MazeObjective, build_model, build_refiner
-from invlearn_jax.planners.maze_diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.planners.shooting import Shooting
+from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
+from invlearn_jax.tasks.maze2d.environment import Maze2d
+from invlearn_jax.tasks.maze2d.planner import ACTION_SIZE, MazeObjective, build_model, build_refiner
 from invlearn_jax.types import Params, Planner
 
 # The published architectures, for their plan time alone: nothing here trains them.

@@ -8,12 +8,12 @@ from absl import flags
 
 from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
-from invlearn_jax.evaluate import cost_to_go_quality
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
-from invlearn_jax.planners.maze import build_cost_to_go
+from invlearn_jax.tasks.maze2d.cost_to_go import cost_to_go_quality
+from invlearn_jax.tasks.maze2d.planner import build_cost_to_go
 
 _PLANNERS = flags.DEFINE_list(
     "planners", [n for n in planner_names() if n.endswith("-v1")], "Shipped names or folders."

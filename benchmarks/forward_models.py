@@ -28,7 +28,7 @@ from invlearn_jax.learn.forward_model import (
 )
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import EnsembleModel, SequenceModel
-from invlearn_jax.planners.maze import ACTION_SIZE, DT, POSITION_SIZE, STATE_SIZE
+from invlearn_jax.tasks.maze2d.planner import ACTION_SIZE, DT, POSITION_SIZE, STATE_SIZE
 
 _RUN = flags.DEFINE_string("run", None, "A run's folder, for its data.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 1500, "Updates of each model.")

@@ -17,10 +17,8 @@ from absl import flags
 
 from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d
-from invlearn_jax.evaluate import bound_return, mean_ci, normalized_score, returns_of, success, time_bound
+from invlearn_jax.evaluate import mean_ci
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
-from invlearn_jax.evaluate.oracle import free_space, times_to
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
@@ -29,8 +27,11 @@ from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.models import SimulatorModel
 from invlearn_jax.objectives import mean_time_to_goal, smoothness, time_outside, time_to_goal, weighted_sum
 from invlearn_jax.planners import InversePlanner
-from invlearn_jax.planners.maze import DT, MazePlannerConfig
 from invlearn_jax.refine import gradient
+from invlearn_jax.tasks.d4rl import GOAL_RADIUS, normalized_score, returns_of, success
+from invlearn_jax.tasks.maze2d.environment import Maze2d
+from invlearn_jax.tasks.maze2d.oracle import bound_return, free_space, time_bound, times_to
+from invlearn_jax.tasks.maze2d.planner import DT, MazePlannerConfig
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _EPISODES = flags.DEFINE_integer("episodes", 64, "Episodes per row.", lower_bound=2)

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.evaluate.closed_loop import start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.keys import streams
+from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 # measure() makes at least one call to warm up and five timed ones.

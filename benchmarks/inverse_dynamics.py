@@ -20,8 +20,6 @@ from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.run_files import read_run
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, sample_windows, split, window_store
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import inside_maze
-from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.files import write_json
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, stream
@@ -29,7 +27,9 @@ from invlearn_jax.learn.forward_model import Source
 from invlearn_jax.learn.inverse_dynamics import inverse_dynamics_state, inverse_dynamics_update
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import InverseDynamics
-from invlearn_jax.planners.maze import ACTION_SIZE, POSITION_SIZE, STATE_LIMITS, STATE_SIZE
+from invlearn_jax.tasks.maze2d.environment import inside_maze
+from invlearn_jax.tasks.maze2d.model import MAX_SPEED
+from invlearn_jax.tasks.maze2d.planner import ACTION_SIZE, POSITION_SIZE, STATE_LIMITS, STATE_SIZE
 
 _RUN = flags.DEFINE_string("run", None, "A run's folder, for its data.", required=True)
 _GAPS = flags.DEFINE_multi_integer("gaps", [1, 4, 8], "Steps between the two states.", lower_bound=1)

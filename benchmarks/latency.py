@@ -20,9 +20,9 @@ from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
-from invlearn_jax.planners.maze import REFINERS
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.refine.base import CostFn
+from invlearn_jax.tasks.maze2d.planner import REFINERS
 from invlearn_jax.types import Key, Problem
 
 

@@ -11,13 +11,13 @@ from absl import flags
 from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
 from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d.hacking import hacking_gap, hacking_summary
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _PROBLEMS = flags.DEFINE_integer("problems", 10_000, "Random problems.", lower_bound=2)

@@ -24,7 +24,7 @@ from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.planners import InversePlanner, PlannerParams
-from invlearn_jax.planners.maze import REFINERS
+from invlearn_jax.tasks.maze2d.planner import REFINERS
 from invlearn_jax.types import Problem
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)

@@ -30,13 +30,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from benchmarks.harness import plan_case, print_head, print_row, random_problems, sweep
 from experiments.flag_config import define_seed, run_program
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import Maze2d
-from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
 from invlearn_jax.evaluate.closed_loop import start_states
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.tasks.maze2d.environment import Maze2d
+from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 
 SETTINGS = ("plain", "tuned", "mujoco")
 _TUNED_CPU = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_multi_thread_eigen": False}

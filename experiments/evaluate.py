@@ -23,8 +23,8 @@ from invlearn_jax.methods import saved
 from invlearn_jax.methods.saved import find_planner, load_task
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.ant_motor import AntMotorConfig
-from invlearn_jax.planners.maze import REFINERS
 from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.tasks.maze2d.planner import REFINERS
 from invlearn_jax.tasks.registry import make_task
 
 _PLANNER = flags.DEFINE_string(

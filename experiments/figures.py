@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from experiments.pipelines.wording import shorten
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.envs.maze2d import GOAL_RADIUS
+from invlearn_jax.tasks.d4rl import GOAL_RADIUS
+from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d import model as ball
 
 # Okabe and Ito's colours, told apart with any colour vision.
 BLUE, ORANGE, GREEN, PURPLE, INK, GREY = "#0072b2", "#d55e00", "#009e73", "#aa4499", "#23272e", "#8a8f98"

@@ -5,7 +5,6 @@ plan = jax.jit(planner.plan)(params, key, invlearn_jax.Problem(state=x, goal=g))
 plan.actions  # [T, A]
 """
 
-from invlearn_jax.envs.maze2d import Maze2d, maze2d_spec
 from invlearn_jax.envs.registry import environment_names, make
 from invlearn_jax.evaluate.episodes import evaluate
 from invlearn_jax.methods.fitting import fit
@@ -14,6 +13,7 @@ from invlearn_jax.methods.saved import load_planner, planner_names, save_planner
 from invlearn_jax.planners import InversePlanner
 from invlearn_jax.refine import cem, gradient, mppi, predictive_sampling, refine
 from invlearn_jax.tasks.check import check_task
+from invlearn_jax.tasks.maze2d.environment import Maze2d, maze2d_spec
 from invlearn_jax.tasks.mujoco import MujocoTask
 from invlearn_jax.tasks.registry import make_task, register_task
 from invlearn_jax.tasks.task import Task

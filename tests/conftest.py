@@ -64,7 +64,7 @@ def planner_folder(tmp_path_factory):
     from helpers import TINY  # noqa: PLC0415
 
     from invlearn_jax.io.planners import save_planner  # noqa: PLC0415
-    from invlearn_jax.planners.maze import build_planner  # noqa: PLC0415
+    from invlearn_jax.tasks.maze2d.planner import build_planner  # noqa: PLC0415
 
     folder = tmp_path_factory.mktemp("planner")
     save_planner(folder, TINY, build_planner(TINY).init(jax.random.key(0)))
@@ -79,7 +79,7 @@ def umaze_step(umaze):
 
 @pytest.fixture(scope="session")
 def umaze_simulator(umaze):
-    from invlearn_jax.envs.mujoco_backend import MujocoMaze2d  # noqa: PLC0415
+    from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d  # noqa: PLC0415
 
     simulator = MujocoMaze2d(umaze.spec, threads=1)
     yield simulator

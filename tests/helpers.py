@@ -14,10 +14,10 @@ import numpy as np
 from conftest import ROOT
 
 from invlearn_jax.data import Dataset
-from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.objectives import effort, reach, weighted_sum
-from invlearn_jax.planners.maze import MazePlannerConfig
 from invlearn_jax.rollout import unroll_steps
+from invlearn_jax.tasks.maze2d.environment import Maze2d
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
 
 # Raised once for each program that is lowered, whether or not the persistent cache then has it compiled already.
 _LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"

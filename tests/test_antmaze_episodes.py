@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from invlearn_jax.envs import registry
-from invlearn_jax.evaluate import normalized_score, returns_of, run_mujoco, start_states
+from invlearn_jax.evaluate import run_mujoco, start_states
+from invlearn_jax.tasks.d4rl import normalized_score, returns_of
 from invlearn_jax.types import PlanOutput
 
 

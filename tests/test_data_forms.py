@@ -12,6 +12,7 @@ from invlearn_jax.data.episodes import find_law
 from invlearn_jax.data.motions import motion_of
 from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.envs import registry
+from invlearn_jax.tasks.maze2d import generator
 
 STREAMS, STEPS, KEPT = 64, 1500, 6
 ROWS = KEPT * STEPS
@@ -20,7 +21,7 @@ ROWS = KEPT * STEPS
 @pytest.fixture(scope="module")
 def noisy(umaze):
     """D4RL's own keys; the simulator's states repeat nothing, the observations do."""
-    rows = data.controller_data(umaze, jax.random.key(0), STREAMS * STEPS, 0.5, STREAMS)
+    rows = generator.controller_data(umaze, jax.random.key(0), STREAMS * STEPS, 0.5, STREAMS)
     return {key: array[:ROWS] for key, array in rows.items()}
 
 
@@ -219,7 +220,7 @@ def checked(rows, env="maze2d-umaze-v1"):
 
 @pytest.fixture(scope="module")
 def broad(umaze):
-    drawn = data.random_data(umaze, jax.random.key(0), 3 * 64 * 64, streams=64)
+    drawn = generator.random_data(umaze, jax.random.key(0), 3 * 64 * 64, streams=64)
     return data.Dataset(drawn["observations"], drawn["actions"], drawn["timeouts"])
 
 

@@ -30,11 +30,7 @@ from invlearn_jax.models.diffusion import (
 )
 from invlearn_jax.networks import Denoiser, temporal_unet
 from invlearn_jax.planners.diffusion import PlanLayout
-from invlearn_jax.planners.maze_diffusion import (
-    MazeDiffusionConfig,
-    build_diffusion_inverter,
-    build_diffusion_planner,
-)
+from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_inverter, build_diffusion_planner
 from invlearn_jax.types import Problem, Result
 
 SMALL = MazeDiffusionConfig(
@@ -304,7 +300,7 @@ def test_a_followed_plan_is_not_refined():
 def test_saved_planners_share_their_base(tmp_path):
     planner = build_diffusion_planner(SMALL)
     params = planner.init(jax.random.key(0))
-    from invlearn_jax.planners.maze import build_planner  # noqa: PLC0415
+    from invlearn_jax.tasks.maze2d.planner import build_planner  # noqa: PLC0415
 
     base = build_planner(TINY).init(jax.random.key(5))
     params = params._replace(model=base.model, objective=base.objective)

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 
 from invlearn_jax.data import Dataset
-from invlearn_jax.envs import layouts, registry
-from invlearn_jax.envs.layouts import parse_layout
-from invlearn_jax.envs.maze2d import inside_maze, maze2d_spec
-from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
+from invlearn_jax.envs import registry
 from invlearn_jax.learn.forward_model import prediction_errors
 from invlearn_jax.objectives import reach, weighted_sum
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.rollout import unroll_steps
+from invlearn_jax.tasks import d4rl, layouts
+from invlearn_jax.tasks.layouts import parse_layout
+from invlearn_jax.tasks.maze2d import controller, cost_to_go, hacking, oracle
+from invlearn_jax.tasks.maze2d.environment import inside_maze, maze2d_spec
+from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 
 # The package's own attribute of that name is the function.
 evaluate = importlib.import_module("invlearn_jax.evaluate")
@@ -29,7 +31,7 @@ def first_inside(spec, start, goal, actions):
     for step in range(actions.shape[1]):
         states.append(simulator.step(states[-1], actions[:, step]))
     simulator.close()
-    return evaluate.steps_to_goal(np.stack(states, axis=1), np.repeat(np.asarray(goal)[None], len(actions), axis=0))
+    return d4rl.steps_to_goal(np.stack(states, axis=1), np.repeat(np.asarray(goal)[None], len(actions), axis=0))
 
 
 # The map's times.
@@ -38,8 +40,8 @@ def first_inside(spec, start, goal, actions):
 @pytest.mark.parametrize("goal", [(2.0, 3.0), (1.13, 1.97), (2.817, 4.9)])
 @pytest.mark.parametrize("radius", [0.0, 0.5])
 def test_times_in_an_open_maze_are_chebyshev_distances(goal, radius):
-    points, seconds = evaluate.free_space_times(OPEN, np.array(goal), radius=radius)
-    expected = evaluate.disc_distance(points, np.array(goal), radius) / 5.0
+    points, seconds = oracle.free_space_times(OPEN, np.array(goal), radius=radius)
+    expected = oracle.disc_distance(points, np.array(goal), radius) / 5.0
     assert seconds == pytest.approx(expected, abs=1e-9 if radius else 0.05 / 5)
     assert (seconds >= expected - 1e-9).all()
     if radius == 0:
@@ -51,11 +53,11 @@ def test_disc_distance_is_the_least_over_the_disc():
     disc = 0.5 * share[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     for position in np.random.default_rng(0).uniform(-2, 2, size=(20, 2)):
         least = np.abs(disc - position).max(-1).min()
-        assert evaluate.disc_distance(position, np.zeros(2)) == pytest.approx(least, abs=0.02)
+        assert oracle.disc_distance(position, np.zeros(2)) == pytest.approx(least, abs=0.02)
 
 
 def test_times_go_around_walls():
-    points, seconds = evaluate.free_space_times(UMAZE, np.array([1.0, 1.0]))
+    points, seconds = oracle.free_space_times(UMAZE, np.array([1.0, 1.0]))
     here = np.linalg.norm(points - (3.0, 1.0), axis=-1).argmin()
     # Around the wall of cell (2, 2), which keeps the ball's centre out of [1.2, 2.4] x [.., 2.4].
     assert seconds[here] > 1.7 / 5.0
@@ -65,33 +67,33 @@ def test_times_go_around_walls():
 
 
 def test_geodesic():
-    space = evaluate.free_space(UMAZE)
+    space = oracle.free_space(UMAZE)
     pairs = np.array([[(1.0, 1.0), (1.1, 2.5)], [(1.1, 1.0), (2.5, 1.0)], [(2.5, 1.0), (1.1, 1.0)]])
-    lengths = evaluate.geodesic(space, pairs[:, 0], pairs[:, 1])
+    lengths = oracle.geodesic(space, pairs[:, 0], pairs[:, 1])
     assert lengths[0] == pytest.approx(1.5)
     assert lengths[1] == pytest.approx(lengths[2])
     assert lengths[1] > 2.8
-    assert evaluate.geodesic(space, np.zeros((0, 2)), np.zeros((0, 2))).shape == (0,)
+    assert oracle.geodesic(space, np.zeros((0, 2)), np.zeros((0, 2))).shape == (0,)
 
 
 def test_walls_that_touch_by_their_corners_keep_the_ball_out():
     pinched = parse_layout(["######", "#GO#O#", "#O#OO#", "#OOO##", "######"])
     first, second = np.array([[1.2, 2.2]]), np.array([[1.5, 2.5]])
-    assert evaluate.geodesic(evaluate.free_space(pinched, 0.1), first, second)[0] > 3.0
-    assert evaluate.time_bound(pinched, np.array([(1.0, 2.0, 0, 0)]), np.array([(2.0, 3.0)]))[0] > 60
+    assert oracle.geodesic(oracle.free_space(pinched, 0.1), first, second)[0] > 3.0
+    assert oracle.time_bound(pinched, np.array([(1.0, 2.0, 0, 0)]), np.array([(2.0, 3.0)]))[0] > 60
 
 
 @pytest.mark.parametrize("pitch", [0.0, -0.05, 0.2])
 def test_a_bad_pitch_is_refused(pitch):
     with pytest.raises(ValueError, match="pitch is"):
-        evaluate.free_space(UMAZE, pitch)
+        oracle.free_space(UMAZE, pitch)
     with pytest.raises(ValueError, match="pitch is"):
-        evaluate.time_bound(UMAZE, np.zeros((1, 4)), np.zeros((1, 2)), pitch=pitch)
+        oracle.time_bound(UMAZE, np.zeros((1, 4)), np.zeros((1, 2)), pitch=pitch)
 
 
 def test_a_goal_in_a_wall_is_refused():
     with pytest.raises(ValueError, match="No free position"):
-        evaluate.free_space_times(UMAZE, np.array([-2.0, 1.0]))
+        oracle.free_space_times(UMAZE, np.array([-2.0, 1.0]))
 
 
 # The bound.
@@ -99,19 +101,19 @@ def test_a_goal_in_a_wall_is_refused():
 
 def test_no_controller_run_beats_the_bound(umaze):
     starts, goals = evaluate.start_states(umaze, jax.random.key(3), 24, multi_goal=True)
-    bound = evaluate.time_bound(umaze.spec.layout, starts, goals)
-    states = evaluate.controller_states(umaze, starts, goals, jax.random.key(4))
+    bound = oracle.time_bound(umaze.spec.layout, starts, goals)
+    states = controller.controller_states(umaze, starts, goals, jax.random.key(4))
     assert states.shape == (24, umaze.episode_length + 1, 4)
-    steps = evaluate.steps_to_goal(states, goals)
+    steps = d4rl.steps_to_goal(states, goals)
     assert np.isfinite(steps).all()
     assert (steps >= bound).all()
     assert ((bound == 0) == (steps == 0)).all()
-    returns = evaluate.returns_of(umaze.spec, states, goals)
-    assert (returns <= evaluate.bound_return(bound, umaze.episode_length)).all()
-    dense = evaluate.returns_of(registry.spec("maze2d-umaze-dense-v1"), states, goals)
-    assert (dense <= evaluate.bound_return(bound, umaze.episode_length, "dense")).all()
-    assert (dense > 0.5 * evaluate.bound_return(bound, umaze.episode_length, "dense")).all()
-    again = evaluate.controller_returns(umaze, starts, goals, jax.random.key(4))
+    returns = d4rl.returns_of(umaze.spec, states, goals)
+    assert (returns <= oracle.bound_return(bound, umaze.episode_length)).all()
+    dense = d4rl.returns_of(registry.spec("maze2d-umaze-dense-v1"), states, goals)
+    assert (dense <= oracle.bound_return(bound, umaze.episode_length, "dense")).all()
+    assert (dense > 0.5 * oracle.bound_return(bound, umaze.episode_length, "dense")).all()
+    again = controller.controller_returns(umaze, starts, goals, jax.random.key(4))
     assert again.tolist() == returns.tolist()
 
 
@@ -122,7 +124,7 @@ def test_no_random_bang_bang_run_beats_the_bound():
         ((1.6, 3.1, -5, 0), (0.8, 1.8)),
         ((1.3, 2.6, -3, 3), (2.6, 2.9)),
     ):
-        bound = evaluate.time_bound(UMAZE, np.array([start]), np.array([goal]))[0]
+        bound = oracle.time_bound(UMAZE, np.array([start]), np.array([goal]))[0]
         actions = np.repeat(rng.choice([-1.0, 1.0], size=(1500, 10, 2)), 5, axis=1)
         steps = first_inside(spec, start, goal, actions)
         assert np.isfinite(steps).any()
@@ -133,7 +135,7 @@ def test_no_random_bang_bang_run_beats_the_bound():
 def test_full_force_in_the_open_nearly_meets_the_bound(speed, actions):
     spec = registry.spec("maze2d-open-v0")
     start, goal = (0.6, 0.6, 0.0, speed), (3.0, 3.0) if actions[0] else (0.6, 4.9)
-    bound = evaluate.time_bound(OPEN, np.array([start]), np.array([goal]))[0]
+    bound = oracle.time_bound(OPEN, np.array([start]), np.array([goal]))[0]
     steps = first_inside(spec, start, goal, np.tile(np.array(actions, float), (1, 120, 1)))[0]
     # The allowances are worth about two steps; a start away from the goal is taken for one towards it.
     assert bound <= steps <= bound + (3 if speed >= 0 else 25)
@@ -141,15 +143,15 @@ def test_full_force_in_the_open_nearly_meets_the_bound(speed, actions):
 
 def test_bound_at_and_near_the_disc():
     starts = np.array([(1.0, 1.2, 0, 0), (1.0, 1.5, 0, 0), (1.0, 1.501, 5.0, 5.0)])
-    assert evaluate.time_bound(UMAZE, starts, np.full((3, 2), 1.0)).tolist() == [0, 0, 1]
+    assert oracle.time_bound(UMAZE, starts, np.full((3, 2), 1.0)).tolist() == [0, 0, 1]
     # Reward is paid for the state after each step, so 0 and 1 steps are worth the same.
-    assert evaluate.bound_return(np.array([0, 1, 2, 300, 301, 400]), 300).tolist() == [300, 300, 299, 1, 0, 0]
+    assert oracle.bound_return(np.array([0, 1, 2, 300, 301, 400]), 300).tolist() == [300, 300, 299, 1, 0, 0]
 
 
 def test_the_bound_meets_the_figures_of_d4rls_starts(umaze):
     starts, goals = evaluate.start_states(umaze, jax.random.key(0), 200, multi_goal=False)
-    bound = evaluate.time_bound(umaze.spec.layout, starts, goals)
-    score = evaluate.normalized_score(umaze.spec, evaluate.bound_return(bound, umaze.episode_length))
+    bound = oracle.time_bound(umaze.spec.layout, starts, goals)
+    score = d4rl.normalized_score(umaze.spec, oracle.bound_return(bound, umaze.episode_length))
     assert score.mean() == pytest.approx(171, abs=4)
 
 
@@ -162,8 +164,8 @@ def test_returns_pay_the_state_after_the_step():
     states[1, :, 0] = (9.0, 9.0, 0.2, 0.1)
     goals = np.zeros((2, 2))
     sparse = maze2d_spec(layouts.UMAZE)
-    assert evaluate.returns_of(sparse, states, goals).tolist() == [1.0, 2.0]
-    dense = evaluate.returns_of(sparse._replace(reward="dense"), states, goals)
+    assert d4rl.returns_of(sparse, states, goals).tolist() == [1.0, 2.0]
+    dense = d4rl.returns_of(sparse._replace(reward="dense"), states, goals)
     assert dense == pytest.approx(np.exp(-states[:, 1:, 0]).sum(-1))
 
 
@@ -174,16 +176,16 @@ def test_returns_agree_with_the_environment(umaze):
         state = step(state, jnp.array([0.0, 0.4]))
         states.append(np.asarray(state.obs))
         rewards.append(float(state.reward))
-    total = evaluate.returns_of(umaze.spec, np.stack(states)[None], np.asarray(umaze.goal)[None])
+    total = d4rl.returns_of(umaze.spec, np.stack(states)[None], np.asarray(umaze.goal)[None])
     assert 0 < sum(rewards) < 30
     assert total.tolist() == [sum(rewards)]
 
 
 def test_normalized_score():
     spec = registry.spec("maze2d-large-v1")
-    assert evaluate.normalized_score(spec, np.array([6.7, 273.99, 140.345])) == pytest.approx([0, 100, 50])
+    assert d4rl.normalized_score(spec, np.array([6.7, 273.99, 140.345])) == pytest.approx([0, 100, 50])
     with pytest.raises(ValueError, match="no reference returns"):
-        evaluate.normalized_score(maze2d_spec(layouts.UMAZE), np.zeros(1))
+        d4rl.normalized_score(maze2d_spec(layouts.UMAZE), np.zeros(1))
 
 
 def test_steps_to_goal_and_success():
@@ -191,8 +193,8 @@ def test_steps_to_goal_and_success():
     states[0, 0, :2] = 0.3
     states[1, 3, :2] = (0.3, 0.4)
     goals = np.zeros((3, 2))
-    np.testing.assert_array_equal(evaluate.steps_to_goal(states, goals), [0, 3, np.nan])
-    assert evaluate.success(states, goals).tolist() == [True, True, False]
+    np.testing.assert_array_equal(d4rl.steps_to_goal(states, goals), [0, 3, np.nan])
+    assert d4rl.success(states, goals).tolist() == [True, True, False]
 
 
 def test_mean_ci():
@@ -260,7 +262,7 @@ def test_jerk():
     ],
 )
 def test_wrong_side(predicted, realised, expected):
-    assert evaluate.wrong_side(UMAZE, np.array([predicted]), np.array([realised])).tolist() == [expected]
+    assert hacking.wrong_side(UMAZE, np.array([predicted]), np.array([realised])).tolist() == [expected]
 
 
 class FreeFlight:
@@ -295,7 +297,7 @@ class Straight:
 def test_a_model_without_walls_is_found_out(umaze):
     planner = InversePlanner(Straight(), FreeFlight(), weighted_sum(reach=(2.0, reach(2))))
     params = planner.init(jax.random.key(0))
-    report = evaluate.hacking_gap(planner, params, umaze, jax.random.key(1), 70, batch=32)
+    report = hacking.hacking_gap(planner, params, umaze, jax.random.key(1), 70, batch=32)
     assert all(len(field) == 70 for field in report)
     assert inside_maze(umaze.spec.layout, report.starts[:, :2], slack=1e-3).all()
     assert inside_maze(umaze.spec.layout, report.realised_end, slack=0.1).all()
@@ -311,45 +313,45 @@ def test_a_model_without_walls_is_found_out(umaze):
     assert outside.any()
     assert report.wrong_side[outside].all()
 
-    summary = evaluate.hacking_summary(report, worst=3)
+    summary = hacking.hacking_summary(report, worst=3)
     assert summary["gap_mean"] == pytest.approx(report.gap.mean())
     assert summary["gap_low"] < summary["gap_mean"] < summary["gap_high"] <= summary["gap_p99"]
     assert summary["wrong_side_rate"] == report.wrong_side.mean()
     assert [row["gap"] for row in summary["worst"]] == sorted(report.gap.tolist(), reverse=True)[:3]
     with pytest.raises(ValueError, match="problems is 0"):
-        evaluate.hacking_gap(planner, params, umaze, jax.random.key(1), 0)
+        hacking.hacking_gap(planner, params, umaze, jax.random.key(1), 0)
 
 
 # A learned cost-to-go.
 
 
 def test_false_minima_of_a_hand_made_function():
-    space, goal = evaluate.free_space(OPEN, 0.1), np.array([1.5, 1.5])
+    space, goal = oracle.free_space(OPEN, 0.1), np.array([1.5, 1.5])
     bowl = np.linalg.norm(space.points - goal, axis=-1)
-    assert len(evaluate.false_minima(space, bowl, goal)) == 0
+    assert len(cost_to_go.false_minima(space, bowl, goal)) == 0
     dents = [(2.5, 4.0), (1.0, 4.5), (3.2, 0.4), (1.5, 1.7)]
     nodes = [space.tree.query(dent)[1] for dent in dents]
     dented = bowl.copy()
     dented[nodes] -= 0.5
     # The last dent is within 0.3 m of the goal; the third sits in a corner of the maze.
-    assert evaluate.false_minima(space, dented, goal).tolist() == sorted(nodes[:3])
-    assert len(evaluate.false_minima(space, np.zeros(len(bowl)), goal)) == 0
+    assert cost_to_go.false_minima(space, dented, goal).tolist() == sorted(nodes[:3])
+    assert len(cost_to_go.false_minima(space, np.zeros(len(bowl)), goal)) == 0
 
 
 def test_cost_to_go_quality_tells_a_map_from_a_straight_line():
     def straight(params, state, goal):
         return params * jnp.abs(state[:2] - goal).max()
 
-    in_the_open = evaluate.cost_to_go_quality(straight, jnp.array(0.2), OPEN, jax.random.key(0), goals=4)
+    in_the_open = cost_to_go.cost_to_go_quality(straight, jnp.array(0.2), OPEN, jax.random.key(0), goals=4)
     assert in_the_open["spearman_worst"] > 0.999
     assert in_the_open["mean_abs_error"] < 0.005
     assert in_the_open["false_minima"] == 0
     assert in_the_open["points"] == 49 * 29
-    in_the_maze = evaluate.cost_to_go_quality(straight, jnp.array(0.2), UMAZE, jax.random.key(0), goals=4)
+    in_the_maze = cost_to_go.cost_to_go_quality(straight, jnp.array(0.2), UMAZE, jax.random.key(0), goals=4)
     assert in_the_maze["spearman"] < 0.99
     assert in_the_maze["mean_abs_error"] > 0.05
     with pytest.raises(ValueError, match="goals is 0"):
-        evaluate.cost_to_go_quality(straight, jnp.array(0.2), OPEN, jax.random.key(0), goals=0)
+        cost_to_go.cost_to_go_quality(straight, jnp.array(0.2), OPEN, jax.random.key(0), goals=0)
 
 
 # A learned forward model.

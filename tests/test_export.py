@@ -12,9 +12,9 @@ from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integra
 
 from invlearn_jax.export import compile_planner, export_planner, load_exported
 from invlearn_jax.keys import indexed
-from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.refine import predictive_sampling
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
 from invlearn_jax.types import Problem
 
 TINY = MazePlannerConfig(

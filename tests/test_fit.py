@@ -126,7 +126,7 @@ def test_a_planner_moves_together_with_its_tasks_file(run, tmp_path):
     folder, *_ = run
     # A class is found relative to the planner's folder.
     for name in ("my_robot.py", "my_robot.xml"):
-        shutil.copy(ROOT / "tests" / name, tmp_path / name)
+        shutil.copy(ROOT / "examples" / name, tmp_path / name)
     shutil.copytree(folder / "planner", tmp_path / "a" / "planner")
     description = tmp_path / "a" / "planner" / "planner.json"
     fields = json.loads(description.read_text())

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from invlearn_jax import data
-from invlearn_jax.data import maze2d_generator
-from invlearn_jax.data.maze2d_generator import WaypointController, next_cells
-from invlearn_jax.envs import layouts
-from invlearn_jax.envs.layouts import parse_layout
-from invlearn_jax.envs.maze2d import Maze2d, inside_maze
-from invlearn_jax.envs.maze2d_model import FREE_HIGH, FREE_LOW
+from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.layouts import parse_layout
+from invlearn_jax.tasks.maze2d import generator
+from invlearn_jax.tasks.maze2d import generator as maze2d_generator
+from invlearn_jax.tasks.maze2d.environment import Maze2d, inside_maze
+from invlearn_jax.tasks.maze2d.generator import WaypointController, next_cells
+from invlearn_jax.tasks.maze2d.model import FREE_HIGH, FREE_LOW
 
 STREAMS, STEPS = 64, 1500
 ROWS = STREAMS * STEPS
@@ -22,12 +22,12 @@ UMAZE, MEDIUM = parse_layout(layouts.UMAZE), parse_layout(layouts.MEDIUM)
 
 @pytest.fixture(scope="module")
 def noisy(umaze):
-    return data.controller_data(umaze, jax.random.key(0), ROWS, 0.5, STREAMS)
+    return generator.controller_data(umaze, jax.random.key(0), ROWS, 0.5, STREAMS)
 
 
 @pytest.fixture(scope="module")
 def broad(umaze):
-    return data.random_data(umaze, jax.random.key(0), 3 * 64 * 64, streams=64)
+    return generator.random_data(umaze, jax.random.key(0), 3 * 64 * 64, streams=64)
 
 
 def ends_of(rows):
@@ -69,7 +69,7 @@ def test_rows_per_goal_are_those_of_the_released_data(noisy):
 
 
 def test_without_noise_goals_are_reached_sooner(umaze, noisy):
-    steady = data.controller_data(umaze, jax.random.key(0), ROWS, 0.0, STREAMS)
+    steady = generator.controller_data(umaze, jax.random.key(0), ROWS, 0.0, STREAMS)
     assert len(ends_of(steady)) > 1.05 * len(ends_of(noisy))
 
 
@@ -122,10 +122,10 @@ def test_the_controller_stays_inside_the_maze_and_goes_everywhere(noisy):
 def test_controller_data_are_repeatable_and_cut_to_any_number_of_rows(umaze, noisy):
     # 37 rows fewer are the same streams of 1500 steps, cut.
     rows = ROWS - 37
-    again = data.controller_data(umaze, jax.random.key(0), rows, 0.5, STREAMS)
+    again = generator.controller_data(umaze, jax.random.key(0), rows, 0.5, STREAMS)
     for key, array in again.items():
         np.testing.assert_array_equal(array, noisy[key][:rows], err_msg=key)
-    other = data.controller_data(umaze, jax.random.key(1), rows, 0.5, STREAMS)
+    other = generator.controller_data(umaze, jax.random.key(1), rows, 0.5, STREAMS)
     assert len(other["actions"]) == rows
     assert not (other["infos/qpos"] == noisy["infos/qpos"][:rows]).all(1).any()
 
@@ -142,7 +142,7 @@ class Held(Maze2d):
 
 def test_at_the_time_limit_a_segment_has_one_row_more(umaze):
     held = Held(umaze.spec._replace(episode_length=5))
-    rows = data.controller_data(held, jax.random.key(0), 40, 0.5, 2)
+    rows = generator.controller_data(held, jax.random.key(0), 40, 0.5, 2)
     ends = [5, 11, 17, 19]
     assert np.flatnonzero(rows["timeouts"]).tolist() == [*ends, *(20 + e for e in ends)]
 
@@ -230,7 +230,7 @@ def test_the_controller_goes_from_waypoint_to_waypoint():
 
 def test_random_data_have_the_rows_asked_for(umaze, broad):
     rows = 2 * 64 * 64 + 100
-    some = data.random_data(umaze, jax.random.key(0), rows, streams=64)
+    some = generator.random_data(umaze, jax.random.key(0), rows, streams=64)
     assert {k: x.shape for k, x in some.items()} == {
         "observations": (rows, 4),
         "actions": (rows, 2),
@@ -243,7 +243,7 @@ def test_random_data_have_the_rows_asked_for(umaze, broad):
     np.testing.assert_array_equal(np.flatnonzero(some["timeouts"]), np.arange(63, rows, 64))
     assert not some["terminals"].any()
     check_rewards(umaze, some)
-    other = data.random_data(umaze, jax.random.key(1), 100, streams=64)
+    other = generator.random_data(umaze, jax.random.key(1), 100, streams=64)
     assert len(other["actions"]) == 100
     assert not (other["observations"] == broad["observations"][:100]).all(1).any()
     assert (other["actions"] == broad["actions"][:100]).all(1).mean() < 0.5  # both may be at their bounds
@@ -278,6 +278,6 @@ def test_each_state_follows_from_the_last_by_the_physics(broad, umaze_batch):
 
 def test_the_data_do_not_depend_on_how_they_are_cut_into_blocks(umaze, noisy, monkeypatch):
     monkeypatch.setattr(maze2d_generator, "_BLOCK", 220)  # seven blocks of 215, five steps too many
-    again = data.controller_data(umaze, jax.random.key(0), ROWS, 0.5, STREAMS)
+    again = generator.controller_data(umaze, jax.random.key(0), ROWS, 0.5, STREAMS)
     for name, values in again.items():
         np.testing.assert_array_equal(values, noisy[name], err_msg=name)

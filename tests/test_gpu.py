@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import invlearn_jax
-from invlearn_jax.data.maze2d_generator import random_free_positions
 from invlearn_jax.envs import registry
+from invlearn_jax.tasks.maze2d.generator import random_free_positions
 
 
 @pytest.mark.gpu

@@ -12,7 +12,7 @@ from invlearn_jax.inputs import as_array, as_floats, as_problem, check_whole, fl
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.models.heading import HeadingModel
 from invlearn_jax.models.sequence import SequenceModel
-from invlearn_jax.planners.maze import build_planner
+from invlearn_jax.tasks.maze2d.planner import build_planner
 from invlearn_jax.types import Problem
 
 

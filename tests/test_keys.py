@@ -21,7 +21,7 @@ from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import MAX_SEED, check_seed, from_seed, generator, indexed, stream, streams
 from invlearn_jax.learn.forward_model import Source, ensemble_state, ensemble_update, forward_model_update
 from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update, problem_sampler
-from invlearn_jax.planners.maze import MazePlannerConfig, build_cost_to_go, build_inverter, build_model
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_cost_to_go, build_inverter, build_model
 
 SPLITS = 4096
 SMALL = MazePlannerConfig(

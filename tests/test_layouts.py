@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from invlearn_jax.envs import layouts
-from invlearn_jax.envs.layouts import cell_distances, parse_layout
+from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.layouts import cell_distances, parse_layout
 
 # D4RL's strings (d4rl/pointmaze/maze_model.py), their free cells and goal.
 NAMED = {

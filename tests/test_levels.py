@@ -7,7 +7,6 @@ import optax
 import pytest
 
 from invlearn_jax.data import Dataset, fit_normalizer, window_store
-from invlearn_jax.envs.maze2d import Maze2d
 from invlearn_jax.learn.forward_model import Source, ensemble_state, ensemble_update, forward_model_update
 from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update, problem_sampler
 from invlearn_jax.learn.loop import default_optimizer, train
@@ -15,6 +14,7 @@ from invlearn_jax.models import EnsembleModel, SequenceModel, SimulatorModel
 from invlearn_jax.objectives import reach, weighted_sum
 from invlearn_jax.planners import InversePlanner, LevelModel, LevelParams, MlpInverter, PlannerParams, Stack
 from invlearn_jax.refine import gradient
+from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)

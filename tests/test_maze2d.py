@@ -11,11 +11,13 @@ import pytest
 import scipy.stats
 from helpers import count_compilations, held_actions
 
-from invlearn_jax.envs import layouts, registry
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.layouts import parse_layout
-from invlearn_jax.envs.maze2d import dense_reward, inside_maze, maze2d_spec, sparse_reward
-from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
+from invlearn_jax.envs import registry
+from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.d4rl import dense_reward, sparse_reward
+from invlearn_jax.tasks.layouts import parse_layout
+from invlearn_jax.tasks.maze2d import model as ball
+from invlearn_jax.tasks.maze2d.environment import inside_maze, maze2d_spec
+from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.types import Environment, Problem
 
 MASS = 4.1887902  # kg, as D4RL's compiled model has it

@@ -23,10 +23,6 @@ from invlearn_jax.planners import InversePlanner, MlpInverter, Shooting, Stack
 from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
 from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
 from invlearn_jax.planners.diffusion import Tracker
-from invlearn_jax.planners.maze import build_planner
-from invlearn_jax.planners.maze_diffusion import MazeDiffusionConfig, build_diffusion_planner
-from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.planners.watched import WatchedPlanner
 from invlearn_jax.refine import gauss_newton, gradient
@@ -34,6 +30,10 @@ from invlearn_jax.tasks.gates import systems
 from invlearn_jax.tasks.gates.gates import named_gate
 from invlearn_jax.tasks.gates.planner import PulsePlanner
 from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
+from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
+from invlearn_jax.tasks.maze2d.planner import build_planner
+from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
+from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)

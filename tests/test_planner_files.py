@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from invlearn_jax.io.planners import load_planner, save_planner
-from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
 
 
 @pytest.fixture(scope="module")

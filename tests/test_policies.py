@@ -14,7 +14,7 @@ from experiments.configs import EXPERIMENTS
 from experiments.configs.maze2d_policy import for_maze
 from experiments.pipelines.maze2d_policy import check, describe, train_policy
 from experiments.pipelines.run_files import read_run
-from invlearn_jax.data import Dataset, random_data, write_ogbench
+from invlearn_jax.data import Dataset, write_ogbench
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.decision_transformer import (
@@ -25,10 +25,11 @@ from invlearn_jax.models.decision_transformer import DecisionTransformer
 from invlearn_jax.models.padded import PaddedModel
 from invlearn_jax.models.policy import MlpPolicy
 from invlearn_jax.networks import decision_network
-from invlearn_jax.planners.maze import build_planner
-from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.planners.policy import PolicyInverter
+from invlearn_jax.tasks.maze2d.generator import random_data
+from invlearn_jax.tasks.maze2d.planner import build_planner
+from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
+from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 from invlearn_jax.types import Inverter, Problem, Result
 
 KEY = jax.random.key(0)

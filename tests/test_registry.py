@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs import layouts, registry
+from invlearn_jax.envs import registry
 from invlearn_jax.envs.antmaze import antmaze_spec
-from invlearn_jax.envs.maze2d import Maze2d, maze2d_spec
-from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
-from invlearn_jax.evaluate import normalized_score
+from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.d4rl import normalized_score
+from invlearn_jax.tasks.maze2d.environment import Maze2d, maze2d_spec
+from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 
 # id: steps, reference return of a random policy and of D4RL's controller (d4rl/pointmaze/__init__.py, d4rl/infos.py).
 MAZE2D = {

@@ -20,12 +20,12 @@ from experiments.configs.maze2d import Config
 from experiments.pipelines.reporting import write_report
 from experiments.pipelines.results import all_groups
 from experiments.pipelines.run_files import read_runs
-from invlearn_jax.envs import layouts
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.layouts import parse_layout
-from invlearn_jax.envs.maze2d import inside_maze
 from invlearn_jax.io.planners import load_config, save_planner
-from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
+from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.layouts import parse_layout
+from invlearn_jax.tasks.maze2d import model as ball
+from invlearn_jax.tasks.maze2d.environment import inside_maze
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
 
 matplotlib_image = pytest.importorskip("matplotlib.image")
 TINY = MazePlannerConfig(

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from experiments.configs.maze2d import Config
-from invlearn_jax.data import Dataset, controller_data, read, write_d4rl, write_ogbench
+from invlearn_jax.data import Dataset, read, write_d4rl, write_ogbench
 from invlearn_jax.io.planners import load_planner
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.tasks.maze2d.generator import controller_data
 from invlearn_jax.types import Problem, Result
 
 ROOT = Path(__file__).resolve().parent.parent

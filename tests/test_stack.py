@@ -24,9 +24,9 @@ from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.learn.inverter import InverterTraining
 from invlearn_jax.models import SimulatorModel
 from invlearn_jax.planners import InversePlanner, LevelParams, MlpInverter, Shooting, Stack
-from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
-from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.refine import cem, gradient, ilqr
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
+from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 from invlearn_jax.types import Problem
 
 KEY = jax.random.key(0)

@@ -241,7 +241,7 @@ class Farther(my_robot.Reach):
 def test_a_models_path_is_taken_from_the_class_that_gives_it():
     task = Farther()
     assert (task.name, task.action_size, task.dt) == ("Farther", 2, 0.02)
-    assert type("Path", (Farther,), {"xml": ROOT / "tests" / "my_robot.xml"})().action_size == 2
+    assert type("Path", (Farther,), {"xml": ROOT / "examples" / "my_robot.xml"})().action_size == 2
 
 
 # --- check_task ---

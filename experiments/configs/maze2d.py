@@ -3,8 +3,8 @@
 import dataclasses
 
 from experiments.configs.shared import DataConfig, EvaluationConfig, InverterConfig, maze_data
-from invlearn_jax.planners.maze import MazePlannerConfig
 from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
 
 
 @dataclasses.dataclass

@@ -3,8 +3,8 @@
 import dataclasses
 
 from experiments.configs.shared import DataConfig, EvaluationConfig, maze_data
-from invlearn_jax.planners.maze_diffusion import MazeDiffusionConfig
 from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig
 
 
 @dataclasses.dataclass

@@ -3,8 +3,8 @@
 import numpy as np
 
 from experiments.pipelines.showcase import Showcase
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.maze2d import GOAL_RADIUS
+from invlearn_jax.tasks.d4rl import GOAL_RADIUS
+from invlearn_jax.tasks.maze2d import model as ball
 
 _SLOW = 2.0  # how many times slower than real time
 _PAUSE = 1.0  # s at the end of each round

@@ -10,9 +10,9 @@ import numpy as np
 from experiments.pipelines.ant_video import ant_gif
 from experiments.pipelines.run_files import saved_planner
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.evaluate import steps_to_goal
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
+from invlearn_jax.tasks.d4rl import steps_to_goal
+from invlearn_jax.tasks.layouts import Layout
 
 _EPISODES, _ANIMATED = 12, 6
 _ROLL = 5  # steps that are shown after the last arrival

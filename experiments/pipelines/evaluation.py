@@ -5,21 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from invlearn_jax.envs import registry
-from invlearn_jax.evaluate import (
-    bound_return,
-    controller_returns,
-    hacking_gap,
-    hacking_summary,
-    jerk,
-    mean_ci,
-    normalized_score,
-    prediction_error,
-    returns_of,
-    steps_to_goal,
-    success,
-    time_bound,
-    wilson,
-)
+from invlearn_jax.evaluate import jerk, mean_ci, prediction_error, wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, run_mjx, run_mujoco, start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.io.run_folder import manifest
@@ -27,6 +13,10 @@ from invlearn_jax.keys import from_seed
 from invlearn_jax.names import unknown_name
 from invlearn_jax.planners import InversePlanner, PlannerParams, Stack
 from invlearn_jax.progress import announce
+from invlearn_jax.tasks.d4rl import normalized_score, returns_of, steps_to_goal, success
+from invlearn_jax.tasks.maze2d.controller import controller_returns
+from invlearn_jax.tasks.maze2d.hacking import hacking_gap, hacking_summary
+from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
 from invlearn_jax.types import Problem, Result
 
 _HACKING_PROBLEMS = 500  # random problems whose plans are held against the simulator

@@ -8,8 +8,6 @@ from experiments.pipelines.maze_data import Data, load_data
 from experiments.pipelines.stages import PlannerOf, distil_graph, inverter_training, run_stage
 from invlearn_jax.data import concatenate, fit_normalizer, longest_episode, split, window_store
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d_model import MAX_SPEED
-from invlearn_jax.evaluate import hacking_gap, hacking_summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
@@ -20,7 +18,10 @@ from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.models.cost_to_go import CostToGoParams, PositionGraph, position_graph
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
-from invlearn_jax.planners.maze import (
+from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.tasks.maze2d.hacking import hacking_gap, hacking_summary
+from invlearn_jax.tasks.maze2d.model import MAX_SPEED
+from invlearn_jax.tasks.maze2d.planner import (
     POSITION_SIZE,
     MazeObjective,
     build_cost_to_go,
@@ -28,7 +29,6 @@ from invlearn_jax.planners.maze import (
     build_model,
     build_planner,
 )
-from invlearn_jax.planners.planner import PlannerParams
 
 
 def check(config: Config) -> None:

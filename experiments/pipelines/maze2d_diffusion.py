@@ -29,11 +29,7 @@ from invlearn_jax.models.diffusion import DiffusionParams, sampler_steps
 from invlearn_jax.models.inverse_dynamics import InverseDynamicsParams
 from invlearn_jax.planners import PlannerParams
 from invlearn_jax.planners.diffusion import DiffusionInverter, DiffusionInverterParams
-from invlearn_jax.planners.maze_diffusion import (
-    MazeDiffusionConfig,
-    build_diffusion_inverter,
-    build_diffusion_planner,
-)
+from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_inverter, build_diffusion_planner
 
 _PATH_STEPS = 20  # of the teacher's sampler, which consistency distillation follows
 

@@ -31,8 +31,9 @@ from invlearn_jax.learn.rebrac import (
 )
 from invlearn_jax.models.policy import PolicyParams
 from invlearn_jax.planners import InverterParams, PlannerParams
-from invlearn_jax.planners.maze import POSITION_SIZE
-from invlearn_jax.planners.maze_policy import (
+from invlearn_jax.planners.policy import RolloutParams
+from invlearn_jax.tasks.maze2d.planner import POSITION_SIZE
+from invlearn_jax.tasks.maze2d.policy import (
     MazePolicyConfig,
     build_cloner,
     build_decision_transformer,
@@ -40,7 +41,6 @@ from invlearn_jax.planners.maze_policy import (
     build_policy_planner,
     reward_of,
 )
-from invlearn_jax.planners.policy import RolloutParams
 
 # A state to train from, an update, and the metric to show.
 _Learner = tuple[TrainState, Update, str]

@@ -12,8 +12,8 @@ from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.inverter import check_advance, inverter_state, inverter_update, problem_sampler
 from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.planners import InverterParams, LevelParams, MlpInverter, PlannerParams
-from invlearn_jax.planners.maze import MazePlannerConfig
-from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
+from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 from invlearn_jax.types import Problem
 
 _PITCH = 0.1  # metres between the places that training starts from and goes to

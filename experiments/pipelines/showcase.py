@@ -9,10 +9,10 @@ import numpy as np
 
 from experiments.pipelines.run_files import saved_planner
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.envs.maze2d import GOAL_RADIUS
-from invlearn_jax.evaluate import free_space, steps_to_goal, times_to
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
+from invlearn_jax.tasks.d4rl import GOAL_RADIUS, steps_to_goal
+from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d.oracle import free_space, times_to
 from invlearn_jax.types import Key, Planner, Problem
 
 _DRAWN = 64  # starts to choose from

@@ -16,7 +16,6 @@ from invlearn_jax.data.dataset import (
 )
 from invlearn_jax.data.goal_policy import GoalPolicy, goal_policy_names, read_goal_policy, write_goal_policy
 from invlearn_jax.data.gymnasium_robotics import from_antmaze, from_pointmaze
-from invlearn_jax.data.maze2d_generator import controller_data, random_data
 from invlearn_jax.data.minari import read_minari, write_minari
 from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
 from invlearn_jax.data.readers import read, read_ant, read_for
@@ -30,14 +29,12 @@ __all__ = [
     "antmaze_data",
     "check_motion",
     "concatenate",
-    "controller_data",
     "fit_normalizer",
     "from_antmaze",
     "from_pointmaze",
     "goal_policy_names",
     "longest_episode",
     "random_ant_data",
-    "random_data",
     "read",
     "read_ant",
     "read_d4rl",

@@ -11,8 +11,8 @@ import numpy as np
 
 from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.layouts import Layout
+from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d import model as ball
 
 # Of the legs 1 to 4, which one is the mirror image across the x-z plane.
 _MIRRORED_LEGS = (3, 2, 1, 0)

@@ -6,11 +6,11 @@ import numpy as np
 
 from invlearn_jax.data.consistency import Motion
 from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs import maze2d_model as ball
 from invlearn_jax.envs.antmaze import AntmazeSpec
-from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.envs.maze2d import Maze2dSpec, inside_maze
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
+from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d import model as ball
+from invlearn_jax.tasks.maze2d.environment import Maze2dSpec, inside_maze
 
 
 def motion_of(spec: Maze2dSpec | AntmazeSpec) -> Motion:

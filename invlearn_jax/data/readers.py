@@ -12,7 +12,7 @@ from invlearn_jax.data.motions import motion_of
 from invlearn_jax.data.ogbench import read_ogbench
 from invlearn_jax.envs.ant_model import ACTION_SIZE, STATE_SIZE, check_ant_states
 from invlearn_jax.envs.antmaze import AntmazeSpec
-from invlearn_jax.envs.maze2d import Maze2dSpec
+from invlearn_jax.tasks.maze2d.environment import Maze2dSpec
 
 _BY_SUFFIX = {".hdf5": read_d4rl, ".h5": read_d4rl, ".npz": read_ogbench}
 

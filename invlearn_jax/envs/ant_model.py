@@ -18,7 +18,7 @@ A control step is 5 steps of RK4 of 0.02 s under one torque ``30 a`` N m at each
 
 import numpy as np
 
-from invlearn_jax.envs.layouts import Layout
+from invlearn_jax.tasks.layouts import Layout
 
 TIMESTEP = 0.02  # s
 FRAME_SKIP = 5  # steps under one action

@@ -10,8 +10,8 @@ from jaxtyping import Array, Float
 from mujoco import mjx
 
 from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs.layouts import Layout, parse_layout
-from invlearn_jax.envs.maze2d import sparse_reward
+from invlearn_jax.tasks.d4rl import sparse_reward
+from invlearn_jax.tasks.layouts import Layout, parse_layout
 from invlearn_jax.types import Key, Problem, State
 
 _RESET_POSITION = 0.1  # m and rad, half-width of the uniform noise on the start's positions

@@ -1,15 +1,18 @@
 """The same environments on C MuJoCo, many at a time, for evaluation on D4RL's own engine."""
 
 import os
+from typing import TYPE_CHECKING
 
 import mujoco
 import mujoco.rollout
 import numpy as np
 
 from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs import maze2d_model as ball
 from invlearn_jax.envs.antmaze import AntmazeSpec
-from invlearn_jax.envs.maze2d import Maze2dSpec
+from invlearn_jax.tasks.maze2d.environment import Maze2dSpec
+
+if TYPE_CHECKING:
+    from invlearn_jax.tasks.task import Simulator
 
 
 class _Simulator:
@@ -31,34 +34,6 @@ class _Simulator:
     def close(self) -> None:
         """Ends the threads."""
         self._pool.close()
-
-
-class MujocoMaze2d(_Simulator):
-    """maze2d on C MuJoCo in float64: N balls stepped together by a pool of threads."""
-
-    def __init__(self, spec: Maze2dSpec, threads: int | None = None) -> None:
-        """Compiles the model.
-
-        Args:
-            spec: the environment; the model is the one MJX runs.
-            threads: worker threads, by default one per core.
-        """
-        self.spec = spec
-        super().__init__(ball.maze2d_xml(spec.layout), threads)
-
-    def step(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """Steps N balls by 0.01 s.
-
-        Args:
-            obs: ``[N, 4]`` positions (m) and velocities (m/s).
-            actions: ``[N, 2]``, clipped to +-1.
-
-        Returns:
-            ``[N, 4]`` the next observations, float64.
-        """
-        obs = np.asarray(obs, np.float64)
-        state = np.concatenate([obs[:, :2], np.clip(obs[:, 2:], -ball.MAX_SPEED, ball.MAX_SPEED)], axis=1)
-        return self._advance(state, np.clip(np.asarray(actions, np.float64), -1.0, 1.0), 1)
 
 
 class MujocoAntmaze(_Simulator):
@@ -94,6 +69,8 @@ class MujocoAntmaze(_Simulator):
         return self._advance(ant.check_ant_states(obs), control, ant.FRAME_SKIP)
 
 
-def mujoco_simulator(spec: Maze2dSpec | AntmazeSpec, threads: int | None = None) -> MujocoMaze2d | MujocoAntmaze:
+def mujoco_simulator(spec: Maze2dSpec | AntmazeSpec, threads: int | None = None) -> "Simulator":
     """The simulator of an environment; see ``MujocoMaze2d`` and ``MujocoAntmaze``."""
+    from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d  # noqa: PLC0415  (its base class needs data, which imports this)
+
     return (MujocoAntmaze if isinstance(spec, AntmazeSpec) else MujocoMaze2d)(spec, threads)

@@ -1,26 +1,17 @@
 """Environments by name, with D4RL's time limits and reference scores.
 
-They are those of ``d4rl/pointmaze/__init__.py``, ``d4rl/locomotion/__init__.py`` and ``d4rl/infos.py``.
+Those of antmaze are of ``d4rl/locomotion/__init__.py`` and ``d4rl/infos.py``.
 """
 
 from typing import Literal
 
-from invlearn_jax.envs import layouts
 from invlearn_jax.envs.antmaze import Antmaze, AntmazeSpec
-from invlearn_jax.envs.layouts import parse_layout
-from invlearn_jax.envs.maze2d import Maze2d, Maze2dSpec, maze2d_spec
 from invlearn_jax.names import unknown_name
+from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.layouts import parse_layout
+from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec
+from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec
 
-# id stem: rows, steps, (sparse ref min, max), (dense ref min, max).
-_MAZES = {
-    "open-v0": (layouts.OPEN, 150, (0.01, 20.66), (11.17817, 27.166538620695782)),
-    "umaze-v1": (layouts.UMAZE, 300, (23.85, 161.86), (68.537689, 193.66285642381482)),
-    "medium-v1": (layouts.MEDIUM, 600, (13.13, 277.39), (44.264742, 297.4552547777125)),
-    "large-v1": (layouts.LARGE, 800, (6.7, 273.99), (30.569041, 303.4857382709002)),
-    "eval-umaze-v1": (layouts.EVAL_UMAZE, 300, (36.63, 141.4), (56.95455, 178.21373133248397)),
-    "eval-medium-v1": (layouts.EVAL_MEDIUM, 600, (13.07, 204.93), (42.28578, 235.5658957482388)),
-    "eval-large-v1": (layouts.EVAL_LARGE, 800, (16.4, 302.22), (56.95455, 326.09647655082637)),
-}
 # Data of different starts and goals, one environment for all of a size: rows, steps.
 _ANTMAZES = {
     "umaze": (layouts.ANT_UMAZE, 700),
@@ -34,16 +25,10 @@ _KINDS = {"maze2d": (Maze2dSpec, "maze2d-large-v1"), "antmaze": (AntmazeSpec, "a
 
 
 def _specs() -> dict[str, Maze2dSpec | AntmazeSpec]:
-    specs = {}
+    specs = dict(SPECS)
     for stem, (rows, steps) in _ANTMAZES.items():
         name = f"antmaze-{stem}-v2"
         specs[name] = AntmazeSpec(name, parse_layout(rows), steps)
-    for stem, (rows, steps, sparse, dense) in _MAZES.items():
-        layout = parse_layout(rows)
-        size, version = stem.rsplit("-", 1)
-        for reward, refs, infix in (("sparse", sparse, ""), ("dense", dense, "-dense")):
-            name = f"maze2d-{size}{infix}-{version}"
-            specs[name] = Maze2dSpec(name, layout, steps, reward, *refs)
     return specs
 
 
@@ -72,8 +57,7 @@ def spec(name: str, kind: Literal["maze2d", "antmaze"] | None = None) -> Maze2dS
         ValueError: if the name is unknown (the nearest known names are listed), a bad maze, or of another kind.
     """
     if "#" in name:
-        own = maze2d_spec(name.split("/"), name)
-        found = own._replace(ref_min=0.0, ref_max=float(own.episode_length))
+        found = own_spec(name)
     elif name in _SPECS:
         found = _SPECS[name]
     else:

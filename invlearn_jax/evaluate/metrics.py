@@ -1,15 +1,8 @@
-"""Scores of episodes, with intervals. The reward of a step is that of the state after it."""
+"""Estimates with intervals, and what is measured of episodes of any task."""
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
-
-from invlearn_jax.data.maze2d_generator import WaypointController
-from invlearn_jax.envs.antmaze import AntmazeSpec
-from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d, Maze2dSpec
-from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
-from invlearn_jax.types import Key
 
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
@@ -21,68 +14,6 @@ class Interval(NamedTuple):
     sem: float
     low: float
     high: float
-
-
-def normalized_score(spec: Maze2dSpec | AntmazeSpec, returns: np.ndarray | float) -> np.ndarray | float:
-    """D4RL's score ``100 (return - ref_min) / (ref_max - ref_min)``.
-
-    Args:
-        spec: the environment, with its reference returns.
-        returns: of any shape.
-
-    Returns:
-        The scores; in maze2d above 100 is better than D4RL's controller as it was measured, in antmaze 100 is success.
-
-    Raises:
-        ValueError: if the environment has no reference returns.
-    """
-    if spec.ref_min is None or spec.ref_max is None:
-        raise ValueError(
-            f"{spec.name!r} has no reference returns; report the return, or give the spec ref_min and ref_max."
-        )
-    return 100.0 * (np.asarray(returns, float) - spec.ref_min) / (spec.ref_max - spec.ref_min)
-
-
-def _distance(states: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(np.asarray(states, float)[..., :2] - np.asarray(goals, float)[:, None], axis=-1)
-
-
-def returns_of(spec: Maze2dSpec | AntmazeSpec, states: np.ndarray, goals: np.ndarray) -> np.ndarray:
-    """``sum_{t=1..L} r(s_t)``, or up to the goal where that ends the episode.
-
-    The first state, which no action led to, pays nothing.
-
-    Args:
-        spec: whose reward, sparse (1 within 0.5 m) or dense (``exp(-distance)``), is summed.
-        states: ``[N, L+1, S]``.
-        goals: ``[N, 2]`` metres.
-
-    Returns:
-        ``[N]`` returns.
-    """
-    distance = _distance(states, goals)[:, 1:]
-    reward = distance <= GOAL_RADIUS if spec.reward == "sparse" else np.exp(-distance)
-    return (reward.any(-1) if spec.ends_at_goal else reward.sum(-1)).astype(float)
-
-
-def steps_to_goal(states: np.ndarray, goals: np.ndarray, radius: float = GOAL_RADIUS) -> np.ndarray:
-    """The first t with ``|x_t - g| <= radius``.
-
-    Args:
-        states: ``[N, L+1, 4]``.
-        goals: ``[N, 2]`` metres.
-        radius: metres.
-
-    Returns:
-        ``[N]`` steps, 0 where the start is inside already, NaN where the goal was never reached.
-    """
-    inside = _distance(states, goals) <= radius
-    return np.where(inside.any(-1), inside.argmax(-1), np.nan)
-
-
-def success(states: np.ndarray, goals: np.ndarray, radius: float = GOAL_RADIUS) -> np.ndarray:
-    """``[N]`` bool, whether the episode was ever within ``radius`` of its goal; see ``steps_to_goal``."""
-    return np.isfinite(steps_to_goal(states, goals, radius))
 
 
 def mean_ci(values: np.ndarray) -> Interval:
@@ -166,35 +97,3 @@ def prediction_error(
     count = min(realised.shape[1], plan_states.shape[1])
     predicted = plan_states[:, :count, end, :position_size]
     return np.linalg.norm(predicted - realised[:, :count], axis=-1).mean(1)
-
-
-def controller_states(env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: Key) -> np.ndarray:
-    """D4RL's waypoint controller, planned afresh for each episode, without action noise, on C MuJoCo.
-
-    Args:
-        env: the environment; its time limit is the length L.
-        starts: ``[N, 4]``.
-        goals: ``[N, 2]`` metres; the controller drives to the index of the goal's cell, as D4RL's does.
-        key: consumed (the noise on the waypoints, which is part of the controller).
-
-    Returns:
-        ``[N, L+1, 4]`` the states, float64.
-    """
-    controller, count = WaypointController(env.spec.layout), len(starts)
-    begin = jax.jit(lambda key, *ends: jax.vmap(controller.start)(jax.random.split(key, count), *ends))
-    act = jax.jit(lambda key, *now: jax.vmap(controller.act)(jax.random.split(key, count), *now))
-    start_key, run_key = jax.random.split(key)
-    state = np.asarray(starts, np.float64)
-    control = begin(start_key, state[:, :2].astype(np.float32), np.asarray(goals, np.float32))
-    simulator, states = MujocoMaze2d(env.spec), [state]
-    for step_key in list(jax.random.split(run_key, env.episode_length)):
-        actions, control, _ = act(step_key, control, state.astype(np.float32))
-        state = simulator.step(state, np.asarray(actions))
-        states.append(state)
-    simulator.close()
-    return np.stack(states, axis=1)
-
-
-def controller_returns(env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: Key) -> np.ndarray:
-    """``[N]`` returns of D4RL's waypoint controller; see ``controller_states``. The key is consumed."""
-    return returns_of(env.spec, controller_states(env, starts, goals, key), goals)

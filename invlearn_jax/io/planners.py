@@ -16,14 +16,15 @@ from jaxtyping import PyTree
 
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.names import unknown_name
-from invlearn_jax.planners import maze_diffusion, maze_policy
 from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
 from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
-from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
-from invlearn_jax.planners.maze_diffusion import OPTIONS, MazeDiffusionConfig, build_diffusion_planner
-from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
+from invlearn_jax.tasks.maze2d import diffusion as maze_diffusion
+from invlearn_jax.tasks.maze2d import policy as maze_policy
+from invlearn_jax.tasks.maze2d.diffusion import OPTIONS, MazeDiffusionConfig, build_diffusion_planner
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
+from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
+from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"

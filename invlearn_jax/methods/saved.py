@@ -19,7 +19,7 @@ from invlearn_jax.io.compile_cache import ensure_compile_cache
 from invlearn_jax.methods.registry import find_method
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings, filled, with_settings
-from invlearn_jax.tasks.registry import make_task, task_reference
+from invlearn_jax.tasks.registry import first_edition_converter, make_task, task_reference
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Params, Planner
 
@@ -85,7 +85,8 @@ def load_task(name: str | os.PathLike) -> Task:
         ValueError: for an unknown planner, or a broken description.
         FileNotFoundError: if the file of a user's task is missing.
     """
-    return _described(find_planner(name), None)[0]
+    folder = find_planner(name)
+    return _described(folder, _contents(folder)[0], None)[0]
 
 
 def load_planner(
@@ -118,9 +119,10 @@ def load_planner(
     check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
     ensure_compile_cache()
     folder = find_planner(name)
-    if "task" not in read_json(folder / "planner.json"):
+    fields, arrays = _contents(folder)
+    if "task" not in fields:
         return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
-    task, method, settings = _described(folder, task)
+    task, method, settings = _described(folder, fields, task)
     learner = find_method(method)
     known = getattr(learner, "INFERENCE_OPTIONS", ())
     for option in options:
@@ -132,13 +134,23 @@ def load_planner(
     planner = learner.build(
         task, settings, refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps, **inference
     )
-    return planner, _load_params(planner, folder)
+    return planner, _load_params(planner, folder, arrays)
 
 
-def _described(folder: Path, task: Task | str | None) -> tuple[Task, str, Any]:
+def _contents(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The fields and arrays of a planner's folder; those of the first edition as they would be written today, where known."""
+    fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
+    convert = None if "task" in fields else first_edition_converter(str(fields.get("kind", "maze")))
+    converted = convert(fields, arrays) if convert is not None and "shares" not in fields else None
+    if converted is not None:
+        task, method, settings, arrays = converted
+        fields = {"task": task, "method": method, "settings": settings}
+    return fields, arrays
+
+
+def _described(folder: Path, fields: dict[str, Any], task: Task | str | None) -> tuple[Task, str, Any]:
     """Task, method and settings of a planner's folder."""
     file = folder / "planner.json"
-    fields = read_json(file)
     named, method = fields.get("task"), fields.get("method")
     if not isinstance(named, str) or not isinstance(method, str):
         raise ValueError(f"{file} does not describe a planner (its task or method is missing). Save it again.")
@@ -173,7 +185,7 @@ def _absolute(reference: str, folder: Path) -> str:
     return f"{(folder.resolve() / file).resolve()}:{name}"
 
 
-def _load_params(planner: Planner, folder: Path) -> Params:
+def _load_params(planner: Planner, folder: Path, saved: dict[str, np.ndarray]) -> Params:
     try:
         params = jax.eval_shape(planner.init, jax.random.key(0))
     except (TypeError, ArithmeticError) as error:
@@ -181,7 +193,7 @@ def _load_params(planner: Planner, folder: Path) -> Params:
             f"{folder / 'planner.json'} describes arrays that cannot be ({error}). Save it again."
         ) from error
     path = folder / "params.npz"
-    wanted, saved = _by_name(params), read_npz(path)
+    wanted = _by_name(params)
     for key, like in wanted.items():
         have = saved[key].shape if key in saved else None
         if have != like.shape:

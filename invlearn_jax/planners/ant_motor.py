@@ -6,9 +6,9 @@ from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.models.heading import HeadingModel
 from invlearn_jax.objectives import WeightedSum, off_pace, tilt, weighted_sum
 from invlearn_jax.planners.heading_inverter import HeadingInverter
-from invlearn_jax.planners.maze import build_refiner
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.maze2d.planner import build_refiner
 
 POSITION_SIZE = 2
 DT = ant.FRAME_SKIP * ant.TIMESTEP  # s
@@ -69,7 +69,7 @@ def build_motor(
     refiner: str = "adam",
     execute_steps: int | None = None,
 ) -> InversePlanner:
-    """The planner of a configuration; see ``planners.maze.build_planner``."""
+    """The planner of a configuration; see ``tasks.maze2d.planner.build_planner``."""
     check_settings(config)
     if config.horizon % config.model_chunk:
         raise ValueError(

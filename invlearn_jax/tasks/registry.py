@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from invlearn_jax.names import unknown_name
 from invlearn_jax.tasks.task import Task
@@ -20,8 +20,11 @@ class TaskEntry(NamedTuple):
     summary: str
 
 
-# The library's worlds: each module has ``tasks() -> {name: TaskEntry}``. They are imported when a name is looked up.
-_WORLDS: tuple[str, ...] = ()
+# The library's worlds: each module has ``tasks() -> {name: TaskEntry}``, and may have ``parse(name) -> Task | None`` for names
+# that describe a task instead of listing it. They are imported when a name is looked up.
+_WORLDS: tuple[str, ...] = ("maze2d",)
+# Kinds of planner that the first edition saved, and the world whose ``first_edition.convert`` reads them.
+_FIRST_EDITION = {"maze": "maze2d"}
 _TASKS: dict[str, TaskEntry] = {}
 
 
@@ -61,9 +64,26 @@ def make_task(name: str) -> Task:
     if ".py:" in name:
         return _made(task_class(name))
     entries = task_entries()
-    if name not in entries:
+    if name in entries:
+        return entries[name].make()
+    task = _parsed(name)
+    if task is None:
         raise unknown_name("task (registered, or FILE.py:CLASS)", name, entries)
-    return entries[name].make()
+    return task
+
+
+def first_edition_converter(kind: str) -> Callable[..., Any] | None:
+    """What reads first-edition planners of a kind: ``(fields, arrays) -> (task name, method, settings, arrays) or None``."""
+    if kind not in _FIRST_EDITION:
+        return None
+    return importlib.import_module(f"invlearn_jax.tasks.{_FIRST_EDITION[kind]}.first_edition").convert
+
+
+def _parsed(name: str) -> Task | None:
+    """The task that a name describes to one of the worlds, or None."""
+    worlds = (importlib.import_module(f"invlearn_jax.tasks.{world}") for world in _WORLDS)
+    found = (world.parse(name) for world in worlds if hasattr(world, "parse"))
+    return next((task for task in found if task is not None), None)
 
 
 def task_class(name: str) -> type[Task]:
@@ -92,7 +112,7 @@ def task_reference(task: Task) -> str:
     Raises:
         ValueError: for a class defined where no other process finds it (a notebook, an interactive session).
     """
-    if task.name in task_entries():
+    if task.name in task_entries() or _parsed(task.name) is not None:
         return task.name
     owner = type(task)
     module = sys.modules.get(owner.__module__)

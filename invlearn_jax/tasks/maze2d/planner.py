@@ -5,7 +5,6 @@ from typing import Any
 
 import optax
 
-from invlearn_jax.envs.maze2d_model import MAX_SPEED
 from invlearn_jax.models.cost_to_go import CostToGo
 from invlearn_jax.models.sequence import SequenceModel
 from invlearn_jax.names import unknown_name
@@ -23,6 +22,7 @@ from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.refine import Refiner, cem, gradient, ilqr, mppi, predictive_sampling
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.maze2d.model import MAX_SPEED
 
 REFINERS = ("adam", "sgd", "predictive_sampling", "mppi", "cem", "ilqr")
 

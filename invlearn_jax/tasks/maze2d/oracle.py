@@ -14,9 +14,10 @@ import scipy.sparse
 import scipy.sparse.csgraph
 from scipy.spatial import cKDTree
 
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.envs.maze2d import GOAL_RADIUS, inside_maze
+from invlearn_jax.tasks.d4rl import GOAL_RADIUS
+from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d import model as ball
+from invlearn_jax.tasks.maze2d.environment import inside_maze
 
 # What contacts let the simulator do beyond an ideal ball; found by driving some 100 k balls into walls and corners.
 # The ball's centre gets up to 0.071 m deep at a corner and 0.050 m at a face (one step's way is 0.052 m). The chord

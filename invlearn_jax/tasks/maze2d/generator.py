@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from invlearn_jax.envs.layouts import Layout, cell_distances
-from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d, inside_maze
-from invlearn_jax.envs.maze2d_model import FREE_HIGH, FREE_LOW
 from invlearn_jax.keys import generator
 from invlearn_jax.progress import progress
+from invlearn_jax.tasks.d4rl import GOAL_RADIUS
+from invlearn_jax.tasks.layouts import Layout, cell_distances
+from invlearn_jax.tasks.maze2d.environment import Maze2d, inside_maze
+from invlearn_jax.tasks.maze2d.model import FREE_HIGH, FREE_LOW
 from invlearn_jax.types import Key
 
 # A goal or waypoint counts as reached within this distance (m), at a displacement of less than this per step (m).

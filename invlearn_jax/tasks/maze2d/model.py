@@ -11,7 +11,7 @@ with the speed clipped to 5 m/s before each step. The ball's body sits 0.2 m bey
 
 import numpy as np
 
-from invlearn_jax.envs.layouts import Layout
+from invlearn_jax.tasks.layouts import Layout
 
 TIMESTEP = 0.01  # s
 MASS = float(4.0 / 3.0 * np.pi * 0.1**3 * 1000.0)  # kg, a ball of 0.1 m and 1000 kg/m^3

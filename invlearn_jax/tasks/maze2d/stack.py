@@ -2,7 +2,11 @@
 
 import dataclasses
 
-from invlearn_jax.planners.maze import (
+from invlearn_jax.planners.mlp_inverter import MlpInverter
+from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.planners.stack import LevelModel, Stack
+from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.maze2d.planner import (
     POSITION_SIZE,
     STATE_SIZE,
     MazeObjective,
@@ -10,10 +14,6 @@ from invlearn_jax.planners.maze import (
     build_planner,
     build_refiner,
 )
-from invlearn_jax.planners.mlp_inverter import MlpInverter
-from invlearn_jax.planners.planner import InversePlanner
-from invlearn_jax.planners.stack import LevelModel, Stack
-from invlearn_jax.settings import bounded, check_settings
 
 
 @dataclasses.dataclass

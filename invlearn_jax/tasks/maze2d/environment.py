@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from mujoco import mjx
 
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.layouts import Layout, parse_layout
+from invlearn_jax.tasks.d4rl import dense_reward, sparse_reward
+from invlearn_jax.tasks.layouts import Layout, parse_layout
+from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.types import Key, Problem, State
 
-GOAL_RADIUS = 0.5  # m
 _RESET_POSITION = 0.1  # m, half-width of the uniform noise on a cell's index
 _RESET_SPEED = 0.1  # m/s, standard deviation
 # MJX always runs all line-search iterations (50 by default, nearly all of them idle). With at most three contacts the
@@ -44,14 +44,21 @@ class Maze2dSpec(NamedTuple):
     ends_at_goal = False
 
 
-def sparse_reward(position: Array, goal: Array) -> Array:
-    """1 where ``|position - goal| <= 0.5`` m, else 0, over the last axis."""
-    return (jnp.linalg.norm(position - goal, axis=-1) <= GOAL_RADIUS).astype(jnp.float32)
+def random_start(layout: Layout, key: Key) -> Float[Array, "4"]:
+    """A start uniform over the free cells, U(-0.1, 0.1) m around the cell, N(0, 0.1) m/s. The key is consumed."""
+    cell_key, noise_key, speed_key = jax.random.split(key, 3)
+    return jnp.concatenate([_near_cell(layout, cell_key, noise_key), _RESET_SPEED * jax.random.normal(speed_key, (2,))])
 
 
-def dense_reward(position: Array, goal: Array) -> Array:
-    """``exp(-|position - goal|)``, over the last axis, metres."""
-    return jnp.exp(-jnp.linalg.norm(position - goal, axis=-1))
+def random_goal(layout: Layout, key: Key) -> Float[Array, "2"]:
+    """A free cell + U(-0.1, 0.1) m. The key is consumed."""
+    return _near_cell(layout, *jax.random.split(key))
+
+
+def _near_cell(layout: Layout, cell_key: Key, noise_key: Key) -> Float[Array, "2"]:
+    free = jnp.asarray(layout.free, jnp.float32)
+    cell = free[jax.random.randint(cell_key, (), 0, free.shape[0])]
+    return cell + jax.random.uniform(noise_key, (2,), minval=-_RESET_POSITION, maxval=_RESET_POSITION)
 
 
 class Maze2d:
@@ -85,16 +92,11 @@ class Maze2d:
         if self.mj_model.opt.iterations > 1:
             self._model = self._model.tree_replace({"opt.ls_iterations": _LINE_SEARCH_ITERATIONS})
         self._template = mjx.make_data(self.mj_model)
-        self._free = jnp.asarray(spec.layout.free, jnp.float32)
         self.goal = jnp.asarray(spec.layout.goal, jnp.float32)
 
     def reset(self, key: Key) -> State:
-        """A start uniform over the free cells, U(-0.1, 0.1) m around the cell, N(0, 0.1) m/s. The key is consumed."""
-        cell_key, noise_key, speed_key = jax.random.split(key, 3)
-        cell = self._free[jax.random.randint(cell_key, (), 0, self._free.shape[0])]
-        position = cell + jax.random.uniform(noise_key, (2,), minval=-_RESET_POSITION, maxval=_RESET_POSITION)
-        velocity = _RESET_SPEED * jax.random.normal(speed_key, (2,))
-        return self.reset_to(jnp.concatenate([position, velocity]), self.goal)
+        """D4RL's start, see ``random_start``, and the maze's goal. The key is consumed."""
+        return self.reset_to(random_start(self.spec.layout, key), self.goal)
 
     def reset_to(self, obs: Float[Array, "4"], goal: Float[Array, "2"]) -> State:
         """A state at a given position, velocity and goal."""
@@ -102,10 +104,8 @@ class Maze2d:
         return self._state(data, goal)
 
     def random_goal(self, key: Key) -> Float[Array, "2"]:
-        """A goal as D4RL's multi-goal protocol draws it: a free cell + U(-0.1, 0.1) m. The key is consumed."""
-        cell_key, noise_key = jax.random.split(key)
-        cell = self._free[jax.random.randint(cell_key, (), 0, self._free.shape[0])]
-        return cell + jax.random.uniform(noise_key, (2,), minval=-_RESET_POSITION, maxval=_RESET_POSITION)
+        """A goal as D4RL's multi-goal protocol draws it; see ``random_goal``. The key is consumed."""
+        return random_goal(self.spec.layout, key)
 
     def step(self, state: State, action: Float[Array, "2"]) -> State:
         """One step of 0.01 s: clip the action to +-1 and the velocity to +-5 m/s, then simulate."""

@@ -7,7 +7,9 @@ from invlearn_jax.models.inverse_dynamics import InverseDynamics
 from invlearn_jax.names import unknown_name
 from invlearn_jax.networks import temporal_unet
 from invlearn_jax.planners.diffusion import DiffusionInverter, PlanLayout, Tracker
-from invlearn_jax.planners.maze import (
+from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.maze2d.planner import (
     ACTION_SIZE,
     DT,
     POSITION_SIZE,
@@ -18,8 +20,6 @@ from invlearn_jax.planners.maze import (
     build_model,
     build_refiner,
 )
-from invlearn_jax.planners.planner import InversePlanner
-from invlearn_jax.settings import bounded, check_settings
 
 FOLLOW = ("inverse_dynamics", "pd", "actions")
 # What may be changed of a trained planner, where it has an effect; see ``inference_options``.
@@ -129,7 +129,7 @@ def build_diffusion_planner(
         config: what to build.
         refine_steps: K, of the actions that inverse dynamics finds.
         candidates: plans to draw; the configuration's number by default.
-        refiner: one of ``planners.maze.REFINERS``.
+        refiner: one of ``tasks.maze2d.planner.REFINERS``.
         execute_steps: steps between plans; the configuration's by default.
 
     Returns:

@@ -8,10 +8,10 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Array
 
-from invlearn_jax.data.maze2d_generator import random_free_positions
-from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.evaluate.oracle import FreeSpace, free_space, times_to
 from invlearn_jax.keys import generator
+from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d.generator import random_free_positions
+from invlearn_jax.tasks.maze2d.oracle import FreeSpace, free_space, times_to
 from invlearn_jax.types import Key, Params
 
 _PITCH = 0.1  # m, of the points that are judged

@@ -6,12 +6,16 @@ from collections.abc import Callable
 from jaxtyping import Array
 
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.maze2d import dense_reward, sparse_reward
 from invlearn_jax.models.decision_transformer import DecisionTransformer
 from invlearn_jax.models.padded import PaddedModel
 from invlearn_jax.models.policy import MlpPolicy, Policy
 from invlearn_jax.names import unknown_name
-from invlearn_jax.planners.maze import (
+from invlearn_jax.planners.mlp_inverter import MlpInverter
+from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.planners.policy import PolicyInverter, PolicyPlanner
+from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.d4rl import dense_reward, sparse_reward
+from invlearn_jax.tasks.maze2d.planner import (
     ACTION_SIZE,
     POSITION_SIZE,
     STATE_SIZE,
@@ -20,10 +24,6 @@ from invlearn_jax.planners.maze import (
     build_model,
     build_refiner,
 )
-from invlearn_jax.planners.mlp_inverter import MlpInverter
-from invlearn_jax.planners.planner import InversePlanner
-from invlearn_jax.planners.policy import PolicyInverter, PolicyPlanner
-from invlearn_jax.settings import bounded, check_settings
 
 METHODS = ("bc", "rebrac", "dt")
 
@@ -126,7 +126,7 @@ def build_policy_planner(
         config: architecture, and the planner whose model and objective are used.
         refine_steps: K.
         candidates: proposals per problem; 1 by default.
-        refiner: one of ``planners.maze.REFINERS``.
+        refiner: one of ``tasks.maze2d.planner.REFINERS``.
         execute_steps: steps between plans; the configuration's by default.
 
     Returns:

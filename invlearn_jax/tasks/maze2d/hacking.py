@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.data.maze2d_generator import random_free_positions
-from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.envs.maze2d import Maze2d, inside_maze
-from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
 from invlearn_jax.evaluate.metrics import mean_ci, wilson
-from invlearn_jax.evaluate.oracle import free_space, geodesic
 from invlearn_jax.keys import generator
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d import model as ball
+from invlearn_jax.tasks.maze2d.environment import Maze2d, inside_maze
+from invlearn_jax.tasks.maze2d.generator import random_free_positions
+from invlearn_jax.tasks.maze2d.oracle import free_space, geodesic
+from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.types import Key, Problem
 
 _DEEP = 0.15  # m inside a wall, from which on an end counts as on the wrong side

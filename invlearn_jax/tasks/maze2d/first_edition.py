@@ -1,0 +1,81 @@
+"""Planners that the first edition saved, as today's: the same networks over the task's features."""
+
+from typing import Any
+
+import numpy as np
+
+from invlearn_jax.settings import filled
+from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
+
+_FAR = 10.0  # times the scale of a velocity: further off lies what the data did not hold
+_BEYOND = 1.1  # times the half-width of the data's box
+_NET = (".inverter.net", ".model.")
+_OF_THE_TASK = ("horizon", "execute_steps", "goal_radius", "goal_width")
+_WANTED = {f".inverter.{name}" for name in ("centre", "half", "scale")} | {
+    f".objective.{name}" for name in ("centre", "half", "unvisited")
+}
+
+
+def convert(
+    fields: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> tuple[str, str, dict[str, Any], dict[str, np.ndarray]] | None:
+    """A planner of one level.
+
+    Args:
+        fields: of its ``planner.json``.
+        arrays: of its ``params.npz``.
+
+    Returns:
+        The task's name, the method, its settings and the arrays by today's names; None for a description that is at fault, or
+        of a horizon or goal disc that is not the task's: the first edition's own loader takes these.
+    """
+    try:
+        config = filled(MazePlannerConfig(), {name: value for name, value in fields.items() if name != "kind"})
+    except (TypeError, ValueError):
+        return None
+    like = MazePlannerConfig()
+    if any(getattr(config, name) != getattr(like, name) for name in _OF_THE_TASK) or not _WANTED <= arrays.keys():
+        return None
+    settings = {
+        "model": {
+            "chunk": config.model_chunk,
+            "hidden": config.model_hidden,
+            "octaves": config.model_octaves,
+        },
+        "tail": {
+            "kind": "graph",
+            "look_ahead": config.look_ahead,
+            "hidden": config.cost_to_go_hidden,
+            "octaves": config.cost_to_go_octaves,
+        },
+        "net": {"hidden": config.inverter_hidden, "octaves": config.inverter_octaves, "knots": 0},
+        "objective": {
+            "final": config.final_weight,
+            "along": config.along_weight,
+            "smoothness": config.smooth_weight,
+            "effort": config.effort_weight,
+            "unvisited": config.unvisited_weight,
+        },
+        "refine_rate": config.refine_rate,
+    }
+    kept = {name: x for name, x in arrays.items() if name.startswith(_NET)}
+    centre, half, scale = (arrays[f".inverter.{name}"] for name in ("centre", "half", "scale"))
+    rest = np.zeros_like(scale)
+    mean, std = np.concatenate([centre, rest]), np.concatenate([half, scale])
+    reach = np.concatenate([_BEYOND * half, _FAR * scale])
+    kept |= _scales("state", mean, std, reach) | _scales("goal", centre, half, _BEYOND * half)
+    kept |= {
+        name.replace(".objective.", ".objective.tail."): x
+        for name, x in arrays.items()
+        if name.startswith(".objective.") and name != ".objective.unvisited"
+    }
+    for name in ("centre", "half"):
+        kept[f".objective.coverage.{name}"] = arrays[f".objective.{name}"]
+    kept[".objective.coverage.table"] = arrays[".objective.unvisited"]
+    kept[".objective.scale"] = np.ones((), np.float32)
+    return config.env, "inverter", settings, kept
+
+
+def _scales(name: str, mean: np.ndarray, std: np.ndarray, reach: np.ndarray) -> dict[str, np.ndarray]:
+    values = {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach}
+    return {f".inverter.{name}.{part}": np.asarray(x, np.float32) for part, x in values.items()}

@@ -1,0 +1,45 @@
+"""D4RL's mazes by name, with its time limits and reference scores, and a user's own maze by its rows.
+
+The numbers are those of ``d4rl/pointmaze/__init__.py`` and ``d4rl/infos.py``.
+"""
+
+from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.layouts import parse_layout
+from invlearn_jax.tasks.maze2d.environment import Maze2dSpec, maze2d_spec
+
+# id stem: rows, steps, (sparse ref min, max), (dense ref min, max).
+_MAZES = {
+    "open-v0": (layouts.OPEN, 150, (0.01, 20.66), (11.17817, 27.166538620695782)),
+    "umaze-v1": (layouts.UMAZE, 300, (23.85, 161.86), (68.537689, 193.66285642381482)),
+    "medium-v1": (layouts.MEDIUM, 600, (13.13, 277.39), (44.264742, 297.4552547777125)),
+    "large-v1": (layouts.LARGE, 800, (6.7, 273.99), (30.569041, 303.4857382709002)),
+    "eval-umaze-v1": (layouts.EVAL_UMAZE, 300, (36.63, 141.4), (56.95455, 178.21373133248397)),
+    "eval-medium-v1": (layouts.EVAL_MEDIUM, 600, (13.07, 204.93), (42.28578, 235.5658957482388)),
+    "eval-large-v1": (layouts.EVAL_LARGE, 800, (16.4, 302.22), (56.95455, 326.09647655082637)),
+}
+
+
+def _specs() -> dict[str, Maze2dSpec]:
+    specs = {}
+    for stem, (rows, steps, sparse, dense) in _MAZES.items():
+        layout = parse_layout(rows)
+        size, version = stem.rsplit("-", 1)
+        for reward, refs, infix in (("sparse", sparse, ""), ("dense", dense, "-dense")):
+            name = f"maze2d-{size}{infix}-{version}"
+            specs[name] = Maze2dSpec(name, layout, steps, reward, *refs)
+    return specs
+
+
+SPECS = _specs()
+
+
+def own_spec(name: str) -> Maze2dSpec:
+    """The specification of a user's own maze from its rows joined by ``/``, e.g. ``#####/#OOG#/#####``.
+
+    Episodes have 600 steps and the sparse reward, with references of 0 and 600: the score is the percentage of steps at the goal.
+
+    Raises:
+        ValueError: for a bad maze.
+    """
+    own = maze2d_spec(name.split("/"), name)
+    return own._replace(ref_min=0.0, ref_max=float(own.episode_length))

@@ -1,0 +1,240 @@
+"""maze2d as tasks: a ball that is to reach a place and stay there."""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from invlearn_jax.data.dataset import Dataset, concatenate
+from invlearn_jax.data.readers import read_for
+from invlearn_jax.evaluate.metrics import jerk, mean_ci
+from invlearn_jax.keys import streams
+from invlearn_jax.learn.inverter import problem_sampler
+from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.d4rl import GOAL_RADIUS, normalized_score, returns_of, steps_to_goal, success
+from invlearn_jax.tasks.maze2d import configured
+from invlearn_jax.tasks.maze2d import model as ball
+from invlearn_jax.tasks.maze2d.controller import controller_returns
+from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, random_goal, random_start
+from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
+from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
+from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
+from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec
+from invlearn_jax.tasks.registry import TaskEntry
+from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
+from invlearn_jax.types import Key, Problem
+
+_DISC, _EDGE = (
+    0.45,
+    0.05,
+)  # m: radius of the goal's soft disc, a little inside the 0.5 m that count, and width of its edge
+_BIN = 0.1  # m, of the places between which starts and goals of training are drawn evenly
+_LEAST = 3  # rows in a bin that counts
+
+
+@dataclasses.dataclass
+class Settings:
+    """What a maze's planners learn from, beside the rows of D4RL's controller that the method sets.
+
+    Attributes:
+        path: files of your own (D4RL HDF5, OGBench npz or a Minari folder), comma-separated, instead of the controller's rows.
+        noise: standard deviation of the controller's action noise.
+        random_rows: rows of broad random data to add; 0 learns from the D4RL-style data alone.
+        random_share: of a training batch that is drawn from these.
+    """
+
+    path: str = ""
+    noise: float = bounded(0.5, low=0.0)
+    random_rows: int = bounded(800_000, low=0)
+    random_share: float = bounded(0.75, low=0.0, high=1.0)
+
+
+class Maze2dTask(Task):
+    """D4RL's maze2d: the state is position (m) and velocity (m/s), the goal a place, the action a force.
+
+    J = dt sum_t sigmoid((|x_t - g| - 0.45) / 0.05): seconds outside the goal's disc.
+    """
+
+    dt = ball.TIMESTEP
+    horizon = 32
+    execute_steps = 8
+    state_size, action_size, goal_size = 4, 2, 2
+    gradient: Literal["reverse", "forward", "none"] = "forward"
+    fourier_size = 2
+
+    def __init__(self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "") -> None:
+        """Wraps a maze.
+
+        Args:
+            spec: of the maze.
+            multi_goal: whether every episode has a random goal instead of the maze's own.
+            name: the spec's by default.
+        """
+        self.spec, self.multi_goal, self.name = spec, multi_goal, name or spec.name
+        self.episode_length = spec.episode_length
+        self.settings = Settings(random_rows=configured.sizes(spec.layout)["random_rows"])
+
+    @functools.cached_property
+    def environment(self) -> Maze2d:
+        """The maze on MJX, compiled at first use."""
+        # That may be under jit: its arrays must be plain ones all the same.
+        with jax.ensure_compile_time_eval():
+            return Maze2d(self.spec)
+
+    def goal_features(self, state: Float[Array, "4"], goal: Float[Array, "2"]) -> Float[Array, "2"]:
+        """The goal alone: ways between walls are not straight."""
+        return goal
+
+    def ahead(self, state: Float[Array, "4"], seconds: float) -> Float[Array, "2"]:
+        """Where the ball comes to in so many seconds at its speed."""
+        return state[:2] + seconds * state[2:]
+
+    def covered(self, state: Float[Array, "4"]) -> Float[Array, "2"]:
+        """The position: what stands where is what data must show."""
+        return state[:2]
+
+    def cost(self, state: Float[Array, "4"], action: Float[Array, "2"], goal: Float[Array, "2"]) -> Terms:
+        """``time_outside`` of the goal's disc."""
+        # The root is kept away from zero, where its gradient is infinite.
+        distance = jnp.sqrt(((state[:2] - goal) ** 2).sum() + 1e-6)
+        return {"time_outside": jax.nn.sigmoid((distance - _DISC) / _EDGE)}
+
+    def success(self, state: Float[Array, "4"], goal: Float[Array, "2"]) -> Bool[Array, ""]:
+        """Whether the ball is within 0.5 m of the goal."""
+        return jnp.linalg.norm(state[:2] - goal) <= GOAL_RADIUS
+
+    def draw_state(self, key: Key) -> Float[Array, "4"]:
+        """A place in a free cell, a velocity uniform up to a random share of 5 m/s. The key is consumed."""
+        place_key, speed_key, share_key = streams(key, "place", "speed", "share")
+        speed = jax.random.uniform(speed_key, (2,), minval=-ball.MAX_SPEED, maxval=ball.MAX_SPEED)
+        return jnp.concatenate([self._place(place_key), speed * jax.random.uniform(share_key)])
+
+    def draw_goal(self, key: Key) -> Float[Array, "2"]:
+        """The maze's own goal, or D4RL's random one. The key is consumed."""
+        if self.multi_goal:
+            return random_goal(self.spec.layout, key)
+        return jnp.asarray(self.spec.layout.goal, jnp.float32)
+
+    def draw_goal_from(self, key: Key, state: Float[Array, "4"]) -> Float[Array, "2"]:
+        """Any place in a free cell. The key is consumed."""
+        return self._place(key)
+
+    def reset(self, key: Key) -> Float[Array, "4"]:
+        """D4RL's start; see ``random_start``. The key is consumed."""
+        return random_start(self.spec.layout, key)
+
+    def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
+        """Starts and goals evenly over the places that the data came to."""
+        return problem_sampler(jnp.asarray(_places(rows.states[:, :2])), jnp.asarray(rows.states[:, 2:].std(0)))
+
+    def step(self, state: Float[Array, "4"], action: Float[Array, "2"]) -> Float[Array, "4"]:
+        """One control step on MJX."""
+        env = self.environment
+        return env.step(env.reset_to(state, env.goal), action).obs
+
+    def simulator(self) -> MujocoMaze2d:
+        """C MuJoCo in float64."""
+        return MujocoMaze2d(self.spec)
+
+    def data(self, rows: int, key: Key) -> dict[str, Part]:
+        """The user's files, or D4RL's data regenerated; and broad random data beside them. The key is consumed.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if a file's rows are not the maze's; see ``read_for``.
+        """
+        own, controller_key, random_key = self.settings, *streams(key, "controller", "random")
+        paths = [path for path in own.path.split(",") if path]
+        if paths:
+            name, main = "own", concatenate(*(read_for(self.spec, os.fspath(path)) for path in paths))
+        else:
+            made = controller_data(self.environment, controller_key, rows, own.noise)
+            # The true state: D4RL's observation repeats once after every new goal.
+            states = np.concatenate([made["infos/qpos"], made["infos/qvel"]], axis=1)
+            name, main = "d4rl", Dataset(states, made["actions"], made["timeouts"])
+        if not own.random_rows:
+            return {name: Part(main)}
+        made = random_data(self.environment, random_key, own.random_rows)
+        broad = Dataset(made["observations"], made["actions"], made["timeouts"])
+        return {name: Part(main, 1 - own.random_share), "random": Part(broad, own.random_share)}
+
+    def configure(self, method: str, settings: Any) -> Any:
+        """See ``configured.configure``."""
+        return configured.configure(self.spec.layout, method, settings)
+
+    def metrics(self, episodes: Episodes) -> dict[str, Any]:
+        """D4RL's return and score, beside those of the shortest ways and of D4RL's controller from the same starts."""
+        spec, states, goals = self.spec, episodes.states, episodes.goals
+        returns = returns_of(spec, states, goals)
+        bounds = bound_return(time_bound(spec.layout, states[:, 0], goals), self.episode_length, spec.reward)
+        controller = controller_returns(self.environment, states[:, 0], goals, jax.random.key(0))
+        steps, reached = steps_to_goal(states, goals), success(states, goals)
+        score, bound = (mean_ci(normalized_score(spec, x)) for x in (returns, bounds))
+        return {
+            "multi_goal": self.multi_goal,
+            "return_mean": float(returns.mean()),
+            "score_mean": score.mean,
+            "score_sem": score.sem,
+            "score_ci95": [score.low, score.high],
+            "bound_score": bound.mean,
+            "ratio_to_bound": float(returns.sum() / bounds.sum()),
+            "score_ratio_to_bound": score.mean / bound.mean,
+            "controller_score": float(normalized_score(spec, controller).mean()),
+            "ratio_to_controller": float(returns.sum() / controller.sum()) if controller.sum() else None,
+            "steps_to_goal_mean": float(np.nanmean(steps)) if reached.any() else None,
+            "action_jerk": float(jerk(episodes.actions, self.dt).mean()),
+        }
+
+    def draw(self, axes: Any, episodes: Episodes) -> None:
+        """Draws the ways of episodes between the walls."""
+        from matplotlib.patches import Rectangle  # noqa: PLC0415  (an extra)
+
+        offset = ball.WALL_OFFSET - ball.BODY_OFFSET - ball.WALL_HALF
+        for row, column in np.argwhere(self.spec.layout.walls):
+            corner = (row + offset, column + offset)
+            axes.add_patch(Rectangle(corner, 2 * ball.WALL_HALF, 2 * ball.WALL_HALF, color="0.7", linewidth=0))
+        super().draw(axes, episodes)
+        axes.set(xlabel="x, m", ylabel="y, m")
+
+    def _place(self, key: Key) -> Float[Array, "2"]:
+        cell_key, place_key = streams(key, "cell", "place")
+        free = jnp.asarray(self.spec.layout.free, jnp.float32)
+        cell = free[jax.random.randint(cell_key, (), 0, free.shape[0])]
+        return cell + jax.random.uniform(place_key, (2,), minval=ball.FREE_LOW, maxval=ball.FREE_HIGH)
+
+
+def _places(positions: np.ndarray) -> np.ndarray:
+    """``[M, 2]`` the mean position in each bin of 0.1 m that held some rows."""
+    cells = np.floor(positions / _BIN).astype(np.int64)
+    _, node, count = np.unique(cells, axis=0, return_inverse=True, return_counts=True)
+    node = node.reshape(-1)
+    centre = np.stack([np.bincount(node, x) / count for x in positions.T], axis=1)
+    seen = count >= min(_LEAST, count.max())
+    return centre[seen].astype(np.float32)
+
+
+def entries() -> dict[str, TaskEntry]:
+    """D4RL's mazes, with their own goals and with random ones."""
+    found = {}
+    for name, spec in SPECS.items():
+        size, version = name.rsplit("-", 1)
+        goals = {name: (False, "its own goal"), f"{size}-multi-{version}": (True, "a random goal per episode")}
+        for own, (multi, words) in goals.items():
+            make = functools.partial(Maze2dTask, spec, multi, own)
+            found[own] = TaskEntry(make, f"D4RL's maze2d, {spec.reward} reward, {words}")
+    return found
+
+
+def own_maze(name: str) -> Maze2dTask | None:
+    """A user's own maze from its rows joined by ``/``, or None for a name that has no walls.
+
+    Raises:
+        ValueError: for a bad maze.
+    """
+    return Maze2dTask(own_spec(name)) if "#" in name and ".py" not in name else None
