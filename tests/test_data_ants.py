@@ -7,18 +7,19 @@ from test_ant_data import DIVERSE, KEY, MEDIUM, ROWS, drawn_policy
 from invlearn_jax import data
 from invlearn_jax.data.gymnasium_robotics import mirrored_ant
 from invlearn_jax.data.motions import motion_of
-from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
+from invlearn_jax.tasks.antmaze import generator
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 
 
 @pytest.fixture(scope="module")
 def made():
-    return data.antmaze_data(DIVERSE, drawn_policy(), KEY, ROWS, streams=2)
+    return generator.antmaze_data(DIVERSE, drawn_policy(), KEY, ROWS, streams=2)
 
 
 @pytest.fixture(scope="module")
 def broad():
-    return data.random_ant_data(drawn_policy(), KEY, 128 * 100, length=100, streams=128)
+    return generator.random_ant_data(drawn_policy(), KEY, 128 * 100, length=100, streams=128)
 
 
 def second_rows(rows):

@@ -26,7 +26,14 @@ LEVELS = [
     {"evaluate", "export"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
-SAME_LEVEL = {("data", "envs"), ("learn", "io"), ("planners", "inverters"), ("learn", "inverters")}
+SAME_LEVEL = {
+    ("data", "envs"),
+    ("data", "tasks"),
+    ("envs", "tasks"),
+    ("learn", "io"),
+    ("planners", "inverters"),
+    ("learn", "inverters"),
+}
 NEVER = {("refine", "envs")}
 
 # These come in where the adapter that needs them is called, never when the library is imported.
@@ -71,6 +78,12 @@ def violations(source, path):
         if top != LIBRARY or part == "__init__":
             continue
         other = rest[0] if rest else "__init__"
+        # A world's folder may import anything of the library, except another world.
+        world = path[1] if part == "tasks" and len(path) > 2 else None
+        if world and other != "tasks":
+            continue
+        if world and len(rest) > 1 and rest[1] in WORLDS - {world}:
+            found.append(f"the world {world} imports {module}")
         if other == part:
             continue
         if other not in LEVEL:
@@ -80,6 +93,7 @@ def violations(source, path):
     return found
 
 
+WORLDS = {path.parent.name for path in (ROOT / LIBRARY / "tasks").glob("*/__init__.py")}
 FILES = sorted((ROOT / LIBRARY).rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
 

@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import layouts, registry
-from invlearn_jax.envs.antmaze import antmaze_spec
 from invlearn_jax.envs.maze2d import Maze2d, maze2d_spec
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
 from invlearn_jax.evaluate import normalized_score
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import antmaze_spec
 
 # id: steps, reference return of a random policy and of D4RL's controller (d4rl/pointmaze/__init__.py, d4rl/infos.py).
 MAZE2D = {

@@ -12,14 +12,14 @@ from ml_collections import config_flags
 
 from experiments.configs import EXPERIMENTS, experiment
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
-from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
-from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
 from invlearn_jax.planners.maze import MazePlannerConfig, build_planner
 from invlearn_jax.planners.maze_diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.planners.maze_policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.planners.maze_stack import MazeStackConfig, build_stack
 from invlearn_jax.quantum.build import PulseConfig, build_pulse_planner
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 
 BUILDERS = {
     MazePlannerConfig: build_planner,

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.figures import canvas, style
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.envs.maze2d import GOAL_RADIUS
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import GOAL_RADIUS
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#e69f00", "#56b4e9", "#882255", "#117733")
 _WALL = "#4d4d4d"

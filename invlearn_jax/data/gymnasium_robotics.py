@@ -10,9 +10,9 @@ Source: gymnasium_robotics:envs/maze/maze_v4.py, ``cell_rowcol_to_xy``.
 import numpy as np
 
 from invlearn_jax.data.dataset import Dataset
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import maze2d_model as ball
 from invlearn_jax.envs.layouts import Layout
+from invlearn_jax.tasks.antmaze import model as ant
 
 # Of the legs 1 to 4, which one is the mirror image across the x-z plane.
 _MIRRORED_LEGS = (3, 2, 1, 0)
@@ -84,7 +84,7 @@ def from_antmaze(dataset: Dataset, layout: Layout) -> Dataset:
         layout: the maze.
 
     Returns:
-        The rows, states ``[N, 29]`` as in ``envs.ant_model``.
+        The rows, states ``[N, 29]`` as in ``tasks.antmaze.model``.
 
     Raises:
         ValueError: for states or actions of another size.

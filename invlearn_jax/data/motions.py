@@ -5,12 +5,11 @@ import functools
 import numpy as np
 
 from invlearn_jax.data.consistency import Motion
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.envs.layouts import Layout
 from invlearn_jax.envs.maze2d import Maze2dSpec, inside_maze
-from invlearn_jax.envs.mujoco_backend import mujoco_simulator
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
 
 
 def motion_of(spec: Maze2dSpec | AntmazeSpec) -> Motion:
@@ -48,6 +47,9 @@ def motion_of(spec: Maze2dSpec | AntmazeSpec) -> Motion:
 
 
 def _step(spec: Maze2dSpec | AntmazeSpec, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    # Simulators come from the worlds, which read data with this module.
+    from invlearn_jax.envs.mujoco_backend import mujoco_simulator  # noqa: PLC0415
+
     simulator = mujoco_simulator(spec, threads=1)
     try:
         return simulator.step(states, actions)

@@ -10,9 +10,9 @@ from invlearn_jax.data.hdf5 import PathLike
 from invlearn_jax.data.minari import DATA_FILE, read_minari
 from invlearn_jax.data.motions import motion_of
 from invlearn_jax.data.ogbench import read_ogbench
-from invlearn_jax.envs.ant_model import ACTION_SIZE, STATE_SIZE, check_ant_states
-from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.envs.maze2d import Maze2dSpec
+from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
+from invlearn_jax.tasks.antmaze.model import ACTION_SIZE, STATE_SIZE, check_ant_states
 
 _BY_SUFFIX = {".hdf5": read_d4rl, ".h5": read_d4rl, ".npz": read_ogbench}
 
@@ -70,7 +70,7 @@ def read_ant(path: PathLike) -> Dataset:
         path: see ``read``.
 
     Returns:
-        The rows: states ``[N, 29]`` as in ``envs.ant_model``, actions ``[N, 8]``.
+        The rows: states ``[N, 29]`` as in ``tasks.antmaze.model``, actions ``[N, 8]``.
 
     Raises:
         FileNotFoundError: if there is nothing at that path.

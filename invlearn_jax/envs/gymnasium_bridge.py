@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.maze2d import Maze2d, inside_maze
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.envs.registry import make
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import Antmaze
 
 if TYPE_CHECKING:
     import gymnasium

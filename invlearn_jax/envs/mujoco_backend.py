@@ -6,10 +6,10 @@ import mujoco
 import mujoco.rollout
 import numpy as np
 
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import maze2d_model as ball
-from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.envs.maze2d import Maze2dSpec
+from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 
 
 class _Simulator:
@@ -59,39 +59,6 @@ class MujocoMaze2d(_Simulator):
         obs = np.asarray(obs, np.float64)
         state = np.concatenate([obs[:, :2], np.clip(obs[:, 2:], -ball.MAX_SPEED, ball.MAX_SPEED)], axis=1)
         return self._advance(state, np.clip(np.asarray(actions, np.float64), -1.0, 1.0), 1)
-
-
-class MujocoAntmaze(_Simulator):
-    """antmaze on C MuJoCo in float64: N ants, each alone in the maze, stepped together by a pool of threads."""
-
-    def __init__(self, spec: AntmazeSpec | None = None, threads: int | None = None) -> None:
-        """Compiles the model.
-
-        Args:
-            spec: the environment, or None for a floor without walls; the model is the one MJX runs.
-            threads: worker threads, by default one per core.
-        """
-        self.spec = spec
-        super().__init__(ant.ant_xml(spec.layout if spec else None), threads)
-
-    def step(self, obs: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        """Steps N ants by 0.1 s.
-
-        The observation is the whole state. MuJoCo's solver begins each call anew instead of at its last solution, which
-        moves a state by less than 1e-14.
-
-        Args:
-            obs: ``[N, 29]``; see ``ant_model``.
-            actions: ``[N, 8]``, clipped to +-1.
-
-        Returns:
-            ``[N, 29]`` the next observations, float64.
-
-        Raises:
-            ValueError: for states that are not an ant's; MuJoCo would silently put such an ant back at its start.
-        """
-        control = ant.TORQUE * np.clip(np.asarray(actions, np.float64), -1.0, 1.0)
-        return self._advance(ant.check_ant_states(obs), control, ant.FRAME_SKIP)
 
 
 def mujoco_simulator(spec: Maze2dSpec | AntmazeSpec, threads: int | None = None) -> MujocoMaze2d | MujocoAntmaze:

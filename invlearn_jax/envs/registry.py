@@ -6,10 +6,10 @@ They are those of ``d4rl/pointmaze/__init__.py``, ``d4rl/locomotion/__init__.py`
 from typing import Literal
 
 from invlearn_jax.envs import layouts
-from invlearn_jax.envs.antmaze import Antmaze, AntmazeSpec
 from invlearn_jax.envs.layouts import parse_layout
 from invlearn_jax.envs.maze2d import Maze2d, Maze2dSpec, maze2d_spec
 from invlearn_jax.names import unknown_name
+from invlearn_jax.tasks.antmaze.environment import Antmaze, AntmazeSpec
 
 # id stem: rows, steps, (sparse ref min, max), (dense ref min, max).
 _MAZES = {

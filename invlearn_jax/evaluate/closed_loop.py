@@ -13,11 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.inputs import float_type
 from invlearn_jax.progress import announce, progress
+from invlearn_jax.tasks.antmaze.environment import Antmaze
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 

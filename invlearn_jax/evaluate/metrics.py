@@ -6,9 +6,9 @@ import jax
 import numpy as np
 
 from invlearn_jax.data.maze2d_generator import WaypointController
-from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.envs.maze2d import GOAL_RADIUS, Maze2d, Maze2dSpec
 from invlearn_jax.envs.mujoco_backend import MujocoMaze2d
+from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
 from invlearn_jax.types import Key
 
 _Z95 = 1.959963984540054  # the normal distribution's 97.5 % point

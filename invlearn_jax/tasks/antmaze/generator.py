@@ -12,14 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from invlearn_jax.data.goal_policy import GoalPolicy
-from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs.antmaze import AntmazeSpec, goal_near, random_start
 from invlearn_jax.envs.layouts import Layout
-from invlearn_jax.envs.maze2d import GOAL_RADIUS
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.keys import generator, indexed
 from invlearn_jax.progress import progress
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import GOAL_RADIUS, AntmazeSpec, goal_near, random_start
+from invlearn_jax.tasks.antmaze.goal_policy import GoalPolicy
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.types import Key
 
 EPISODE_ROWS = 1001  # D4RL looks at its limit of 1000 steps before it counts the row

@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.models.heading import HeadingModel
 from invlearn_jax.objectives import WeightedSum, off_pace, tilt, weighted_sum
 from invlearn_jax.planners.heading_inverter import HeadingInverter
 from invlearn_jax.planners.maze import build_refiner
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.antmaze import model as ant
 
 POSITION_SIZE = 2
 DT = ant.FRAME_SKIP * ant.TIMESTEP  # s
