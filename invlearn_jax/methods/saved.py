@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from jaxtyping import PyTree
 
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.inputs import check_whole
-from invlearn_jax.methods.registry import find_method
+from invlearn_jax.methods.registry import SharesParams, find_method
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings, filled, with_settings
-from invlearn_jax.tasks.registry import make_task, task_reference
+from invlearn_jax.tasks.registry import first_edition_converter, make_task, task_reference
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Params, Planner
+
+Arrays = dict[str, np.ndarray]
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
@@ -39,15 +42,15 @@ def save_planner(
         task: what it plans for: registered, or a class in a ``.py`` file.
         method: how it was learned.
         settings: of the method.
-        params: the planner's parameters.
+        params: the planner's parameters; those that the method shares with another planner are not written again.
         half: stores weights in half precision, for shipping.
 
     Raises:
         ValueError: for an unknown method, or a task that no other process could find.
         OSError: if the folder cannot be written.
     """
-    find_method(method)
-    arrays = {name: np.asarray(x) for name, x in _by_name(params).items()}
+    held = tuple(_shared(find_method(method), settings))
+    arrays = {name: np.asarray(x) for name, x in _by_name(params).items() if not name.startswith(held)}
     if half:
         arrays = {n: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for n, x in arrays.items()}
     buffer = io.BytesIO()
@@ -115,7 +118,7 @@ def load_planner(
     """
     check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
     folder = find_planner(name)
-    task, method, settings = _described(folder, task)
+    task, method, settings, arrays = _described(folder, task)
     learner = find_method(method)
     known = getattr(learner, "INFERENCE_OPTIONS", ())
     for option in options:
@@ -127,13 +130,13 @@ def load_planner(
     planner = learner.build(
         task, settings, refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps, **inference
     )
-    return planner, _load_params(planner, folder)
+    return planner, _load_params(planner, folder, arrays)
 
 
-def _described(folder: Path, task: Task | str | None) -> tuple[Task, str, Any]:
-    """Task, method and settings of a planner's folder."""
+def _described(folder: Path, task: Task | str | None) -> tuple[Task, str, Any, Arrays]:
+    """Task, method, settings and arrays of a planner's folder."""
     file = folder / "planner.json"
-    fields = read_json(file)
+    fields, arrays = _read(folder)
     named, method = fields.get("task"), fields.get("method")
     if not isinstance(named, str) or not isinstance(method, str):
         raise ValueError(f"{file} does not describe a planner (its task or method is missing). Save it again.")
@@ -150,7 +153,27 @@ def _described(folder: Path, task: Task | str | None) -> tuple[Task, str, Any]:
         settings = filled(task.configure(method, find_method(method).Settings()), fields.get("settings", {}))
     except TypeError as error:
         raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
-    return task, method, settings
+    for part, other in _shared(find_method(method), settings).items():
+        arrays = arrays | {part + name: x for name, x in _described(find_planner(other), None)[3].items()}
+    return task, method, settings, arrays
+
+
+def _shared(learner: Any, settings: Any) -> Mapping[str, str]:
+    return learner.shared(settings) if isinstance(learner, SharesParams) else {}
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], Arrays]:
+    """The description and the arrays of a folder; those of the first edition as this one writes them."""
+    fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
+    kind = fields.get("kind")
+    convert = first_edition_converter(kind) if isinstance(kind, str) and "method" not in fields else None
+    if convert is None:
+        return fields, arrays
+    try:
+        task, method, settings, arrays = convert(fields, arrays)
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{folder} does not describe a planner (of {kind}, {error}). Copy it again.") from error
+    return {"task": task, "method": method, "settings": settings}, arrays
 
 
 def _relative(reference: str, folder: Path) -> str:
@@ -168,7 +191,7 @@ def _absolute(reference: str, folder: Path) -> str:
     return f"{(folder.resolve() / file).resolve()}:{name}"
 
 
-def _load_params(planner: Planner, folder: Path) -> Params:
+def _load_params(planner: Planner, folder: Path, saved: Arrays) -> Params:
     try:
         params = jax.eval_shape(planner.init, jax.random.key(0))
     except (TypeError, ArithmeticError) as error:
@@ -176,7 +199,7 @@ def _load_params(planner: Planner, folder: Path) -> Params:
             f"{folder / 'planner.json'} describes arrays that cannot be ({error}). Save it again."
         ) from error
     path = folder / "params.npz"
-    wanted, saved = _by_name(params), read_npz(path)
+    wanted = _by_name(params)
     for key, like in wanted.items():
         have = saved[key].shape if key in saved else None
         if have != like.shape:

@@ -20,7 +20,9 @@ class TaskEntry(NamedTuple):
 
 
 # The library's worlds: each module has ``tasks() -> {name: TaskEntry}``. They are imported when a name is looked up.
-_WORLDS: tuple[str, ...] = ()
+_WORLDS: tuple[str, ...] = ("antmaze",)
+# Kinds of planners that the first edition saved, and the world whose ``first_edition.convert`` reads them.
+_FIRST_EDITION = {"ant_motor": "antmaze", "ant_stack": "antmaze"}
 _TASKS: dict[str, TaskEntry] = {}
 
 
@@ -48,6 +50,16 @@ def task_entries() -> dict[str, TaskEntry]:
     for world in _WORLDS:
         entries |= importlib.import_module(f"invlearn_jax.tasks.{world}").tasks()
     return entries | _TASKS
+
+
+def first_edition_converter(kind: str) -> Callable | None:
+    """What turns a planner that the first edition saved into one of this edition, by its ``kind``; None for an unknown one.
+
+    It maps ``(fields, arrays)``, as they stand in the folder, to ``(task's name, method, fields of its settings, arrays)``.
+    """
+    if kind not in _FIRST_EDITION:
+        return None
+    return importlib.import_module(f"invlearn_jax.tasks.{_FIRST_EDITION[kind]}.first_edition").convert
 
 
 def make_task(name: str) -> Task:
