@@ -13,14 +13,14 @@ from absl import flags
 
 from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.ant_motor import TURN, walker
-from invlearn_jax.data import GoalPolicy, read_goal_policy
-from invlearn_jax.envs.antmaze import random_start
-from invlearn_jax.evaluate.locomotion import Walk, walk_openly
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, indexed
+from invlearn_jax.tasks.antmaze.environment import random_start
+from invlearn_jax.tasks.antmaze.goal_policy import GoalPolicy, read_goal_policy
+from invlearn_jax.tasks.antmaze.locomotion import Walk, walk_openly
 
 _PLANNERS = flags.DEFINE_list("planners", None, "Motor levels (names or folders).", required=True)
 _NAMES = flags.DEFINE_list("names", [], "What to call them; by default as they are given.")

@@ -17,8 +17,6 @@ from absl import flags
 from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.ant_video import ant_gif
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
-from invlearn_jax.data import read_goal_policy
-from invlearn_jax.data.antmaze_generator import navigated
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
@@ -28,7 +26,9 @@ from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, streams
-from invlearn_jax.planners.ant_stack import AntStackConfig
+from invlearn_jax.tasks.antmaze.generator import navigated
+from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig
 from invlearn_jax.tasks.d4rl import steps_to_goal
 from invlearn_jax.types import Problem
 

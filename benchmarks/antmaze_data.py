@@ -12,13 +12,14 @@ import numpy as np
 from absl import flags
 
 from experiments.flag_config import define_seed, run_program
-from invlearn_jax.data import antmaze_data, read_goal_policy
-from invlearn_jax.data.ant_rows import uprightness
 from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.tasks.antmaze.generator import antmaze_data
+from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
+from invlearn_jax.tasks.antmaze.rows import uprightness
 
 _ENVS = flags.DEFINE_list("envs", ["antmaze-umaze-v2", "antmaze-large-diverse-v2"], "Whose data to make.")
 _POLICY = flags.DEFINE_string("policy", "ant-v1", "The goal-reaching policy that makes them.")

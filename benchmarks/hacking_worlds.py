@@ -13,12 +13,12 @@ from experiments.configs.antmaze import MotorConfig
 from experiments.pipelines.ant_motor import first_actions, local_problems, tried_actions
 from experiments.pipelines.maze2d_stack import covered_places
 from experiments.pipelines.stages import kept_data
-from invlearn_jax.data import Dataset, antmaze_data, fit_normalizer, random_ant_data, read_goal_policy
-from invlearn_jax.data.ant_rows import executed_rows, upright_rows, uprightness
+from invlearn_jax.data import (
+    Dataset,
+    fit_normalizer,
+)
 from invlearn_jax.data.dataset import kept_rows
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.antmaze import random_start
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
 from invlearn_jax.io.planners import load_config, load_planner
@@ -29,7 +29,12 @@ from invlearn_jax.learn.inverter import InverterTraining, problem_sampler
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners import InversePlanner, PlannerParams
-from invlearn_jax.planners.ant_motor import build_motor_inverter, build_motor_model, motor_objective
+from invlearn_jax.tasks.antmaze.environment import random_start
+from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
+from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
+from invlearn_jax.tasks.antmaze.motor import build_motor_inverter, build_motor_model, motor_objective
+from invlearn_jax.tasks.antmaze.rows import executed_rows, upright_rows, uprightness
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.d4rl import success
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.planner import MazeObjective, build_inverter, build_model

@@ -14,7 +14,6 @@ from experiments.flag_config import define_seed, run_program
 from experiments.pipelines import ant_motor, antmaze_evaluation, evaluation
 from experiments.pipelines.evaluation import BACKENDS
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import read_json, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
@@ -22,8 +21,9 @@ from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.methods import saved
 from invlearn_jax.methods.saved import find_planner, load_task
 from invlearn_jax.planners import InversePlanner, PlannerParams
-from invlearn_jax.planners.ant_motor import AntMotorConfig
 from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig
 from invlearn_jax.tasks.maze2d.planner import REFINERS
 from invlearn_jax.tasks.registry import make_task
 

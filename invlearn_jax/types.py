@@ -119,6 +119,7 @@ class PlanOutput(NamedTuple):
         proposal_cost: the best proposal's cost before refinement.
         refine_trace: ``[steps]`` best cost after each refinement step.
         result: a ``Result`` as int32.
+        info: further evidence of the planner's own, by name.
     """
 
     actions: Float[Array, "*b T A"]
@@ -128,6 +129,7 @@ class PlanOutput(NamedTuple):
     proposal_cost: Float[Array, "*b"]
     refine_trace: Float[Array, "*b R"]
     result: Int[Array, "*b"]
+    info: dict[str, Array] = {}
 
 
 @runtime_checkable

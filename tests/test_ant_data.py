@@ -9,12 +9,14 @@ import pytest
 from conftest import ROOT
 
 from invlearn_jax import data
-from invlearn_jax.data.antmaze_generator import COLLECTIONS, Collection, navigated, navigator, starts_and_goals
-from invlearn_jax.data.goal_policy import GoalPolicy, Linear
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.keys import indexed
+from invlearn_jax.tasks import user_files
+from invlearn_jax.tasks.antmaze import generator, goal_policy
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.generator import COLLECTIONS, Collection, navigated, navigator, starts_and_goals
+from invlearn_jax.tasks.antmaze.goal_policy import GoalPolicy, Linear
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 
 UMAZE, DIVERSE = registry.spec("antmaze-umaze-v2"), registry.spec("antmaze-umaze-diverse-v2")
 MEDIUM = registry.spec("antmaze-medium-play-v2").layout
@@ -38,12 +40,12 @@ def drawn_policy(seed=0, hidden=(16, 12)):
 
 @pytest.fixture(scope="module")
 def made():
-    return data.antmaze_data(DIVERSE, drawn_policy(), KEY, ROWS, streams=2)
+    return generator.antmaze_data(DIVERSE, drawn_policy(), KEY, ROWS, streams=2)
 
 
 @pytest.fixture(scope="module")
 def broad():
-    return data.random_ant_data(drawn_policy(), KEY, 128 * 100, length=100, streams=128)
+    return generator.random_ant_data(drawn_policy(), KEY, 128 * 100, length=100, streams=128)
 
 
 def follow(rows, ends, simulator, count=300):
@@ -94,8 +96,8 @@ def test_rows_follow_each_other_and_infos_are_those_after_the_step(made):
 def test_rewards_and_terminals_test_the_state_after_the_step(monkeypatch):
     # An ant that stays at the goal is rewarded in row after row.
     goal = jnp.array([0.2, 0.1])
-    monkeypatch.setattr("invlearn_jax.data.antmaze_generator.goal_near", lambda key, centre: goal)
-    rows = data.antmaze_data(UMAZE, drawn_policy(), KEY, 50, noise=0.0)
+    monkeypatch.setattr("invlearn_jax.tasks.antmaze.generator.goal_near", lambda key, centre: goal)
+    rows = generator.antmaze_data(UMAZE, drawn_policy(), KEY, 50, noise=0.0)
     distance = np.linalg.norm(rows["infos/qpos"][:, :2] - goal, axis=1)
     np.testing.assert_array_equal(rows["rewards"], distance <= 0.5)
     np.testing.assert_array_equal(rows["terminals"], distance <= 0.5)
@@ -103,10 +105,10 @@ def test_rewards_and_terminals_test_the_state_after_the_step(monkeypatch):
 
 
 def test_made_data_are_repeatable(made):
-    again = data.antmaze_data(DIVERSE, drawn_policy(), KEY, ROWS - 900, streams=2)
+    again = generator.antmaze_data(DIVERSE, drawn_policy(), KEY, ROWS - 900, streams=2)
     for key, array in again.items():
         np.testing.assert_array_equal(array, made[key][: ROWS - 900], err_msg=key)
-    other = data.antmaze_data(DIVERSE, drawn_policy(), jax.random.key(1), 20)
+    other = generator.antmaze_data(DIVERSE, drawn_policy(), jax.random.key(1), 20)
     assert (other["observations"][:20] != made["observations"][:20]).any(1).all()
 
 
@@ -254,11 +256,11 @@ def test_the_policys_equation(tmp_path):
 
 def test_a_policy_is_read_as_it_was_written(tmp_path):
     policy, path = drawn_policy(hidden=(7, 5, 6)), tmp_path / "policy.npz"
-    data.write_goal_policy(path, policy)
+    goal_policy.write_goal_policy(path, policy)
     with np.load(path) as file:
         assert file["actor.fc0.w"].shape == (7, 29)
         assert file["actor.last_fc_log_std.b"].shape == (8,)
-    read = data.read_goal_policy(path)
+    read = goal_policy.read_goal_policy(path)
     assert jax.tree.structure(read) == jax.tree.structure(policy)
     jax.tree.map(np.testing.assert_array_equal, read, policy)
 
@@ -268,11 +270,11 @@ def test_bad_policy_files_say_what_is_wrong(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r"policy.npz: there is no policy here \(looked for .*write_goal_policy"
     ):
-        data.read_goal_policy(path)
+        goal_policy.read_goal_policy(path)
     path.write_bytes(b"no npz")
     with pytest.raises(ValueError, match="truncated, or not an npz"):
-        data.read_goal_policy(path)
-    data.write_goal_policy(path, drawn_policy())
+        goal_policy.read_goal_policy(path)
+    goal_policy.write_goal_policy(path, drawn_policy())
     with np.load(path) as file:
         arrays = dict(file)
     for changed, message in (
@@ -289,24 +291,24 @@ def test_bad_policy_files_say_what_is_wrong(tmp_path):
     ):
         np.savez(path, **changed)
         with pytest.raises(ValueError, match=f"(?s){message}"):
-            data.read_goal_policy(path)
+            goal_policy.read_goal_policy(path)
 
 
 def test_shipped_policies_have_names_and_files_come_first(tmp_path, monkeypatch):
-    assert data.goal_policy_names() == ["ant-v1"]
+    assert goal_policy.goal_policy_names() == ["ant-v1"]
     monkeypatch.chdir(tmp_path)
-    shipped = data.read_goal_policy("ant-v1")
+    shipped = goal_policy.read_goal_policy("ant-v1")
     with pytest.raises(FileNotFoundError, match=r"ant-v2: there is no policy here .*by its name \(ant-v1\)"):
-        data.read_goal_policy("ant-v2")
-    data.write_goal_policy(tmp_path / "ant-v1", drawn_policy())
-    assert data.read_goal_policy("ant-v1").mean.w.shape != shipped.mean.w.shape
+        goal_policy.read_goal_policy("ant-v2")
+    goal_policy.write_goal_policy(tmp_path / "ant-v1", drawn_policy())
+    assert goal_policy.read_goal_policy("ant-v1").mean.w.shape != shipped.mean.w.shape
 
 
 @pytest.mark.parametrize("name", [SHARED_POLICY, "ant-v1"], ids=lambda name: Path(name).stem)
 def test_policies_that_make_data_walk(name):
     if isinstance(name, Path) and not name.is_file():
         pytest.skip(f"{name} is not there.")
-    policy, simulator = data.read_goal_policy(name), MujocoAntmaze(threads=2)
+    policy, simulator = goal_policy.read_goal_policy(name), MujocoAntmaze(threads=2)
     obs = np.zeros((16, 29))
     obs[:, 2:4] = 0.75, 1.0
     angle = np.arange(16) * np.pi / 8
@@ -327,7 +329,7 @@ def test_policies_that_make_data_walk(name):
 def test_antmaze_files_are_read_as_they_were_made(tmp_path, made):
     path = tmp_path / "ant.hdf5"
     data.write_d4rl(path, made)
-    rows = data.read_ant(path)
+    rows = user_files.read_ant(path)
     # infos are one row late, so the observations are the states.
     np.testing.assert_array_equal(rows.states, made["observations"])
     np.testing.assert_array_equal(rows.actions, made["actions"])
@@ -338,17 +340,17 @@ def test_data_of_another_robot_are_refused(tmp_path, made):
     path, rows = tmp_path / "rows.npz", np.zeros(9, bool)
     data.write_ogbench(path, data.Dataset(np.zeros((9, 4), np.float32), np.zeros((9, 2), np.float32), rows))
     with pytest.raises(ValueError, match="rows.npz has states and actions of 4 and 2 numbers; an ant has 29 and 8"):
-        data.read_ant(path)
+        user_files.read_ant(path)
     data.write_ogbench(path, data.Dataset(np.zeros((9, 29), np.float32), np.zeros((9, 8), np.float32), rows))
     with pytest.raises(ValueError, match="The states in .*rows.npz hold no unit quaternion.*row 0"):
-        data.read_ant(path)
+        user_files.read_ant(path)
 
 
 # ---- broad data
 
 
 def test_broad_data_have_the_rows_asked_for(broad):
-    some = data.random_ant_data(None, KEY, 350, length=100)
+    some = generator.random_ant_data(None, KEY, 350, length=100)
     assert {key: array.shape for key, array in some.items()} == {
         "observations": (350, 29),
         "actions": (350, 8),
@@ -384,6 +386,6 @@ def test_broad_data_begin_in_any_posture_and_are_noisy_in_many_ways(broad):
 
 
 def test_broad_data_in_a_maze_begin_in_its_corridors():
-    rows = data.random_ant_data(None, KEY, 64 * 2, DIVERSE, length=2, streams=64)
+    rows = generator.random_ant_data(None, KEY, 64 * 2, DIVERSE, length=2, streams=64)
     column_row = np.round(rows["observations"][::2, :2] / 4).astype(int) + 1
     assert set(map(tuple, column_row[:, ::-1].tolist())) == set(map(tuple, DIVERSE.layout.free.tolist()))

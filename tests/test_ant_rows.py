@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from invlearn_jax.data import Dataset
-from invlearn_jax.data.ant_rows import executed_rows, upright_rows
-from invlearn_jax.data.level_rows import evenly, level_rows
-from invlearn_jax.envs.antmaze import random_start
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
-from invlearn_jax.evaluate.locomotion import Locomotion, walk_openly
 from invlearn_jax.models.cost_to_go import position_graph
+from invlearn_jax.tasks.antmaze.environment import random_start
+from invlearn_jax.tasks.antmaze.level_rows import evenly, level_rows
+from invlearn_jax.tasks.antmaze.locomotion import Locomotion, walk_openly
+from invlearn_jax.tasks.antmaze.rows import executed_rows, upright_rows
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 
 # ---- rows
 

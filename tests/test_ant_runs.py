@@ -9,11 +9,13 @@ import pytest
 from helpers import run_python
 
 from experiments.pipelines.ant_motor import MotorData, tried_actions, with_starts
-from invlearn_jax.data import Dataset, random_ant_data, read_goal_policy, write_ogbench
-from invlearn_jax.envs.antmaze import random_start
+from invlearn_jax.data import Dataset, write_ogbench
 from invlearn_jax.io.planners import load_planner, save_planner
-from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
-from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
+from invlearn_jax.tasks.antmaze.environment import random_start
+from invlearn_jax.tasks.antmaze.generator import random_ant_data
+from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.types import Problem
 
 KEY = jax.random.key(0)

@@ -10,9 +10,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze, mujoco_simulator
+from invlearn_jax.envs.mujoco_backend import mujoco_simulator
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.types import Environment, Problem
 
 UMAZE, LARGE = registry.spec("antmaze-umaze-v2"), registry.spec("antmaze-large-play-v2")

@@ -10,7 +10,8 @@ import pytest
 from helpers import d4rl_arrays, make_dataset
 
 from invlearn_jax import data
-from invlearn_jax.data.goal_policy import fresh_policy
+from invlearn_jax.tasks.antmaze import goal_policy
+from invlearn_jax.tasks.antmaze.goal_policy import fresh_policy
 
 WRITE = {
     "d4rl": lambda folder: (data.write_d4rl(folder / "a.hdf5", d4rl_arrays()), folder / "a.hdf5", data.read),
@@ -21,9 +22,9 @@ WRITE = {
         lambda path: data.read_minari(path.parent.parent),
     ),
     "policy": lambda folder: (
-        data.write_goal_policy(folder / "p.npz", fresh_policy(jax.random.key(0), (4,))),
+        goal_policy.write_goal_policy(folder / "p.npz", fresh_policy(jax.random.key(0), (4,))),
         folder / "p.npz",
-        data.read_goal_policy,
+        goal_policy.read_goal_policy,
     ),
 }
 

@@ -9,10 +9,11 @@ import pytest
 
 from invlearn_jax import data
 from invlearn_jax.data.episodes import find_law
-from invlearn_jax.data.motions import motion_of
 from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.envs import registry
+from invlearn_jax.tasks import gymnasium_robotics, user_files
 from invlearn_jax.tasks.maze2d import generator
+from invlearn_jax.tasks.motions import motion_of
 
 STREAMS, STEPS, KEPT = 64, 1500, 6
 ROWS = KEPT * STEPS
@@ -226,7 +227,7 @@ def broad(umaze):
 
 def test_own_data_pass(umaze, rows, broad, noisy, tmp_path, caplog):
     data.write_d4rl(tmp_path / "d4rl.hdf5", noisy)
-    data.read_for(umaze.spec, tmp_path / "d4rl.hdf5")
+    user_files.read_for(umaze.spec, tmp_path / "d4rl.hdf5")
     checked(broad)
     checked(rows)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -326,9 +327,9 @@ def test_pointmaze_in_maze2ds_frame(umaze):
     theirs = data.Dataset(*(np.array(x, np.float32) for x in (states, actions)), np.arange(3000) == 2999)
     with pytest.raises(ValueError, match="lie in the walls"):
         checked(theirs)
-    ours = data.from_pointmaze(theirs, umaze.spec.layout)
+    ours = gymnasium_robotics.from_pointmaze(theirs, umaze.spec.layout)
     checked(ours)
     # Cell (1, 1) of a D4RL maze has the ball's corridor from 0.4 to 1.2.
     assert np.abs(ours.states[0, :2] - 0.8).max() <= 0.26
     with pytest.raises(ValueError, match="states and actions of 3 and 2 numbers; PointMaze's have 4 and 2"):
-        data.from_pointmaze(theirs._replace(states=theirs.states[:, :3]), umaze.spec.layout)
+        gymnasium_robotics.from_pointmaze(theirs._replace(states=theirs.states[:, :3]), umaze.spec.layout)

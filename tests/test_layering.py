@@ -95,6 +95,7 @@ def violations(source, path):
     return found
 
 
+WORLDS = {path.parent.name for path in (ROOT / LIBRARY / "tasks").glob("*/__init__.py")}
 FILES = sorted((ROOT / LIBRARY).rglob("*.py"))
 EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
 

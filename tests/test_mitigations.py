@@ -16,7 +16,6 @@ from benchmarks.hacking_worlds import Plans
 from experiments.pipelines.ant_video import ant_gif, limbs
 from invlearn_jax.data import fit_normalizer, window_store
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.antmaze import random_start
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
 from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update
 from invlearn_jax.learn.loop import default_optimizer, train
@@ -25,6 +24,7 @@ from invlearn_jax.models.sequence import SequenceModel
 from invlearn_jax.objectives import disagreement
 from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams
 from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate, plans_needed
+from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)

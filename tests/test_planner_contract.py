@@ -20,12 +20,12 @@ from helpers import REACH_WITH_LITTLE_EFFORT, TINY, double_integrator
 
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
 from invlearn_jax.planners import InversePlanner, MlpInverter, Shooting, Stack
-from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
-from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
 from invlearn_jax.planners.diffusion import Tracker
 from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.planners.watched import WatchedPlanner
 from invlearn_jax.refine import gauss_newton, gradient
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates import systems
 from invlearn_jax.tasks.gates.gates import named_gate
 from invlearn_jax.tasks.gates.planner import PulsePlanner

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.antmaze import antmaze_spec
 from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import antmaze_spec
 from invlearn_jax.tasks.d4rl import normalized_score
 from invlearn_jax.tasks.maze2d.environment import Maze2d, maze2d_spec
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d

@@ -12,9 +12,9 @@ from ml_collections import config_flags
 
 from experiments.configs import EXPERIMENTS, experiment
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
-from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
-from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
 from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner

@@ -4,9 +4,9 @@ import dataclasses
 
 from experiments.configs.shared import EvaluationConfig, InverterConfig
 from invlearn_jax.keys import MAX_SEED
-from invlearn_jax.planners.ant_motor import AntMotorConfig
-from invlearn_jax.planners.ant_stack import AntStackConfig
 from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig
 
 
 @dataclasses.dataclass
@@ -15,7 +15,7 @@ class AntDataConfig:
 
     Attributes:
         path: files of your own (D4RL HDF5 or OGBench npz), comma-separated; empty makes D4RL's data anew.
-        policy: the goal-reaching policy that makes data, shipped or an npz file, see ``data.read_goal_policy``; ``none`` for an
+        policy: the goal-reaching policy that makes data, shipped or an npz file, see ``read_goal_policy``; ``none`` for an
             ant that flails at random. Broad data are of its ants too, also beside files of your own.
         rows: rows of D4RL's recipe to make.
         noise: standard deviation of its action noise.

@@ -12,24 +12,9 @@ import numpy as np
 from experiments.configs.antmaze import AntDataConfig, MotorConfig
 from experiments.configs.shared import EvaluationConfig
 from experiments.pipelines.stages import PlannerOf, inverter_training, kept_data, run_stage
-from invlearn_jax.data import (
-    Dataset,
-    antmaze_data,
-    concatenate,
-    fit_normalizer,
-    goal_policy_names,
-    random_ant_data,
-    read_for,
-    read_goal_policy,
-    split,
-    window_store,
-)
-from invlearn_jax.data.ant_rows import Act, executed_rows, upright_rows
+from invlearn_jax.data import Dataset, concatenate, fit_normalizer, split, window_store
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.antmaze import random_start
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.evaluate.latency import measure
-from invlearn_jax.evaluate.locomotion import Walk, walk_openly
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder, manifest
@@ -39,15 +24,22 @@ from invlearn_jax.learn.forward_model import Source, fit_scales, forward_model_u
 from invlearn_jax.learn.inverter import DrawProblem, check_advance, inverter_state, inverter_update
 from invlearn_jax.learn.loop import TrainState, default_optimizer
 from invlearn_jax.models.sequence import SequenceParams
-from invlearn_jax.planners.ant_motor import (
+from invlearn_jax.planners.heading_inverter import HeadingInverterParams
+from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.tasks.antmaze.environment import random_start
+from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
+from invlearn_jax.tasks.antmaze.goal_policy import goal_policy_names, read_goal_policy
+from invlearn_jax.tasks.antmaze.locomotion import Walk, walk_openly
+from invlearn_jax.tasks.antmaze.motor import (
     POSITION_SIZE,
     build_motor,
     build_motor_inverter,
     build_motor_model,
     motor_objective,
 )
-from invlearn_jax.planners.heading_inverter import HeadingInverterParams
-from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.tasks.antmaze.rows import Act, executed_rows, upright_rows
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
+from invlearn_jax.tasks.user_files import read_for
 from invlearn_jax.types import Key, Params, Problem
 
 Loss = Callable[[Params, Key], jax.Array]

@@ -10,14 +10,14 @@ import numpy as np
 from experiments.configs.antmaze import PolicyConfig
 from experiments.pipelines import ant_motor
 from experiments.pipelines.stages import PlannerOf, run_stage
-from invlearn_jax.data import read_ogbench, write_goal_policy
-from invlearn_jax.data.ant_rows import upright_rows
-from invlearn_jax.data.goal_policy import fresh_policy
+from invlearn_jax.data import read_ogbench
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, indexed, streams
-from invlearn_jax.learn.goal_policy import goal_policy_state, goal_policy_update
 from invlearn_jax.learn.loop import default_optimizer
-from invlearn_jax.planners.ant_motor import POSITION_SIZE
+from invlearn_jax.tasks.antmaze.cloning import goal_policy_state, goal_policy_update
+from invlearn_jax.tasks.antmaze.goal_policy import fresh_policy, write_goal_policy
+from invlearn_jax.tasks.antmaze.motor import POSITION_SIZE
+from invlearn_jax.tasks.antmaze.rows import upright_rows
 from invlearn_jax.types import Problem
 
 _FAR = 10.0  # m, where the goals of such policies are

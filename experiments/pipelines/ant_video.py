@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from experiments.figures import canvas, style
-from invlearn_jax.envs import ant_model as ant
+from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.layouts import Layout
 

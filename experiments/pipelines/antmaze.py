@@ -13,10 +13,7 @@ from experiments.pipelines.ant_motor import FLAIL, check_data, first_actions, wa
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from experiments.pipelines.stages import PlannerOf, distil_graph, inverter_training, kept_data, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, window_store
-from invlearn_jax.data.ant_rows import upright_rows, uprightness
-from invlearn_jax.data.level_rows import evenly, level_rows
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, generator, streams
@@ -26,8 +23,13 @@ from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.models.cost_to_go import CostToGoParams, PositionGraph, position_graph
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
-from invlearn_jax.planners.ant_motor import POSITION_SIZE, AntMotorConfig
-from invlearn_jax.planners.ant_stack import (
+from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.planners.subgoals import SubgoalParams
+from invlearn_jax.tasks.antmaze.level_rows import evenly, level_rows
+from invlearn_jax.tasks.antmaze.motor import POSITION_SIZE, AntMotorConfig
+from invlearn_jax.tasks.antmaze.rows import upright_rows, uprightness
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
+from invlearn_jax.tasks.antmaze.stack import (
     AntStackConfig,
     SubgoalObjective,
     build_ant_stack,
@@ -35,8 +37,6 @@ from invlearn_jax.planners.ant_stack import (
     build_level_model,
     build_subgoal_inverter,
 )
-from invlearn_jax.planners.planner import PlannerParams
-from invlearn_jax.planners.subgoals import SubgoalParams
 from invlearn_jax.types import Key, Problem
 
 _STANDING = 0.7  # uprightness of the states that the motor level is tried from

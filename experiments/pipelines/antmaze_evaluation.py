@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.pipelines.evaluation import BACKENDS, check_request
-from invlearn_jax.data.ant_rows import uprightness
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
@@ -14,6 +13,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.planners.subgoals import SubgoalParams, SubgoalPlanner
 from invlearn_jax.progress import announce
+from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.d4rl import returns_of, steps_to_goal
 from invlearn_jax.types import Problem, Result
 

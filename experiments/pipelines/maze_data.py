@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments.configs.shared import DataConfig
 from experiments.pipelines.stages import kept_data
-from invlearn_jax.data import Dataset, concatenate, read_for
+from invlearn_jax.data import Dataset, concatenate
 from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.envs import registry
 from invlearn_jax.io.planners import load_config
@@ -16,6 +16,7 @@ from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
 from invlearn_jax.tasks.maze2d.planner import DT, POSITION_SIZE, MazePlannerConfig
+from invlearn_jax.tasks.user_files import read_for
 
 
 class Data(NamedTuple):

@@ -11,10 +11,10 @@ from experiments.pipelines.results import all_groups
 from experiments.pipelines.run_files import RunFiles, read_runs
 from experiments.pipelines.showcase import make_showcase
 from invlearn_jax.envs import registry
-from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.files import replace_files, write_text
 from invlearn_jax.io.planners import load_config
 from invlearn_jax.progress import progress
+from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
 from invlearn_jax.tasks.maze2d.environment import Maze2dSpec
 
 _REFINE = 10  # K of the drawn plans where no evaluation names one

@@ -1,6 +1,5 @@
 """Offline data: readers and writers of D4RL, Minari and OGBench, generators, windows, normalisers."""
 
-from invlearn_jax.data.antmaze_generator import antmaze_data, random_ant_data
 from invlearn_jax.data.consistency import Motion, check_motion
 from invlearn_jax.data.d4rl import read_d4rl, write_d4rl
 from invlearn_jax.data.dataset import (
@@ -14,39 +13,27 @@ from invlearn_jax.data.dataset import (
     split,
     window_store,
 )
-from invlearn_jax.data.goal_policy import GoalPolicy, goal_policy_names, read_goal_policy, write_goal_policy
-from invlearn_jax.data.gymnasium_robotics import from_antmaze, from_pointmaze
 from invlearn_jax.data.minari import read_minari, write_minari
 from invlearn_jax.data.ogbench import read_ogbench, write_ogbench
-from invlearn_jax.data.readers import read, read_ant, read_for
+from invlearn_jax.data.readers import read
 
 __all__ = [
     "Dataset",
-    "GoalPolicy",
     "Motion",
     "Normalizer",
     "WindowStore",
-    "antmaze_data",
     "check_motion",
     "concatenate",
     "fit_normalizer",
-    "from_antmaze",
-    "from_pointmaze",
-    "goal_policy_names",
     "longest_episode",
-    "random_ant_data",
     "read",
-    "read_ant",
     "read_d4rl",
-    "read_for",
-    "read_goal_policy",
     "read_minari",
     "read_ogbench",
     "sample_windows",
     "split",
     "window_store",
     "write_d4rl",
-    "write_goal_policy",
     "write_minari",
     "write_ogbench",
 ]

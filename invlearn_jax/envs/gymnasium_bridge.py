@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.envs.registry import make
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import Antmaze
 from invlearn_jax.tasks.maze2d.environment import Maze2d, inside_maze
 
 if TYPE_CHECKING:

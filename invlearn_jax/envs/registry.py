@@ -5,9 +5,9 @@ Those of antmaze are of ``d4rl/locomotion/__init__.py`` and ``d4rl/infos.py``.
 
 from typing import Literal
 
-from invlearn_jax.envs.antmaze import Antmaze, AntmazeSpec
 from invlearn_jax.names import unknown_name
 from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.antmaze.environment import Antmaze, AntmazeSpec
 from invlearn_jax.tasks.layouts import parse_layout
 from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec
 from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec

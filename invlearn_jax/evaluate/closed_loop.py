@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.inputs import float_type
 from invlearn_jax.progress import announce, progress
+from invlearn_jax.tasks.antmaze.environment import Antmaze
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem

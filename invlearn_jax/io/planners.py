@@ -16,8 +16,8 @@ from jaxtyping import PyTree
 
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.names import unknown_name
-from invlearn_jax.planners.ant_motor import AntMotorConfig, build_motor
-from invlearn_jax.planners.ant_stack import AntStackConfig, build_ant_stack
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
 from invlearn_jax.tasks.maze2d import diffusion as maze_diffusion
 from invlearn_jax.tasks.maze2d import policy as maze_policy

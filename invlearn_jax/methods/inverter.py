@@ -34,6 +34,7 @@ from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.refine.named import named_refiner
 from invlearn_jax.rollout import total
 from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.exploration import usable_rows
 from invlearn_jax.tasks.task import Part, Task
 from invlearn_jax.types import Key, Params, Problem
 
@@ -357,7 +358,7 @@ def correct(
 
     def execute() -> Dataset:
         starts = jax.jit(jax.vmap(lambda k: draw(k).state))(jax.random.split(start_key, correction.robots))
-        return collect(task, planner, params, np.asarray(starts), correction, run_key)
+        return usable_rows(task, collect(task, planner, params, np.asarray(starts), correction, run_key))
 
     executed.append(run.rows(f"executed_{number}", execute))
     added = concatenate(*executed)

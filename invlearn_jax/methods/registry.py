@@ -27,7 +27,18 @@ class Method(Protocol):
         """The planner alone, for parameters that exist; takes ``refine_steps, candidates, refiner, execute_steps``."""
 
 
-_MODULES = {"inverter": "Inverse Learning: an Inverter trained through a learned forward model, corrected online"}
+@runtime_checkable
+class SharesParams(Protocol):
+    """What a method may be besides: one whose planners have a part of their parameters in common with another planner."""
+
+    def shared(self, settings: Any) -> Mapping[str, str]:
+        """The part of the parameters, such as ``.lower``, for the planner (shipped name or folder) whose folder holds it."""
+
+
+_MODULES = {
+    "inverter": "Inverse Learning: an Inverter trained through a learned forward model, corrected online",
+    "hierarchy": "sub-goals over a learned planner, planned through what it was seen to achieve",
+}
 _METHODS: dict[str, tuple[Method, str]] = {}
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.inputs import check_whole
 from invlearn_jax.io import planners as first_edition
 from invlearn_jax.io.compile_cache import ensure_compile_cache
-from invlearn_jax.methods.registry import find_method
+from invlearn_jax.methods.registry import SharesParams, find_method
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings, filled, with_settings
 from invlearn_jax.tasks.registry import first_edition_converter, make_task, task_reference
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Params, Planner
+
+Arrays = dict[str, np.ndarray]
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
@@ -41,15 +44,15 @@ def save_planner(
         task: what it plans for: registered, or a class in a ``.py`` file.
         method: how it was learned.
         settings: of the method.
-        params: the planner's parameters.
+        params: the planner's parameters; those that the method shares with another planner are not written again.
         half: stores weights in half precision, for shipping.
 
     Raises:
         ValueError: for an unknown method, or a task that no other process could find.
         OSError: if the folder cannot be written.
     """
-    find_method(method)
-    arrays = {name: np.asarray(x) for name, x in _by_name(params).items()}
+    held = tuple(_shared(find_method(method), settings))
+    arrays = {name: np.asarray(x) for name, x in _by_name(params).items() if not name.startswith(held)}
     if half:
         arrays = {n: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for n, x in arrays.items()}
     buffer = io.BytesIO()
@@ -86,7 +89,7 @@ def load_task(name: str | os.PathLike) -> Task:
         FileNotFoundError: if the file of a user's task is missing.
     """
     folder = find_planner(name)
-    return _described(folder, _contents(folder)[0], None)[0]
+    return _described(folder, *_contents(folder), None)[0]
 
 
 def load_planner(
@@ -122,7 +125,7 @@ def load_planner(
     fields, arrays = _contents(folder)
     if "task" not in fields:
         return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
-    task, method, settings = _described(folder, fields, task)
+    task, method, settings, arrays = _described(folder, fields, arrays, task)
     learner = find_method(method)
     known = getattr(learner, "INFERENCE_OPTIONS", ())
     for option in options:
@@ -137,19 +140,24 @@ def load_planner(
     return planner, _load_params(planner, folder, arrays)
 
 
-def _contents(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def _contents(folder: Path) -> tuple[dict[str, Any], Arrays]:
     """The fields and arrays of a planner's folder; those of the first edition as they would be written today, where known."""
     fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
     convert = None if "task" in fields else first_edition_converter(str(fields.get("kind", "maze")))
-    converted = convert(fields, arrays) if convert is not None and "shares" not in fields else None
+    try:
+        converted = convert(fields, arrays) if convert is not None else None
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{folder} does not describe a planner ({error}). Copy it again.") from error
     if converted is not None:
         task, method, settings, arrays = converted
         fields = {"task": task, "method": method, "settings": settings}
     return fields, arrays
 
 
-def _described(folder: Path, fields: dict[str, Any], task: Task | str | None) -> tuple[Task, str, Any]:
-    """Task, method and settings of a planner's folder."""
+def _described(
+    folder: Path, fields: dict[str, Any], arrays: Arrays, task: Task | str | None
+) -> tuple[Task, str, Any, Arrays]:
+    """Task, method, settings and arrays of a planner's folder."""
     file = folder / "planner.json"
     named, method = fields.get("task"), fields.get("method")
     if not isinstance(named, str) or not isinstance(method, str):
@@ -167,7 +175,28 @@ def _described(folder: Path, fields: dict[str, Any], task: Task | str | None) ->
         settings = filled(task.configure(method, find_method(method).Settings()), fields.get("settings", {}))
     except TypeError as error:
         raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
-    return task, method, settings
+    for part, other in _shared(find_method(method), settings).items():
+        below = find_planner(other)
+        arrays = arrays | {part + name: x for name, x in _described(below, *_contents(below), None)[3].items()}
+    return task, method, settings, arrays
+
+
+def _shared(learner: Any, settings: Any) -> Mapping[str, str]:
+    return learner.shared(settings) if isinstance(learner, SharesParams) else {}
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], Arrays]:
+    """The description and the arrays of a folder; those of the first edition as this one writes them."""
+    fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
+    kind = fields.get("kind")
+    convert = first_edition_converter(kind) if isinstance(kind, str) and "method" not in fields else None
+    if convert is None:
+        return fields, arrays
+    try:
+        task, method, settings, arrays = convert(fields, arrays)
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{folder} does not describe a planner (of {kind}, {error}). Copy it again.") from error
+    return {"task": task, "method": method, "settings": settings}, arrays
 
 
 def _relative(reference: str, folder: Path) -> str:
@@ -185,7 +214,7 @@ def _absolute(reference: str, folder: Path) -> str:
     return f"{(folder.resolve() / file).resolve()}:{name}"
 
 
-def _load_params(planner: Planner, folder: Path, saved: dict[str, np.ndarray]) -> Params:
+def _load_params(planner: Planner, folder: Path, saved: Arrays) -> Params:
     try:
         params = jax.eval_shape(planner.init, jax.random.key(0))
     except (TypeError, ArithmeticError) as error:

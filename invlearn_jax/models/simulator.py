@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from invlearn_jax.envs.antmaze import Antmaze
 from invlearn_jax.inputs import Numbers, as_array, float_type
+from invlearn_jax.tasks.antmaze.environment import Antmaze
 from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.types import Key, Params
 

@@ -3,9 +3,10 @@
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.data.dataset import Dataset, kept_rows
 from invlearn_jax.keys import streams
 from invlearn_jax.progress import progress
 from invlearn_jax.types import Key
@@ -83,3 +84,15 @@ def finite_rows(states: np.ndarray, actions: np.ndarray) -> Dataset:
     kept = good.reshape(-1)
     flat = (x.reshape(-1, *x.shape[2:])[kept] for x in (states, np.asarray(actions, np.float32), ends))
     return Dataset(*flat)
+
+
+def usable_rows(task: "Task", rows: Dataset) -> Dataset:
+    """The rows whose states are usable; episodes are cut where others are left out.
+
+    Raises:
+        ValueError: if none is left.
+    """
+    keep = np.asarray(jax.jit(jax.vmap(task.usable))(jnp.asarray(rows.states)))
+    if not keep.any():
+        raise ValueError(f"No state of the rows is usable for {task.name}. Check the data, or what usable() allows.")
+    return kept_rows(rows, keep)

@@ -156,6 +156,10 @@ class Task:
         terms = {name: self.dt * values.sum() for name, values in running.items()}
         return terms | self.final_cost(states[-1], goal)
 
+    def place_cost(self, place: Float[Array, " G"], goal: Float[Array, " G"]) -> Terms:
+        """Named costs per second of being at a place of goal space, for planning over places alone. By default none."""
+        return {}
+
     def success(self, state: Float[Array, " S"], goal: Float[Array, " G"]) -> Array:
         """Whether the goal is reached in ``state``. By default never: a task of costs alone."""
         return jnp.array(False)
@@ -213,6 +217,10 @@ class Task:
         from invlearn_jax.tasks.exploration import random_rows  # noqa: PLC0415  (exploration draws from tasks)
 
         return random_rows(self, rows, key)
+
+    def usable(self, state: Float[Array, " S"]) -> Array:
+        """Whether a state that a planner came to is one to learn from: by default any. A robot may have fallen for good."""
+        return jnp.array(True)
 
     # What a method may be told, and what is reported.
 

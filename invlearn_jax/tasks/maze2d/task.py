@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.data.dataset import Dataset, concatenate
-from invlearn_jax.data.readers import read_for
 from invlearn_jax.evaluate.metrics import jerk, mean_ci
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.inverter import problem_sampler
@@ -28,6 +27,7 @@ from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec
 from invlearn_jax.tasks.registry import TaskEntry
 from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
+from invlearn_jax.tasks.user_files import read_for
 from invlearn_jax.types import Key, Problem
 
 _DISC, _EDGE = (

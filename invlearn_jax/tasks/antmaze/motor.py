@@ -2,12 +2,12 @@
 
 import dataclasses
 
-from invlearn_jax.envs import ant_model as ant
 from invlearn_jax.models.heading import HeadingModel
 from invlearn_jax.objectives import WeightedSum, off_pace, tilt, weighted_sum
 from invlearn_jax.planners.heading_inverter import HeadingInverter
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.maze2d.planner import build_refiner
 
 POSITION_SIZE = 2

@@ -13,11 +13,11 @@ from invlearn_jax.objectives import (
     unvisited,
     weighted_sum,
 )
-from invlearn_jax.planners.ant_motor import DT, POSITION_SIZE, AntMotorConfig, build_motor
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.settings import bounded, check_settings
+from invlearn_jax.tasks.antmaze.motor import DT, POSITION_SIZE, AntMotorConfig, build_motor
 from invlearn_jax.tasks.maze2d.planner import build_refiner
 
 

@@ -10,7 +10,7 @@ Source: gymnasium_robotics:envs/maze/maze_v4.py, ``cell_rowcol_to_xy``.
 import numpy as np
 
 from invlearn_jax.data.dataset import Dataset
-from invlearn_jax.envs import ant_model as ant
+from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.tasks.maze2d import model as ball
 
@@ -84,7 +84,7 @@ def from_antmaze(dataset: Dataset, layout: Layout) -> Dataset:
         layout: the maze.
 
     Returns:
-        The rows, states ``[N, 29]`` as in ``envs.ant_model``.
+        The rows, states ``[N, 29]`` as in ``tasks.antmaze.model``.
 
     Raises:
         ValueError: for states or actions of another size.

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from invlearn_jax.data.ant_rows import uprightness
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
+from invlearn_jax.tasks.antmaze.rows import uprightness
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 
 # ``(step, states [N, S], goals [N, 2]) -> actions [N, A]``
 Walk = Callable[[int, np.ndarray, np.ndarray], np.ndarray]

@@ -9,11 +9,11 @@ import mujoco
 from jaxtyping import Array, Float
 from mujoco import mjx
 
-from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.tasks.d4rl import sparse_reward
+from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.layouts import Layout, parse_layout
 from invlearn_jax.types import Key, Problem, State
 
+GOAL_RADIUS = 0.5  # m
 _RESET_POSITION = 0.1  # m and rad, half-width of the uniform noise on the start's positions
 _RESET_SPEED = 0.1  # m/s and rad/s, standard deviation
 # A goal lies beyond its cell's centre on each axis, by the sum of two uniform numbers from 0 to these (m).
@@ -116,7 +116,7 @@ class Antmaze:
 
     def reward(self, position: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
         """The reward of being at ``position``: 1 within 0.5 m of the goal, else 0."""
-        return sparse_reward(position, goal)
+        return (jnp.linalg.norm(position - goal, axis=-1) <= GOAL_RADIUS).astype(jnp.float32)
 
     def problem(self, state: State, key: Key) -> Problem:
         """The problem of reaching the state's goal; nothing is drawn."""

@@ -5,8 +5,8 @@ x' = x_{t + hold}    for    x = x_t,  u = (g - x_t) / reach,    while a_t = act(
 
 import numpy as np
 
-from invlearn_jax.data.ant_rows import Act, uprightness
 from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.tasks.antmaze.rows import Act, uprightness
 
 
 def evenly(positions: np.ndarray, bin_size: float, count: int, rng: np.random.Generator) -> np.ndarray:

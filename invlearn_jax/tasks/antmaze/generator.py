@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from invlearn_jax.data.goal_policy import GoalPolicy
-from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs.antmaze import AntmazeSpec, goal_near, random_start
-from invlearn_jax.envs.mujoco_backend import MujocoAntmaze
 from invlearn_jax.keys import generator, indexed
 from invlearn_jax.progress import progress
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import AntmazeSpec, goal_near, random_start
+from invlearn_jax.tasks.antmaze.goal_policy import GoalPolicy
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.types import Key

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from invlearn_jax.data.dataset import Dataset, kept_rows
-from invlearn_jax.envs.ant_model import QUATERNION
+from invlearn_jax.tasks.antmaze.model import QUATERNION
 
 # ``(states [N, S], goals [N, 2]) -> actions [N, A]``, or what a simulator does of states and actions.
 Act = Callable[[np.ndarray, np.ndarray], np.ndarray]

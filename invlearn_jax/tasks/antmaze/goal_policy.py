@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.data.hdf5 import PathLike
-from invlearn_jax.envs.ant_model import ACTION_SIZE, STATE_SIZE
 from invlearn_jax.files import read_npz, replace_files
+from invlearn_jax.tasks.antmaze.model import ACTION_SIZE, STATE_SIZE
 from invlearn_jax.types import Key
 
 _SHIPPED = Path(__file__).parent / "shipped"

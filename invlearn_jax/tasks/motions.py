@@ -5,9 +5,9 @@ import functools
 import numpy as np
 
 from invlearn_jax.data.consistency import Motion
-from invlearn_jax.envs import ant_model as ant
-from invlearn_jax.envs.antmaze import AntmazeSpec
 from invlearn_jax.envs.mujoco_backend import mujoco_simulator
+from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.environment import Maze2dSpec, inside_maze
@@ -48,6 +48,8 @@ def motion_of(spec: Maze2dSpec | AntmazeSpec) -> Motion:
 
 
 def _step(spec: Maze2dSpec | AntmazeSpec, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    # Simulators come from the worlds, which read data with this module.
+
     simulator = mujoco_simulator(spec, threads=1)
     try:
         return simulator.step(states, actions)

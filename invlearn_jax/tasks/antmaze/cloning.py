@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from invlearn_jax.data.goal_policy import GoalPolicy
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
+from invlearn_jax.tasks.antmaze.goal_policy import GoalPolicy
 from invlearn_jax.types import Key, Problem
 
 # ``key -> (problem, action [A])``: what the teacher does in a state it came to; the key is consumed.

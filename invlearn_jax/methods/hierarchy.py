@@ -1,0 +1,226 @@
+"""Inverse Learning on two levels: sub-goals over a planner that was learned already, for a task of the same states and actions.
+
+    x' = x_{t + hold}    for    x = achieved(s_t),  u = (subgoal - x) / reach,    while the lower level acts towards the subgoal
+
+is what the upper level's model learns, by executing the lower level; its Inverter is trained through that model as any other.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from invlearn_jax.data.dataset import Dataset, concatenate
+from invlearn_jax.keys import generator, streams
+from invlearn_jax.learn.stages import Run
+from invlearn_jax.methods import inverter
+from invlearn_jax.methods.level_rows import evenly, level_rows
+from invlearn_jax.methods.saved import load_planner
+from invlearn_jax.planners.hierarchy import Hierarchy, HierarchyParams
+from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.task import Part, Task, Terms
+from invlearn_jax.types import Key, Problem
+
+_PLACES = 50_000  # from which the upper level's problems are drawn
+
+
+@dataclasses.dataclass
+class LevelSettings:
+    """What the lower level is seen to do: ``robots`` side by side, ``rounds`` random sub-goals each, in so many ``episodes``."""
+
+    robots: int = bounded(256, low=1)
+    episodes: int = bounded(6, low=1)
+    rounds: int = bounded(10, low=1)
+
+
+def _upper() -> inverter.Settings:
+    settings = inverter.Settings()
+    settings.model = inverter.ModelSettings(chunk=1, horizon=1, batch=1024)
+    settings.tail.kind = "graph"
+    settings.inverter = inverter.TrainingSettings(steps=6000, advance=(1, 2, 3), state_noise=0.0)
+    settings.correction.rounds = 0
+    return settings
+
+
+@dataclasses.dataclass
+class Settings:
+    """Two levels.
+
+    Attributes:
+        lower: the planner of the lower level, by its shipped name or folder.
+        hold: steps that the upper level's model sees a sub-goal held for.
+        subgoals: how many a plan holds.
+        reach: how far a sub-goal lies from the place at most along each axis, in the goal's units.
+        near: from the goal, within which the goal itself is the sub-goal.
+        execute_steps: steps between plans of the upper level.
+        level: see ``LevelSettings``.
+        upper: of the upper level, as of the method ``inverter``; it has no rounds of correction and no cloning.
+    """
+
+    lower: str = ""
+    hold: int = bounded(10, low=1)
+    subgoals: int = bounded(6, low=1)
+    reach: float = bounded(1.0, above=0.0)
+    near: float = bounded(0.0, low=0.0)
+    execute_steps: int = bounded(5, low=1)
+    level: LevelSettings = dataclasses.field(default_factory=LevelSettings)
+    upper: inverter.Settings = dataclasses.field(default_factory=_upper)
+
+
+class SubgoalTask(Task):
+    """The upper level's task: its states are the places of another task's goal space, its actions sub-goals."""
+
+    def __init__(self, task: Task, hold: int, subgoals: int, reach: float) -> None:
+        """Over a task.
+
+        Args:
+            task: whose goals are places.
+            hold: steps of it that a sub-goal is held for.
+            subgoals: T.
+            reach: what an action of 1 is worth, in the places' units.
+        """
+        self._task, self.reach = task, reach
+        self.name = f"{task.name}, sub-goals"
+        self.dt, self.horizon = hold * task.dt, subgoals
+        self.state_size = self.action_size = self.goal_size = self.fourier_size = task.goal_size
+
+    def goal_features(self, state: Float[Array, " G"], goal: Float[Array, " G"]) -> Float[Array, " G"]:
+        """The goal."""
+        return goal
+
+    def cost(self, state: Float[Array, " G"], action: Float[Array, " G"], goal: Float[Array, " G"]) -> Terms:
+        """The task's cost of a place."""
+        return self._task.place_cost(state, goal)
+
+    def draw_state(self, key: Key) -> Float[Array, " G"]:
+        """The place of one of the task's states. The key is consumed."""
+        return self._task.achieved(self._task.draw_state(key))
+
+    def draw_goal(self, key: Key) -> Float[Array, " G"]:
+        """The task's. The key is consumed."""
+        return self._task.draw_goal(key)
+
+
+def shared(settings: Settings) -> dict[str, str]:
+    """Which part of the parameters another planner's folder holds: the lower level's."""
+    return {".lower": settings.lower}
+
+
+def build(
+    task: Task,
+    settings: Settings,
+    refine_steps: int = 0,
+    candidates: int | None = None,
+    refiner: str = "adam",
+    execute_steps: int | None = None,
+) -> Hierarchy:
+    """The planner for a task; ``refine_steps`` and ``candidates`` hold for both levels. See ``methods.inverter.build``.
+
+    Raises:
+        ValueError: for a task without goals, an unknown lower level or one of other states, actions or goals, or settings that
+            do not fit together.
+    """
+    if not task.goal_size:
+        raise ValueError(f"{task.name} has no goals, so there are no sub-goals to them. Use the method 'inverter'.")
+    if settings.upper.correction.rounds or settings.upper.cloning.steps or settings.upper.cloning.weight:
+        raise ValueError(
+            "The upper level has neither correction nor cloning: set upper.correction.rounds, upper.cloning.steps and "
+            "upper.cloning.weight to 0."
+        )
+    lower = load_planner(settings.lower, refine_steps, candidates, refiner)[0]
+    for name in ("state_size", "action_size", "goal_size"):
+        have, want = getattr(lower.inverter, name), getattr(task, name)
+        if have != want:
+            raise ValueError(
+                f"{name} of the lower level {settings.lower} is {have}, of {task.name} {want}. Give another one."
+            )
+    upper = inverter.build(_subgoal_task(task, settings), settings.upper, refine_steps, candidates, refiner)
+    steps = execute_steps or settings.execute_steps
+    return Hierarchy(upper, lower, task.achieved, settings.reach, steps, settings.near)
+
+
+def _subgoal_task(task: Task, settings: Settings) -> SubgoalTask:
+    return SubgoalTask(task, settings.hold, settings.subgoals, settings.reach)
+
+
+def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, HierarchyParams]:
+    """Learns the upper level. The key is consumed. See ``methods.inverter.fit``."""
+    planner, sub, own = build(task, settings), _subgoal_task(task, settings), settings.upper
+    names = ("data", "level", "model weights", "model", "tail", "inverter weights", "scales", "starts", "inverter")
+    keys = dict(zip(names, streams(key, *names), strict=True))
+    lower, lower_params = load_planner(settings.lower)
+    parts = run.parts("data", lambda: inverter.named_parts(task.data(own.data.rows, keys["data"])))
+    rows = concatenate(*(part.rows for part in parts.values()))
+    places = _places(task, rows)
+    level = run.rows(
+        "level_rows", lambda: executed_level(task, settings, lower, lower_params, rows, places, keys["level"])
+    )
+
+    upper = planner.upper
+    model_params = inverter.first_model(upper.model, level, keys["model weights"])
+    model_params = inverter.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
+    objective_params = inverter.fit_objective(sub, upper, own, run, places, keys["tail"])
+    first = upper.inverter.init(keys["inverter weights"])
+    first = first._replace(**inverter.input_scales(sub, places, keys["scales"]))
+    spread = places.states[evenly(places.states, own.tail.bin_size, _PLACES, generator(keys["starts"]))]
+    params = inverter.train_inverter(
+        upper,
+        own,
+        run,
+        "inverter",
+        PlannerParams(first, model_params, objective_params),
+        _between(jnp.asarray(spread), 0.3 * own.tail.bin_size),
+        places,
+        None,
+        keys["inverter"],
+    )
+    return planner, HierarchyParams(params, lower_params)
+
+
+def executed_level(
+    task: Task, settings: Settings, lower: Any, params: Any, rows: Dataset, places: Dataset, key: Key
+) -> Dataset:
+    """What the lower level does towards random sub-goals, from states of the data that are spread evenly over their places."""
+    rng, own = generator(key), settings.level
+    plan = jax.jit(jax.vmap(lambda state, goal: lower.plan(params, jax.random.key(0), Problem(state, goal)).actions[0]))
+
+    def act(states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        return np.asarray(plan(jnp.asarray(states, jnp.float32), jnp.asarray(goals, jnp.float32)))
+
+    simulator = task.simulator()
+    parts = [
+        level_rows(
+            task,
+            act,
+            simulator.step,
+            rows.states[evenly(places.states, settings.upper.tail.bin_size, own.robots, rng)],
+            rng,
+            own.rounds,
+            settings.hold,
+            settings.reach,
+        )
+        for _ in range(own.episodes)
+    ]
+    simulator.close()
+    return concatenate(*parts)
+
+
+def _places(task: Task, rows: Dataset) -> Dataset:
+    """The data's places, as rows of the upper level without actions of its own."""
+    places = np.asarray(jax.jit(jax.vmap(task.achieved))(jnp.asarray(rows.states)))
+    return Dataset(places, np.zeros_like(places), rows.ends)
+
+
+def _between(places: jax.Array, noise: float) -> Any:
+    """Draws start and goal among ``places [M, G]`` with noise (standard deviation)."""
+
+    def draw(key: Key) -> Problem:
+        place_key, noise_key = streams(key, "places", "noise")
+        ends = places[jax.random.randint(place_key, (2,), 0, places.shape[0])]
+        return Problem(*(ends + noise * jax.random.normal(noise_key, ends.shape)))
+
+    return draw

@@ -1,0 +1,84 @@
+"""What a lower level achieves: where it is ``hold`` steps after it was somewhere, with a sub-goal held meanwhile.
+
+x' = x_{t + hold}    for    x = x_t,  u = (g - x_t) / reach,    while a_t = act(s_t, g)
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.tasks.task import Task
+
+# ``(states [N, S], goals [N, G]) -> actions [N, A]``, or what a simulator does of states and actions.
+Act = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def evenly(places: np.ndarray, bin_size: float, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows ``[count]`` whose places ``[N, G]`` are spread evenly over the bins that the data were in."""
+    cells = np.unique(np.floor(places / bin_size).astype(int), axis=0, return_inverse=True)[1].ravel()
+    order = np.argsort(cells, kind="stable")
+    first = np.searchsorted(cells[order], np.arange(cells.max() + 2))
+    chosen = rng.integers(cells.max() + 1, size=count)
+    return order[rng.integers(first[chosen], first[chosen + 1])]
+
+
+def level_rows(
+    task: Task,
+    act: Act,
+    step: Act,
+    starts: np.ndarray,
+    rng: np.random.Generator,
+    rounds: int,
+    hold: int,
+    reach: float,
+    stride: int = 2,
+) -> Dataset:
+    """Executes a lower level towards random sub-goals, as rows for a model of places.
+
+    Each sub-goal is drawn with ``u ~ U(-1, 1)^G`` and kept for twice ``hold`` steps, so that a robot that is just turning and
+    one that is under way are both seen.
+
+    Args:
+        task: whose places are looked at, and which says what states are usable.
+        act: the lower level, for many robots at a time.
+        step: ``(states, actions) -> states``, the simulator.
+        starts: ``[N, S]`` states to begin from, where the data were.
+        rng: draws the sub-goals.
+        rounds: sub-goals per robot, one after the other.
+        hold: steps between x and x'.
+        reach: how far a sub-goal lies from the place along each axis at most, in its units.
+        stride: steps between one x and the next.
+
+    Returns:
+        Episodes of two rows: x with u, then x'. Robots that came to a state that is not usable, and sub-goals that got beyond
+        reach, are left out.
+    """
+    achieved, usable = (jax.jit(jax.vmap(function)) for function in (task.achieved, task.usable))
+
+    def seen(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        given = jnp.asarray(states, jnp.float32)
+        return np.asarray(achieved(given), np.float64), np.asarray(usable(given))
+
+    states, begin, action, after = np.asarray(starts, np.float64), [], [], []
+    place, alive = seen(states)
+    for _ in range(rounds):
+        goals = place + reach * rng.uniform(-1.0, 1.0, place.shape)
+        places, lasting = [place], [alive]
+        for _ in range(2 * hold):
+            states = step(states, act(states, goals))
+            place, fine = seen(states)
+            alive = alive & fine
+            places.append(place)
+            lasting.append(alive)
+        for time in range(0, hold + 1, stride):
+            subgoal = (goals - places[time]) / reach
+            keep = lasting[time + hold] & (np.abs(subgoal) <= 1).all(-1)
+            begin.append(places[time][keep])
+            action.append(subgoal[keep])
+            after.append(places[time + hold][keep])
+    begin, action, after = (np.concatenate(part).astype(np.float32) for part in (begin, action, after))
+    rows = np.stack([begin, after], axis=1).reshape(-1, begin.shape[1]), np.repeat(action, 2, axis=0)
+    return Dataset(*rows, np.arange(2 * len(begin)) % 2 == 1)
