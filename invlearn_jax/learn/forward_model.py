@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, last_rows, sample_windows, window_store
 from invlearn_jax.keys import stream
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
+from invlearn_jax.models.chunked import ChunkedModel, ChunkedParams
 from invlearn_jax.models.sequence import SequenceModel, SequenceParams
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import ForwardModel, Key, Params
@@ -54,8 +55,11 @@ def share_batch(sources: list[Source], batch: int) -> list[int]:
 
 
 def fit_scales(
-    model: SequenceModel, params: SequenceParams, dataset: Dataset, normalizer: Normalizer
-) -> SequenceParams:
+    model: SequenceModel | ChunkedModel,
+    params: SequenceParams | ChunkedParams,
+    dataset: Dataset,
+    normalizer: Normalizer,
+) -> SequenceParams | ChunkedParams:
     """Sets the model's scales from training data: states by the normaliser, outputs by the size of their change.
 
     Args:
@@ -74,7 +78,10 @@ def fit_scales(
 
 
 def model_loss(
-    model: SequenceModel, params: SequenceParams, states: Float[Array, "B T1 S"], actions: Float[Array, "B T A"]
+    model: SequenceModel | ChunkedModel,
+    params: SequenceParams | ChunkedParams,
+    states: Float[Array, "B T1 S"],
+    actions: Float[Array, "B T A"],
 ) -> Array:
     """Mean Huber loss of the unrolled states, in units of the change over one chunk (``params.delta[-1]``).
 
@@ -87,7 +94,7 @@ def model_loss(
 
 
 def forward_model_update(
-    model: SequenceModel,
+    model: SequenceModel | ChunkedModel,
     optimizer: optax.GradientTransformation,
     sources: list[Source],
     batch: int,
@@ -131,7 +138,11 @@ def forward_model_update(
 
 
 def forward_model_state(
-    model: SequenceModel, optimizer: optax.GradientTransformation, key: Key, dataset: Dataset, normalizer: Normalizer
+    model: SequenceModel | ChunkedModel,
+    optimizer: optax.GradientTransformation,
+    key: Key,
+    dataset: Dataset,
+    normalizer: Normalizer,
 ) -> TrainState:
     """The state to train from. The key is consumed."""
     init_key, key = jax.random.split(key)
@@ -154,7 +165,7 @@ def ensemble_update(update: Update) -> Update:
 
 
 def ensemble_state(
-    model: SequenceModel,
+    model: SequenceModel | ChunkedModel,
     optimizer: optax.GradientTransformation,
     key: Key,
     dataset: Dataset,
