@@ -10,14 +10,17 @@ from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.types import Key
 
 
-def controller_states(env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: Key) -> np.ndarray:
+def controller_states(
+    env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: Key, steps: int | None = None
+) -> np.ndarray:
     """D4RL's waypoint controller, planned afresh for each episode, without action noise, on C MuJoCo.
 
     Args:
-        env: the environment; its time limit is the length L.
+        env: the environment.
         starts: ``[N, 4]``.
         goals: ``[N, 2]`` metres; the controller drives to the index of the goal's cell, as D4RL's does.
         key: consumed (the noise on the waypoints, which is part of the controller).
+        steps: the length L; the environment's time limit by default.
 
     Returns:
         ``[N, L+1, 4]`` the states, float64.
@@ -29,7 +32,7 @@ def controller_states(env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: K
     state = np.asarray(starts, np.float64)
     control = begin(start_key, state[:, :2].astype(np.float32), np.asarray(goals, np.float32))
     simulator, states = MujocoMaze2d(env.spec), [state]
-    for step_key in list(jax.random.split(run_key, env.episode_length)):
+    for step_key in list(jax.random.split(run_key, steps or env.episode_length)):
         actions, control, _ = act(step_key, control, state.astype(np.float32))
         state = simulator.step(state, np.asarray(actions))
         states.append(state)
@@ -37,6 +40,8 @@ def controller_states(env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: K
     return np.stack(states, axis=1)
 
 
-def controller_returns(env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: Key) -> np.ndarray:
+def controller_returns(
+    env: Maze2d, starts: np.ndarray, goals: np.ndarray, key: Key, steps: int | None = None
+) -> np.ndarray:
     """``[N]`` returns of D4RL's waypoint controller; see ``controller_states``. The key is consumed."""
-    return returns_of(env.spec, controller_states(env, starts, goals, key), goals)
+    return returns_of(env.spec, controller_states(env, starts, goals, key, steps), goals)

@@ -172,8 +172,9 @@ class Maze2dTask(Task):
         """D4RL's return and score, beside those of the shortest ways and of D4RL's controller from the same starts."""
         spec, states, goals = self.spec, episodes.states, episodes.goals
         returns = returns_of(spec, states, goals)
-        bounds = bound_return(time_bound(spec.layout, states[:, 0], goals), self.episode_length, spec.reward)
-        controller = controller_returns(self.environment, states[:, 0], goals, jax.random.key(0))
+        length = episodes.actions.shape[1]
+        bounds = bound_return(time_bound(spec.layout, states[:, 0], goals), length, spec.reward)
+        controller = controller_returns(self.environment, states[:, 0], goals, jax.random.key(0), length)
         steps, reached = steps_to_goal(states, goals), success(states, goals)
         score, bound = (mean_ci(normalized_score(spec, x)) for x in (returns, bounds))
         return {
@@ -183,7 +184,7 @@ class Maze2dTask(Task):
             "score_sem": score.sem,
             "score_ci95": [score.low, score.high],
             "bound_score": bound.mean,
-            "ratio_to_bound": float(returns.sum() / bounds.sum()),
+            "ratio_to_bound": float(returns.sum() / bounds.sum()) if bounds.sum() else None,
             "score_ratio_to_bound": score.mean / bound.mean,
             "controller_score": float(normalized_score(spec, controller).mean()),
             "ratio_to_controller": float(returns.sum() / controller.sum()) if controller.sum() else None,
