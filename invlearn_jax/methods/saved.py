@@ -46,7 +46,7 @@ def save_planner(
         ValueError: for an unknown method, or a task that no other process could find.
         OSError: if the folder cannot be written.
     """
-    find_method(method)
+    find_method(method, task)
     arrays = {name: np.asarray(x) for name, x in _by_name(params).items()}
     if half:
         arrays = {n: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for n, x in arrays.items()}
@@ -116,7 +116,7 @@ def load_planner(
     check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
     folder = find_planner(name)
     task, method, settings = _described(folder, task)
-    learner = find_method(method)
+    learner = find_method(method, task)
     known = getattr(learner, "INFERENCE_OPTIONS", ())
     for option in options:
         if option not in known:
@@ -147,7 +147,7 @@ def _described(folder: Path, task: Task | str | None) -> tuple[Task, str, Any]:
     try:
         if fields.get("task_settings") is not None:
             task.settings = filled(task.settings, fields["task_settings"])
-        settings = filled(task.configure(method, find_method(method).Settings()), fields.get("settings", {}))
+        settings = filled(task.configure(method, find_method(method, task).Settings()), fields.get("settings", {}))
     except TypeError as error:
         raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
     return task, method, settings

@@ -20,7 +20,7 @@ class TaskEntry(NamedTuple):
 
 
 # The library's worlds: each module has ``tasks() -> {name: TaskEntry}``. They are imported when a name is looked up.
-_WORLDS: tuple[str, ...] = ()
+_WORLDS: tuple[str, ...] = ("gates",)
 _TASKS: dict[str, TaskEntry] = {}
 
 
