@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from invlearn_jax.evaluate.episodes import evaluate
+from invlearn_jax.io import planners as first_edition
 from invlearn_jax.methods.fitting import fit
 from invlearn_jax.methods.registry import find_method
-from invlearn_jax.methods.saved import load_planner
+from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.tasks.registry import make_task, task_entries
 from invlearn_jax.types import Problem, Result
 
@@ -44,6 +45,20 @@ def test_a_matrix_that_is_not_unitary_is_an_invalid_problem(fitted):
     plan = planner.plan(params, jax.random.key(0), Problem(np.eye(2), 1.1 * np.eye(2)))
     assert Result(int(plan.result)) == Result.INVALID_PROBLEM
     assert not np.asarray(plan.actions).any()
+
+
+@pytest.mark.parametrize("name", ["qubit", "qubit-robust", "transmon", "two-qubit"])
+def test_shipped_planners_of_the_first_edition_load_as_tasks(name):
+    before, old = first_edition.load_planner(f"pulse-{name}")
+    loaded, read = load_planner(f"pulse-{name}")
+    assert load_task(f"pulse-{name}").name == f"gate-{name}"
+    jax.tree.map(np.testing.assert_array_equal, read, old)
+    problem = make_task(f"gate-{name}").draw_problem(jax.random.key(2))
+    wanted, found = (
+        p.inverter.propose(q.inverter, jax.random.key(0), problem, 1) for p, q in ((before, old), (loaded, read))
+    )
+    np.testing.assert_array_equal(found, wanted)
+    assert loaded.objective.cost.errors[0].tolist() == before.objective.cost.errors[0].tolist()
 
 
 @pytest.mark.parametrize("name", ["gate-qubit-robust", "gate-transmon", "gate-two-qubit"])

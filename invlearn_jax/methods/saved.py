@@ -4,6 +4,7 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from invlearn_jax.inputs import check_whole
 from invlearn_jax.methods.registry import find_method
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings, filled, with_settings
-from invlearn_jax.tasks.registry import make_task, task_reference
+from invlearn_jax.tasks.registry import first_edition_converter, make_task, task_reference
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Params, Planner
 
@@ -134,6 +135,9 @@ def _described(folder: Path, task: Task | str | None) -> tuple[Task, str, Any]:
     """Task, method and settings of a planner's folder."""
     file = folder / "planner.json"
     fields = read_json(file)
+    convert = None if "method" in fields else first_edition_converter(fields.get("kind"))
+    if convert is not None:
+        return _converted(file, fields, task, convert)
     named, method = fields.get("task"), fields.get("method")
     if not isinstance(named, str) or not isinstance(method, str):
         raise ValueError(f"{file} does not describe a planner (its task or method is missing). Save it again.")
@@ -151,6 +155,19 @@ def _described(folder: Path, task: Task | str | None) -> tuple[Task, str, Any]:
     except TypeError as error:
         raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
     return task, method, settings
+
+
+def _converted(
+    file: Path, fields: dict[str, Any], given: Task | str | None, convert: Callable
+) -> tuple[Task, str, Any]:
+    """The same for a folder of the first edition."""
+    try:
+        task, method, settings, _ = convert(fields, {})
+        task = task if given is None else given
+        task = make_task(task) if isinstance(task, str) else task
+        return task, method, filled(task.configure(method, find_method(method, task).Settings()), settings)
+    except TypeError as error:
+        raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
 
 
 def _relative(reference: str, folder: Path) -> str:
@@ -177,6 +194,10 @@ def _load_params(planner: Planner, folder: Path) -> Params:
         ) from error
     path = folder / "params.npz"
     wanted, saved = _by_name(params), read_npz(path)
+    fields = read_json(folder / "planner.json")
+    convert = None if "method" in fields else first_edition_converter(fields.get("kind"))
+    if convert is not None:
+        saved = convert(fields, saved)[3]
     for key, like in wanted.items():
         have = saved[key].shape if key in saved else None
         if have != like.shape:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from invlearn_jax.names import unknown_name
 from invlearn_jax.tasks.task import Task
@@ -21,6 +21,8 @@ class TaskEntry(NamedTuple):
 
 # The library's worlds: each module has ``tasks() -> {name: TaskEntry}``. They are imported when a name is looked up.
 _WORLDS: tuple[str, ...] = ("gates",)
+# Kinds of planners that the first edition wrote, and the world whose ``first_edition.convert`` reads them.
+_FIRST_EDITION = {"pulse": "gates"}
 _TASKS: dict[str, TaskEntry] = {}
 
 
@@ -48,6 +50,14 @@ def task_entries() -> dict[str, TaskEntry]:
     for world in _WORLDS:
         entries |= importlib.import_module(f"invlearn_jax.tasks.{world}").tasks()
     return entries | _TASKS
+
+
+def first_edition_converter(kind: Any) -> Callable[..., tuple[Task | str, str, dict[str, Any], dict[str, Any]]] | None:
+    """What turns ``(fields, arrays)`` of a first edition's planner into task, method, its settings and arrays; or None."""
+    world = _FIRST_EDITION.get(kind) if isinstance(kind, str) else None
+    if world is None:
+        return None
+    return importlib.import_module(f"invlearn_jax.tasks.{world}.first_edition").convert
 
 
 def make_task(name: str) -> Task:
