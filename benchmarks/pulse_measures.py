@@ -12,8 +12,8 @@ from scipy.linalg import expm
 
 from invlearn_jax.io.planners import load_planner
 from invlearn_jax.keys import stream
+from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.tasks.gates.fidelity import infidelity
-from invlearn_jax.tasks.gates.planner import PulseParams, PulsePlanner
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.systems import PulseSystem
 from invlearn_jax.tasks.gates.waveform import occupied_bandwidth
@@ -26,7 +26,7 @@ def place(folder: str, name: str) -> str:
     return next((str(found) for found in places if (found / "planner.json").is_file()), name)
 
 
-def load(folder: str, name: str, refine_steps: int = 0) -> tuple[PulsePlanner, PulseParams]:
+def load(folder: str, name: str, refine_steps: int = 0) -> tuple[InversePlanner, PlannerParams]:
     """The planner at ``place``.
 
     Raises:
@@ -66,7 +66,7 @@ def exact_infidelity(system: PulseSystem, slices: np.ndarray, gate: np.ndarray) 
 
 
 def pulses_of(
-    planner: PulsePlanner, params: PulseParams, gates: jax.Array, chunk: int
+    planner: InversePlanner, params: PlannerParams, gates: jax.Array, chunk: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """``(slices [n, N, C], costs [n, K + 1])``: the pulses, and the best cost after 0 to K steps."""
 

@@ -6,6 +6,7 @@ differ by signs of levels, to which most random pulses would lead.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,15 +15,15 @@ import numpy as np
 import optax
 
 from benchmarks.pulse_measures import keys_for, over_gates, percentiles, problem_of
-from invlearn_jax.refine import Refiner, ResidualCost, gauss_newton, gradient, refine
-from invlearn_jax.tasks.gates.fidelity import infidelity
+from invlearn_jax.refine import Refiner, ResidualCost, by_latents, gauss_newton, gradient, refine
+from invlearn_jax.tasks.gates.fidelity import gate_residual, infidelity
 from invlearn_jax.tasks.gates.grape import RandomPulses
-from invlearn_jax.tasks.gates.jacobian import latent_jacobian, latent_residual
-from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.jacobian import pulse_jacobian
+from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.systems import PulseSystem
 from invlearn_jax.tasks.gates.waveform import pulse_slices
-from invlearn_jax.types import Inverter, Key, Params, Problem
+from invlearn_jax.types import Key, Params, Problem
 
 
 class Method(NamedTuple):
@@ -37,7 +38,7 @@ class Method(NamedTuple):
             precision rounds.
     """
 
-    inverter: Inverter
+    inverter: RandomPulses
     refiner: Refiner
     steps: int
     steps_before: int = 0
@@ -51,22 +52,18 @@ _SETTINGS = {"qubit": (0.5, 100, 30, 0), "transmon": (0.5, 400, 30, 0), "two_qub
 _SECONDS = 30.0  # for what is timed more than once
 
 
-class WarmPulses:
+class WarmPulses(RandomPulses):
     """Random pulses after some steps of L-BFGS, as an Inverter."""
 
     def __init__(self, system: PulseSystem, scale: float, refiner: Refiner, steps: int) -> None:
         """Describes it."""
-        self._system, self._random, self._refiner, self._steps = system, RandomPulses(system, scale), refiner, steps
-        self.horizon = system.knots
+        super().__init__(system, scale)
+        self._refiner, self._steps = refiner, steps
 
-    def init(self, key: Key) -> Params:
-        """No parameters. The key is not used."""
-        return ()
-
-    def propose(self, params: Params, key: Key, problem: Problem, num: int) -> jax.Array:
+    def latents(self, params: Params, key: Key, problem: Problem, num: int) -> jax.Array:
         """One pulse, ``num`` times. The key is consumed."""
-        start = self._random.propose(params, key, problem, 1).astype(problem.goal.real.dtype)
-        cost = _cost(self._system, problem.goal)
+        start = super().latents(params, key, problem, 1)
+        cost = _cost(self.system, problem.goal)
         return jnp.broadcast_to(refine(self._refiner, key, cost, start, self._steps).actions, (num, *start.shape[1:]))
 
 
@@ -83,16 +80,17 @@ def methods(system: PulseSystem) -> dict[str, Method]:
 
 
 def _cost(system: PulseSystem, gate: jax.Array) -> ResidualCost:
+    decode = partial(pulse_slices, system)
     return ResidualCost(
-        lambda z: infidelity(system, propagate(system, pulse_slices(system, z)), gate),
-        lambda z: latent_residual(system, z, gate),
-        lambda z: latent_jacobian(system, z, gate),
+        lambda z: infidelity(system, propagate(system, decode(z)), gate),
+        lambda z: gate_residual(system, propagate(system, decode(z)), gate),
+        lambda z: by_latents(decode, z, pulse_jacobian(system, decode(z), gate)),
     )
 
 
 def _start(method: Method, key: jax.Array, gate: jax.Array) -> jax.Array:
     """A pulse to begin with, in the gate's precision."""
-    return method.inverter.propose((), key, problem_of(gate), 1).astype(gate.real.dtype)
+    return method.inverter.latents((), key, problem_of(gate), 1).astype(gate.real.dtype)
 
 
 def race(
@@ -140,7 +138,7 @@ def race(
 
 
 def _traces(system: PulseSystem, method: Method, gates: jax.Array, chunk: int) -> np.ndarray:
-    planner = PulsePlanner(system, method.inverter, None, method.refiner, method.steps)
+    planner = pulse_planner(method.inverter, None, method.refiner, method.steps)
 
     def one(key: jax.Array, gate: jax.Array) -> jax.Array:
         plan = planner.plan(planner.init(key), key, problem_of(gate))

@@ -15,7 +15,7 @@ from invlearn_jax.tasks.gates.fidelity import infidelity
 from invlearn_jax.tasks.gates.gates import haar_gates
 from invlearn_jax.tasks.gates.grape import drag_pulse, grape
 from invlearn_jax.tasks.gates.objective import error_grid, infidelities
-from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.systems import MHZ, PulseSystem
 
@@ -40,13 +40,13 @@ def robust_record(folder: str, seed: int, count: int, mean_steps: int) -> dict[s
     """
     config, _ = load_config(place(folder, NAME))
     planner, params = load(folder, NAME)
-    system = planner.system
+    system = planner.inverter.system
     gates = haar_gates(from_seed(seed), count, 2)
     errors = error_grid(config.detuning_error * MHZ, config.amplitude_error, _GRID)
     refined = load(folder, NAME, refine_steps=10)[0]
     newton = methods(system)["newton"]
     # The best of three starts to rounding: what an optimiser without errors in mind gives.
-    nominal = PulsePlanner(system, newton.inverter, None, newton.refiner, newton.steps, 3)
+    nominal = pulse_planner(newton.inverter, None, newton.refiner, newton.steps, 3)
     mean = grape(system, 1, mean_steps, 0.5, build_objective(config))
     ways = {
         "inverter": lambda key, gate: (planner.plan(params, key, problem_of(gate)).actions, gate),

@@ -125,7 +125,7 @@ def _measured(name: str, preset: Preset) -> dict[str, Any]:
     asked = gates[: _GATES.value]
     planners = {k: load(_PLANNERS.value, plan.planner, k)[0] for k in range(plan.refine_steps + 1)}
     params = load(_PLANNERS.value, plan.planner)[1]
-    system = planners[0].system
+    system = planners[0].inverter.system
     proposed, _ = pulses_of(planners[0], params, asked, _CHUNKS[name])
     # The trace of the longest refinement holds all shorter ones.
     refined, costs = pulses_of(planners[plan.refine_steps], params, asked, _CHUNKS[name])

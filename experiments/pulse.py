@@ -20,9 +20,10 @@ from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_planner
+from invlearn_jax.planners import InversePlanner
 from invlearn_jax.tasks.gates.fidelity import leakage
 from invlearn_jax.tasks.gates.gates import GATES, axis_angle, bloch_vector, named_gate
-from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.planner import PulseModel, gate_problem
 from invlearn_jax.tasks.gates.propagators import propagation
 from invlearn_jax.tasks.gates.pulse_files import control_names, save_pulse
 from invlearn_jax.tasks.gates.systems import MHZ, PulseSystem
@@ -47,10 +48,11 @@ def main(argv: list[str]) -> None:
     gate = _asked()
     name = _PLANNER.value or _BY_SIZE[len(gate)]
     planner, params = load_planner(name, refine_steps=_REFINE.value)
-    if not isinstance(planner, PulsePlanner):
+    if not (isinstance(planner, InversePlanner) and isinstance(planner.model, PulseModel)):
         raise ValueError(f"{name} plans no pulses; the shipped ones that do are those whose names begin with pulse-.")
-    plan = jax.jit(planner.plan)(params, jax.random.key(0), planner.problem(gate))
-    system, slices = planner.system, np.asarray(plan.actions)
+    system = planner.model.system
+    plan = jax.jit(planner.plan)(params, jax.random.key(0), gate_problem(system, gate))
+    slices = np.asarray(plan.actions)
     band = occupied_bandwidth(slices, system.dt)
     lost = f", leakage {float(leakage(system, plan.states[-1])):.2g}" if system.dimension > len(gate) else ""
     print(

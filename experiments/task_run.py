@@ -39,7 +39,7 @@ def define(argv: list[str]) -> tuple[Task, Callable[[], Any]]:
     with announce("making the task"):
         task = make_task(option(argv, "task") or "")
     method = option(argv, "method") or "inverter"
-    find_method(method)
+    find_method(method, task)
     own = define_config(task.settings, argv, "task_config") if task.settings is not None else None
     config = define_config(method_settings(task, method), argv)
 

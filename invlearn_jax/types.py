@@ -168,6 +168,18 @@ class KnowsData(Protocol):
 
 
 @runtime_checkable
+class ReadsProblems(Protocol):
+    """What an Inverter may be besides: one whose problems are not real vectors, or not all possible ones (matrices, say)."""
+
+    def read(self, params: Params, problem: Problem) -> tuple[Problem, Bool[Array, ""], Bool[Array, ""]]:
+        """A problem to compute with in its types, whether what was given is finite, and whether the system can have it.
+
+        Raises:
+            ValueError: for another shape, or what are no numbers.
+        """
+
+
+@runtime_checkable
 class Objective(Protocol):
     """A cost over a predicted trajectory, by named terms; never a reward."""
 
@@ -183,6 +195,21 @@ class LearnedObjective(Objective, Protocol):
 
     def init(self, key: Key) -> Params:
         """Fresh parameters. The key is consumed."""
+
+
+@runtime_checkable
+class HasResiduals(Protocol):
+    """What an Objective may be besides: one that is least where R residuals are 0, which Gauss-Newton makes use of."""
+
+    def residual(
+        self, params: Params, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: PyTree
+    ) -> Float[Array, " R"]:
+        """The residuals."""
+
+    def jacobian(
+        self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"], goal: PyTree
+    ) -> Float[Array, "R T A"] | None:
+        """Their Jacobian by the actions, where there is a quicker way than R reverse passes, else None."""
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from benchmarks.pulse_measures import exact_infidelity, percentiles
 from invlearn_jax.tasks.gates.fidelity import infidelity, leakage
 from invlearn_jax.tasks.gates.gates import GATES, haar_gates
 from invlearn_jax.tasks.gates.grape import RandomPulses, drag_pulse, grape
+from invlearn_jax.tasks.gates.planner import gate_problem
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.systems import MHZ, qubit, transmon, two_qubits
 
@@ -28,7 +29,7 @@ def test_grape_arrives_from_several_starts(x64):
     system = qubit()
     planner = grape(system, steps=40)
     gate, keys = GATES["hadamard"], jax.random.split(jax.random.key(0), 4)
-    plan = jax.jit(jax.vmap(lambda key: planner.plan(planner.init(key), key, planner.problem(gate))))
+    plan = jax.jit(jax.vmap(lambda key: planner.plan(planner.init(key), key, gate_problem(system, gate))))
     out = plan(keys)
     assert out.actions.dtype == np.float64
     assert out.cost.max() <= 1e-10
@@ -38,9 +39,9 @@ def test_grape_arrives_from_several_starts(x64):
 
 def test_more_starts_are_never_worse():
     system, key = qubit(), jax.random.key(1)
-    problem = grape(system).problem(GATES["t"])
+    problem = gate_problem(system, GATES["t"])
     many, one = (grape(system, starts, 3) for starts in (4, 1))
-    proposals = RandomPulses(system).propose((), key, problem, 4)
+    proposals = RandomPulses(system).latents((), key, problem, 4)
     assert proposals.shape == (4, system.knots, 2)
     assert many.plan(many.init(key), key, problem).cost <= one.plan(one.init(key), key, problem).cost + 1e-6
 

@@ -58,7 +58,7 @@ def test_the_pulse_of_two_qubits_is_that_of_its_sections():
     gate = jnp.asarray(four_by_four(5))
     parts = weyl.decompose(gate)
     pulse = inverter.latent(params, gate)
-    assert pulse.shape == (TWO.knots, 4) == (inverter.horizon, 4)
+    assert pulse.shape == (TWO.knots, 4) == (inverter.parametrisation.length, 4)
     first, middle, last = jnp.split(pulse, [4, 9])
     np.testing.assert_array_equal(last, inverter.local_latent(params.local, parts.after))
     np.testing.assert_array_equal(middle, inverter.interaction_latent(params.interaction, parts.interaction))

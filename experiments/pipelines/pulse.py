@@ -15,11 +15,11 @@ from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.loop import default_optimizer
+from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.rollout import total
 from invlearn_jax.tasks.gates.build import build_objective, build_pulse_inverter, build_pulse_planner
 from invlearn_jax.tasks.gates.fidelity import infidelity
 from invlearn_jax.tasks.gates.gates import haar_gates, training_gates
-from invlearn_jax.tasks.gates.planner import PulseParams, PulsePlanner
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.pulse_inverter import TwoQubitInverter, TwoQubitParams
 from invlearn_jax.tasks.gates.systems import PulseSystem
@@ -73,8 +73,11 @@ def train_inverter(config: Config, run: RunFolder, seed: int) -> tuple[str, Plan
         params = stage("whole", keys[2], config.whole, whole, partial(haar_gates, dimension=4), params)
     else:
         params = stage("inverter", keys[0], config.training, whole, training_gates, params)
-    save_planner(run.path / "planner", config.planner, PulseParams(params))
-    return system.name, lambda refine_steps: (build_pulse_planner(config.planner, refine_steps), PulseParams(params))
+    save_planner(run.path / "planner", config.planner, PlannerParams(params, (), ()))
+    return system.name, lambda refine_steps: (
+        build_pulse_planner(config.planner, refine_steps),
+        PlannerParams(params, (), ()),
+    )
 
 
 def _pairs(key: Array, num: int) -> Array:
@@ -97,9 +100,9 @@ def evaluate(
         yield {"system": system, "refine_steps": steps, "seed": settings.seed, **found}, line
 
 
-def infidelities_of(planner: PulsePlanner, params: PulseParams, gates: int, seed: int) -> dict[str, float]:
+def infidelities_of(planner: InversePlanner, params: PlannerParams, gates: int, seed: int) -> dict[str, float]:
     """Quantiles of the cost on gates from the Haar measure, in JAX's default precision."""
-    size = planner.system.gate_dimension
+    size = planner.inverter.system.gate_dimension
     targets = haar_gates(from_seed(seed), gates, size)
     start, key = jnp.eye(size, dtype=targets.dtype), jax.random.key(0)
     plan = jax.jit(lambda p, g: jax.lax.map(lambda t: planner.plan(p, key, Problem(start, t)).cost, g, batch_size=250))

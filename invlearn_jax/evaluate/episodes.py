@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.evaluate.latency import measure
+from invlearn_jax.evaluate.latency import Latency, measure
 from invlearn_jax.evaluate.metrics import mean_ci, wilson
 from invlearn_jax.evaluate.model_gap import gap_summary, model_gap
 from invlearn_jax.inputs import float_type
@@ -18,7 +18,7 @@ from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.names import unknown_name
 from invlearn_jax.progress import announce, progress
 from invlearn_jax.rollout import total
-from invlearn_jax.tasks.task import Episodes, Task
+from invlearn_jax.tasks.task import Episodes, JudgesPlans, Task
 from invlearn_jax.types import Follows, Key, Params, Planner, PlanOutput, Problem, Result, WarmStarts
 
 BACKENDS = ("mujoco", "mjx")
@@ -187,7 +187,18 @@ def evaluate(
         ValueError: for an unknown backend, fewer than 2 episodes, a bad seed, or fewer than 2 episodes of finite cost (others
             are left out of the mean, and counted as ``diverged``).
     """
-    return evaluate_episodes(planner, params, task, episodes, seed, backend)[0]
+    if not isinstance(task, JudgesPlans):
+        return evaluate_episodes(planner, params, task, episodes, seed, backend)[0]
+    judge_key, latency_key = streams(from_seed(seed), "plans", "latency")
+    latency = _latency(planner, params, latency_key, jax.tree.map(np.asarray, task.draw_problem(latency_key)))
+    shared = {"task": task.name, "backend": None, "episodes": episodes, "seed": seed}
+    shared |= {"refine_steps": planner.refine_steps, "return_mean": None, "score_mean": None, "score_sem": None}
+    times = {"plan_ms_p50": latency.p50, "plan_ms_p95": latency.p95, "plan_ms_p99": latency.p99}
+    return shared | task.judge(planner, params, judge_key, episodes) | times | manifest(seed)
+
+
+def _latency(planner: Planner, params: Params, key: Key, problem: Problem) -> Latency:
+    return measure(lambda p, k, q: planner.plan(p, k, q).actions, params, key, problem)
 
 
 def evaluate_episodes(
@@ -212,7 +223,7 @@ def evaluate_episodes(
     reached = np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
     ever, last = wilson(int(reached.any(1).sum()), episodes), wilson(int(reached[:, -1].sum()), episodes)
     first = jax.tree.map(lambda x: jnp.asarray(x[0], float_type()), problems)
-    latency = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, latency_key, first)
+    latency = _latency(planner, params, latency_key, first)
     own = task.metrics(rows)
     record = {
         "task": task.name,

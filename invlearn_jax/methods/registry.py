@@ -62,12 +62,15 @@ def method_names() -> Mapping[str, str]:
     return _MODULES | {name: summary for name, (_, summary) in _METHODS.items()}
 
 
-def find_method(name: str) -> Method:
-    """A method by name.
+def find_method(name: str, task: Task | None = None) -> Method:
+    """A method by name; for a task that has its own of that name, that one.
 
     Raises:
         ValueError: for an unknown name; the nearest known ones are listed.
     """
+    own = task.methods() if task is not None else {}
+    if name in own:
+        return own[name]
     if name in _METHODS:
         return _METHODS[name][0]
     if name not in _MODULES:

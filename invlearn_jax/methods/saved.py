@@ -51,7 +51,7 @@ def save_planner(
         ValueError: for an unknown method, or a task that no other process could find.
         OSError: if the folder cannot be written.
     """
-    held = tuple(_shared(find_method(method), settings))
+    held = tuple(_shared(find_method(method, task), settings))
     arrays = {name: np.asarray(x) for name, x in _by_name(params).items() if not name.startswith(held)}
     if half:
         arrays = {n: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for n, x in arrays.items()}
@@ -126,7 +126,7 @@ def load_planner(
     if "task" not in fields:
         return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
     task, method, settings, arrays = _described(folder, fields, arrays, task)
-    learner = find_method(method)
+    learner = find_method(method, task)
     known = getattr(learner, "INFERENCE_OPTIONS", ())
     for option in options:
         if option not in known:
@@ -160,6 +160,9 @@ def _described(
     """Task, method, settings and arrays of a planner's folder."""
     file = folder / "planner.json"
     named, method = fields.get("task"), fields.get("method")
+    if task is None and isinstance(named, Task):
+        # A first-edition description may be of a task that has no name.
+        task, named = named, named.name
     if not isinstance(named, str) or not isinstance(method, str):
         raise ValueError(f"{file} does not describe a planner (its task or method is missing). Save it again.")
     if task is None:
@@ -172,10 +175,10 @@ def _described(
     try:
         if fields.get("task_settings") is not None:
             task.settings = filled(task.settings, fields["task_settings"])
-        settings = filled(task.configure(method, find_method(method).Settings()), fields.get("settings", {}))
+        settings = filled(task.configure(method, find_method(method, task).Settings()), fields.get("settings", {}))
     except TypeError as error:
         raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
-    for part, other in _shared(find_method(method), settings).items():
+    for part, other in _shared(find_method(method, task), settings).items():
         below = find_planner(other)
         arrays = arrays | {part + name: x for name, x in _described(below, *_contents(below), None)[3].items()}
     return task, method, settings, arrays
@@ -183,20 +186,6 @@ def _described(
 
 def _shared(learner: Any, settings: Any) -> Mapping[str, str]:
     return learner.shared(settings) if isinstance(learner, SharesParams) else {}
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], Arrays]:
-    """The description and the arrays of a folder; those of the first edition as this one writes them."""
-    fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
-    kind = fields.get("kind")
-    convert = first_edition_converter(kind) if isinstance(kind, str) and "method" not in fields else None
-    if convert is None:
-        return fields, arrays
-    try:
-        task, method, settings, arrays = convert(fields, arrays)
-    except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"{folder} does not describe a planner (of {kind}, {error}). Copy it again.") from error
-    return {"task": task, "method": method, "settings": settings}, arrays
 
 
 def _relative(reference: str, folder: Path) -> str:

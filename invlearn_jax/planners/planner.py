@@ -1,17 +1,20 @@
 """The planner: ``plan = refine(invert(problem))``, scored by a forward model."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Bool
 
 from invlearn_jax.inputs import as_problem, check_whole, float_type, usable
 from invlearn_jax.parametrisation import Latents
-from invlearn_jax.refine.base import PlanCost, Refiner, refine
+from invlearn_jax.refine.base import CostFn, PlanCost, Refiner, refine
+from invlearn_jax.refine.gauss_newton import ResidualCost, by_latents
 from invlearn_jax.rollout import Score, score
 from invlearn_jax.types import (
     ForwardModel,
+    HasResiduals,
     Inverter,
     Key,
     KnowsData,
@@ -19,6 +22,7 @@ from invlearn_jax.types import (
     Params,
     PlanOutput,
     Problem,
+    ReadsProblems,
     Result,
     finding,
     gravest,
@@ -105,17 +109,23 @@ class InversePlanner:
         Args:
             params: from training or ``init``.
             key: consumed.
-            problem: where to start and what to reach; cast to the parameters' floating type.
+            problem: where to start and what to reach; cast to the parameters' floating type (or as an Inverter that
+                ``ReadsProblems`` does it).
 
         Returns:
-            The plan. A problem that cannot be computed with gets zero actions and the result ``NON_FINITE``; one whose state
-            or goal lies outside the data the Inverter learned from gets the Inverter's best and ``OUTSIDE_DATA``. A cost that
-            is not finite is ``NON_FINITE`` too; the actions are then zero where a cost was needed to choose them.
+            The plan. A problem that cannot be computed with gets zero actions and the result ``NON_FINITE``, one that the system
+            cannot have zero actions and ``INVALID_PROBLEM``; one whose state or goal lies outside the data the Inverter learned
+            from gets the Inverter's best and ``OUTSIDE_DATA``. A cost that is not finite is ``NON_FINITE`` too; the actions are
+            then zero where a cost was needed to choose them.
 
         Raises:
             ValueError: for a state or goal of the wrong size, or of what are no real numbers.
         """
-        safe, given = usable(as_problem(problem, float_type(params)))
+        possible: Bool[Array, ""] | bool = True
+        if isinstance(self.inverter, ReadsProblems):
+            safe, given, possible = self.inverter.read(params.inverter, problem)
+        else:
+            safe, given = usable(as_problem(problem, float_type(params)))
         covered = self.inverter.covers(params.inverter, safe) if isinstance(self.inverter, KnowsData) else True
         propose_key, refine_key = jax.random.split(key)
         decode, limit = _same, 1.0
@@ -131,23 +141,45 @@ class InversePlanner:
             cost, proposal_cost, trace = scored.cost, scored.cost, jnp.zeros((0,))
             finite = given & jnp.isfinite(actions).all()
         else:
-            cost = PlanCost(
-                lambda z: self.model.unroll(params.model, safe.state, decode(z)),
-                lambda states, z: sum(self.objective(params.objective, states, decode(z), safe.goal).values()),
+            refined = refine(
+                self.refiner, refine_key, self._cost_of(params, safe, decode), proposals, self.refine_steps
             )
-            refined = refine(self.refiner, refine_key, cost, proposals, self.refine_steps)
             latents, cost, proposal_cost, trace = refined
             actions = decode(latents)
             scored = self.score(params, safe, actions)
             finite = given & jnp.isfinite(cost) & jnp.isfinite(actions).all()
-        actions = jnp.where(finite, actions, 0.0)
+        actions = jnp.where(finite & possible, actions, 0.0)
         result = gravest(
             finding(Result.NON_FINITE, ~(finite & jnp.isfinite(cost))),
+            finding(Result.INVALID_PROBLEM, jnp.logical_not(possible)),
             finding(Result.OUTSIDE_DATA, jnp.logical_not(covered)),
             finding(Result.NO_IMPROVEMENT, (self.refine_steps > 0) & ~(cost < proposal_cost)),
             finding(Result.BOUND_SATURATED, (jnp.abs(latents) >= limit).all()),
         )
         return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result)
+
+    def _cost_of(self, params: PlannerParams, problem: Problem, decode: Callable[[Array], Array]) -> CostFn:
+        """The cost of latents, with its residuals where the objective has them."""
+        objective, goal = self.objective, problem.goal
+
+        def unroll(z: Array) -> Array:
+            return self.model.unroll(params.model, problem.state, decode(z))
+
+        def cost(states: Array, z: Array) -> Array:
+            return sum(objective(params.objective, states, decode(z), goal).values())
+
+        whole = PlanCost(unroll, cost)
+        if not (isinstance(objective, HasResiduals) and self.refiner is not None and self.refiner.uses_residuals):
+            return whole
+
+        def residual(z: Array) -> Array:
+            return objective.residual(params.objective, unroll(z), decode(z), goal)
+
+        def jacobian(z: Array) -> Array:
+            found = objective.jacobian(params.objective, problem.state, decode(z), goal)
+            return jax.jacrev(residual)(z) if found is None else by_latents(decode, z, found)
+
+        return ResidualCost(whole, residual, jacobian)
 
 
 def _same(actions: Array) -> Array:

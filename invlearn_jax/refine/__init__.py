@@ -1,7 +1,7 @@
 """Refiners: ways to improve an action sequence in K steps, one contract."""
 
 from invlearn_jax.refine.base import PlanCost, Refined, Refiner, finite_or_worst, refine
-from invlearn_jax.refine.gauss_newton import ResidualCost, gauss_newton
+from invlearn_jax.refine.gauss_newton import ResidualCost, by_latents, gauss_newton
 from invlearn_jax.refine.gradient import gradient
 from invlearn_jax.refine.ilqr import ilqr
 from invlearn_jax.refine.sampling import cem, mppi, predictive_sampling
@@ -11,6 +11,7 @@ __all__ = [
     "Refined",
     "Refiner",
     "ResidualCost",
+    "by_latents",
     "cem",
     "finite_or_worst",
     "gauss_newton",

@@ -41,11 +41,13 @@ class Refiner(NamedTuple):
         update: ``(key, cost_fn, state) -> (state, candidates [M, T, A], costs [M])``: one step, with every sequence whose
             cost it came to know. The key is consumed.
         needs: the gradient it takes through the model; a model with a reverse gradient has a forward one too.
+        uses_residuals: whether the cost must come with its residuals (``gauss_newton.ResidualCost``).
     """
 
     init: Callable[[CostFn, Array], tuple[Any, Array]]
     update: Callable[[Key, CostFn, Any], tuple[Any, Array, Array]]
     needs: Literal["nothing", "forward", "reverse"] = "nothing"
+    uses_residuals: bool = False
 
 
 class Refined(NamedTuple):

@@ -37,6 +37,14 @@ class ResidualCost(NamedTuple):
         return self.cost(actions)
 
 
+def by_latents(
+    decode: Callable[[Array], Array], latents: Float[Array, "L C"], jacobian: Float[Array, "R T A"]
+) -> Float[Array, "R L C"]:
+    """A Jacobian by the actions as one by the latents that ``decode`` makes them of, in the Jacobian's own precision."""
+    pull = jax.vjp(decode, latents.astype(jacobian.dtype))[1]
+    return jax.vmap(pull)(jacobian)[0]
+
+
 def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
     """Gauss-Newton on each candidate, without bounds.
 
@@ -75,10 +83,13 @@ def gauss_newton(damping: float = 0.0, longest: float = 1.0) -> Refiner:
         moved = over_candidates(lambda a: move(cost, a))(candidates)
         return moved, moved, over_candidates(cost.__call__)(moved)
 
-    return Refiner(init, update, needs="reverse")
+    return Refiner(init, update, needs="reverse", uses_residuals=True)
 
 
 def _with_residual(cost_fn: CostFn) -> ResidualCost:
     if not isinstance(cost_fn, ResidualCost):
-        raise ValueError("Gauss-Newton needs the cost with its residual, as a ResidualCost; give one.")
+        raise ValueError(
+            "Gauss-Newton needs the cost with its residual, as a ResidualCost (of a planner: an objective "
+            "with residuals, types.HasResiduals); give one, or refine by gradient."
+        )
     return cost_fn

@@ -22,9 +22,9 @@ class TaskEntry(NamedTuple):
 
 # The library's worlds: each module has ``tasks() -> {name: TaskEntry}``, and may have ``parse(name) -> Task | None`` for names
 # that describe a task instead of listing it. They are imported when a name is looked up.
-_WORLDS: tuple[str, ...] = ("maze2d", "antmaze")
+_WORLDS: tuple[str, ...] = ("maze2d", "antmaze", "gates")
 # Kinds of planner that the first edition saved, and the world whose ``first_edition.convert`` reads them.
-_FIRST_EDITION = {"maze": "maze2d", "ant_motor": "antmaze", "ant_stack": "antmaze"}
+_FIRST_EDITION = {"maze": "maze2d", "ant_motor": "antmaze", "ant_stack": "antmaze", "pulse": "gates"}
 _TASKS: dict[str, TaskEntry] = {}
 
 
@@ -54,6 +54,14 @@ def task_entries() -> dict[str, TaskEntry]:
     return entries | _TASKS
 
 
+def first_edition_converter(kind: Any) -> Callable[..., tuple[Task | str, str, dict[str, Any], dict[str, Any]]] | None:
+    """What turns ``(fields, arrays)`` of a first edition's planner into task, method, its settings and arrays; or None."""
+    world = _FIRST_EDITION.get(kind) if isinstance(kind, str) else None
+    if world is None:
+        return None
+    return importlib.import_module(f"invlearn_jax.tasks.{world}.first_edition").convert
+
+
 def make_task(name: str) -> Task:
     """A task by its registered name, or of a class in a file, ``FILE.py:CLASS``.
 
@@ -70,13 +78,6 @@ def make_task(name: str) -> Task:
     if task is None:
         raise unknown_name("task (registered, or FILE.py:CLASS)", name, entries)
     return task
-
-
-def first_edition_converter(kind: str) -> Callable[..., Any] | None:
-    """What reads first-edition planners of a kind: ``(fields, arrays) -> (task name, method, settings, arrays) or None``."""
-    if kind not in _FIRST_EDITION:
-        return None
-    return importlib.import_module(f"invlearn_jax.tasks.{_FIRST_EDITION[kind]}.first_edition").convert
 
 
 def _parsed(name: str) -> Task | None:

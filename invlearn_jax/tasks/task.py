@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.frames import Frame, WorldFrame
 from invlearn_jax.keys import streams
-from invlearn_jax.types import Key, Problem
+from invlearn_jax.types import Key, Params, Problem
 
 Terms = dict[str, Float[Array, ""]]
 
@@ -224,6 +224,10 @@ class Task:
 
     # What a method may be told, and what is reported.
 
+    def methods(self) -> Mapping[str, Any]:
+        """Methods of the task's own by name (``methods.registry.Method``), which come before the library's. By default none."""
+        return {}
+
     def configure(self, method: str, settings: Any) -> Any:
         """The settings of a method for this task, given the method's own defaults. By default those."""
         return settings
@@ -244,6 +248,14 @@ class Task:
             axes.plot(way[:, 0], way[:, 1], linewidth=0.8)
             axes.plot(goal[0], goal[1], "k+", markersize=5)
         axes.set(xlabel="goal space, first axis", ylabel="second axis", aspect="equal")
+
+
+@runtime_checkable
+class JudgesPlans(Protocol):
+    """What a task may be besides: one whose plans are executed whole, and judged as such instead of in closed loop."""
+
+    def judge(self, planner: Any, params: Params, key: Key, problems: int) -> dict[str, Any]:
+        """Figures over drawn problems: ``success_rate, cost_mean, cost_sem, results`` and its own. The key is consumed."""
 
 
 class JaxSimulator:

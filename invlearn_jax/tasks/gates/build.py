@@ -6,10 +6,11 @@ import optax
 
 from invlearn_jax.inputs import check_whole
 from invlearn_jax.names import unknown_name
+from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.refine import Refiner, gauss_newton, gradient
 from invlearn_jax.settings import bounded, check_settings
 from invlearn_jax.tasks.gates.objective import NO_ERRORS, PulseObjective, error_grid
-from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter, TwoQubitInverter
 from invlearn_jax.tasks.gates.systems import MHZ, PulseSystem, qubit, transmon, two_qubits
 
@@ -112,7 +113,7 @@ def build_pulse_planner(
     candidates: int | None = None,
     refiner: str | None = None,
     execute_steps: int | None = None,
-) -> PulsePlanner:
+) -> InversePlanner:
     """The planner of a configuration.
 
     Args:
@@ -140,4 +141,4 @@ def build_pulse_planner(
     if candidates not in (None, 1):
         raise ValueError(f"candidates is {candidates}; the Inverter of pulses has one answer to a gate. Leave it out.")
     name = refiner or ("gauss_newton" if objective.errors is NO_ERRORS else "lbfgs")
-    return PulsePlanner(inverter.system, inverter, objective, build_refiner(name), refine_steps)
+    return pulse_planner(inverter, objective, build_refiner(name), refine_steps)

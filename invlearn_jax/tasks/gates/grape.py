@@ -10,14 +10,16 @@ import numpy as np
 import optax
 from jaxtyping import Array, Complex, Float
 
+from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.refine import gradient
 from invlearn_jax.tasks.gates.objective import PulseObjective
-from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.planner import pulse_planner
+from invlearn_jax.tasks.gates.pulse_inverter import PulseInverter
 from invlearn_jax.tasks.gates.systems import PulseSystem
 from invlearn_jax.types import Key, Params, Problem
 
 
-class RandomPulses:
+class RandomPulses(PulseInverter):
     """Proposes latents ``z ~ N(0, scale^2)``, whatever the gate: an Inverter that has learned nothing."""
 
     def __init__(self, system: PulseSystem, scale: float = 1.0) -> None:
@@ -32,15 +34,17 @@ class RandomPulses:
         """
         if not (np.isfinite(scale) and scale > 0):
             raise ValueError(f"The scale of random pulses is {scale}; give a finite number above 0.")
-        self.system, self.scale, self.horizon = system, scale, system.knots
+        super().__init__(system)
+        self.scale = scale
 
     def init(self, key: Key) -> Params:
         """No parameters. The key is not used."""
         return ()
 
-    def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M C"]:
+    def latents(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M C"]:
         """Draws ``num`` latents. The key is consumed."""
-        return self.scale * jax.random.normal(key, (num, self.horizon, len(self.system.controls)))
+        shape = (num, self.parametrisation.length, self.parametrisation.size)
+        return self.scale * jax.random.normal(key, shape, problem.goal.real.dtype)
 
 
 def grape(
@@ -50,7 +54,7 @@ def grape(
     scale: float = 1.0,
     objective: PulseObjective | None = None,
     memory: int = 10,
-) -> PulsePlanner:
+) -> InversePlanner:
     """GRAPE: the best of ``starts`` random pulses after ``steps`` steps of L-BFGS each.
 
     Args:
@@ -68,7 +72,7 @@ def grape(
         ValueError: for no start, a negative number of steps, or a scale that is not positive.
     """
     refiner = gradient(optax.lbfgs(memory_size=memory), limit=float("inf"))
-    return PulsePlanner(system, RandomPulses(system, scale), objective, refiner, steps, starts)
+    return pulse_planner(RandomPulses(system, scale), objective, refiner, steps, starts)
 
 
 def drag_pulse(system: PulseSystem, gate: Complex[Array, "2 2"]) -> tuple[Float[Array, "N 2"], Float[Array, ""]]:

@@ -18,48 +18,27 @@ from jaxtyping import Array, Complex, Float
 from invlearn_jax.tasks.gates.fidelity import gate_residual
 from invlearn_jax.tasks.gates.propagators import generators, propagate, qubit_generators
 from invlearn_jax.tasks.gates.systems import PulseSystem
-from invlearn_jax.tasks.gates.waveform import pulse_slices, spline_basis
 
 
-def latent_residual(
-    system: PulseSystem, latent: Float[Array, "M C"], gate: Complex[Array, "d d"]
-) -> Float[Array, " R"]:
-    """What the pulse of a latent leaves to do; see ``fidelity.gate_residual``."""
-    return gate_residual(system, propagate(system, pulse_slices(system, latent)), gate)
-
-
-def latent_jacobian(
-    system: PulseSystem, latent: Float[Array, "M C"], gate: Complex[Array, "d d"]
-) -> Float[Array, "R M C"]:
-    """The Jacobian of ``latent_residual``, in float32."""
-    latent, gate = latent.astype(jnp.float32), gate.astype(jnp.complex64)
+def pulse_jacobian(
+    system: PulseSystem, slices: Float[Array, "N C"], gate: Complex[Array, "d d"]
+) -> Float[Array, "R N C"]:
+    """The Jacobian of ``gate_residual`` by the slices of a pulse, in float32."""
+    slices, gate = slices.astype(jnp.float32), gate.astype(jnp.complex64)
     if system.dimension != 2 and system.table is None:
-        return jax.jacrev(lambda z: latent_residual(system, z, gate))(latent)
-    slices, basis = pulse_slices(system, latent), jnp.asarray(spline_basis(system), jnp.float32)
+        return jax.jacrev(lambda u: gate_residual(system, propagate(system, u), gate))(slices)
     if system.dimension != 2:
         unitary, parts = generators(system, slices)
         residual, pull = jax.vjp(lambda u: gate_residual(system, u, gate), unitary)
         # dr = Re sum w dU for the cotangents w of a real r, and dU = U g.
         by_entry = jnp.einsum("ik,rij->rkj", unitary, jax.vmap(pull)(jnp.eye(residual.size, dtype=jnp.float32))[0])
-        turns = jnp.stack([parts[0], -parts[1]]) @ basis
+        turns = jnp.stack([parts[0], -parts[1]])
         weights = jnp.stack([by_entry.real, by_entry.imag], axis=1).reshape(residual.size, -1)
         change = weights @ turns.reshape(weights.shape[1], -1)
-        return _by_latent(latent, change.reshape(residual.size, *turns.shape[-2:]), system.limit).swapaxes(-1, -2)
+        return change.reshape(residual.size, *turns.shape[-2:]).swapaxes(-1, -2)
     unitary, turns = qubit_generators(system, slices)
-    turns = _by_latent(latent, turns @ basis, system.limit)
     # The residual is -sqrt(2) (m_z, m_y, m_x) of the quaternion m of what is left, whose w is positive.
     m = -gate_residual(system, unitary, gate)[::-1] / 2**0.5
     w = jnp.sqrt(jnp.maximum(1 - (m**2).sum(), 0.0))
     change = [w * turns[k] + m[k - 2] * turns[k - 1] - m[k - 1] * turns[k - 2] for k in (2, 1, 0)]
     return -(2**0.5) * jnp.stack(change).swapaxes(-1, -2)
-
-
-def _by_latent(latent: Array, change: Float[Array, "R C M"], limit: float) -> Float[Array, "R C M"]:
-    """From the coefficients to the latents; see ``waveform.bounded``."""
-    parts = []
-    for c in range(0, latent.shape[1], 2):
-        x, y, by_x, by_y = latent[:, c], latent[:, c + 1], change[:, c], change[:, c + 1]
-        factor = limit / jnp.sqrt(1 + x * x + y * y)
-        inner = (x * by_x + y * by_y) / (1 + x * x + y * y)
-        parts += [factor * (by_x - x * inner), factor * (by_y - y * inner)]
-    return jnp.stack(parts, axis=1)

@@ -8,9 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from invlearn_jax.tasks.gates.fidelity import infidelity, leakage
+from invlearn_jax.tasks.gates.fidelity import gate_residual, infidelity, leakage
+from invlearn_jax.tasks.gates.gates import small_product
+from invlearn_jax.tasks.gates.jacobian import pulse_jacobian
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.systems import PulseSystem
+from invlearn_jax.types import Params
 
 
 class Errors(NamedTuple):
@@ -90,3 +93,49 @@ class PulseObjective(NamedTuple):
         if self.smoothness:
             terms["smoothness"] = self.smoothness * (jnp.diff(jnp.pad(relative, ((1, 1), (0, 0))), axis=0) ** 2).sum()
         return terms
+
+
+class GateObjective(NamedTuple):
+    """A planner's objective (``types.Objective``, ``types.HasResiduals``): a pulse's cost, from the start to the goal.
+
+    The pulse is to make ``goal start'``. The residuals are those of the gate without errors.
+
+    Attributes:
+        system: what is driven.
+        cost: of one pulse.
+    """
+
+    system: PulseSystem
+    cost: PulseObjective = PulseObjective()
+
+    def __call__(
+        self,
+        params: Params,
+        states: Complex[Array, "N1 D D"],
+        actions: Float[Array, "N C"],
+        goal: Complex[Array, "d d"],
+    ) -> dict[str, Float[Array, ""]]:
+        """The weighted terms of one pulse."""
+        return self.cost(self.system, actions, self._gate(states, goal))
+
+    def residual(
+        self,
+        params: Params,
+        states: Complex[Array, "N1 D D"],
+        actions: Float[Array, "N C"],
+        goal: Complex[Array, "d d"],
+    ) -> Float[Array, " R"]:
+        """What the pulse leaves to do; see ``fidelity.gate_residual``."""
+        return gate_residual(self.system, propagate(self.system, actions), self._gate(states, goal))
+
+    def jacobian(
+        self, params: Params, state: Complex[Array, "d d"], actions: Float[Array, "N C"], goal: Complex[Array, "d d"]
+    ) -> Float[Array, "R N C"]:
+        """Of the residuals by the slices; see ``jacobian``."""
+        return pulse_jacobian(self.system, actions, small_product(goal, jnp.conj(state.T)))
+
+    def _gate(self, states: Array, goal: Array) -> Array:
+        # Of the states only the first is used: the compiler then drops the path, which costs more than its end.
+        levels = list(self.system.levels)
+        start = jax.lax.stop_gradient(jax.lax.index_in_dim(states, 0, keepdims=False))[levels, :][:, levels]
+        return small_product(goal, jnp.conj(start.T))

@@ -12,15 +12,21 @@ symmetries:
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Bool, Complex, Float
 
-from invlearn_jax.inputs import Numbers, as_array
+from invlearn_jax.inputs import Numbers, as_array, usable
 from invlearn_jax.networks import mlp
+from invlearn_jax.tasks.gates.gates import departure, small_product
 from invlearn_jax.tasks.gates.systems import PulseSystem
+from invlearn_jax.tasks.gates.waveform import PulseSpline
 from invlearn_jax.tasks.gates.weyl import decompose, interaction, local
 from invlearn_jax.types import Key, Params, Problem
+
+# Largest entry of |G' G - 1| of a gate, in single and in double precision.
+_TOLERANCE = {4: 1e-4, 8: 1e-6}
 
 
 def as_gate(gate: Numbers) -> Complex[Array, "..."]:
@@ -59,12 +65,59 @@ def _turned(pulse: Float[Array, "M 2"], turn: Float[Array, "2"]) -> Float[Array,
     return jnp.stack([turn[0] * x - turn[1] * y, turn[1] * x + turn[0] * y], axis=1)
 
 
-class QubitInverter:
+class PulseInverter:
+    """What all Inverters of gates share: a gate has one answer, and the precision is the gate's.
+
+    The networks keep their own precision; what follows has the gate's: complex128 (with JAX's ``jax_enable_x64``) is float64.
+    """
+
+    def __init__(self, system: PulseSystem) -> None:
+        """For the pulses of a system."""
+        self.system, self.horizon = system, system.slices
+        self.parametrisation = PulseSpline(system)
+
+    def latent(self, params: Params, gate: Complex[Array, "d d"]) -> Float[Array, "M C"]:
+        """The pulse of one gate."""
+        raise NotImplementedError
+
+    def read(self, params: Params, problem: Problem) -> tuple[Problem, Bool[Array, ""], Bool[Array, ""]]:
+        """Start and gate in a complex type, whose precision is the gate's; see ``types.ReadsProblems``.
+
+        Raises:
+            ValueError: for a start or a gate of the wrong shape, or of what are no numbers.
+        """
+        size = self.system.gate_dimension
+        goal = as_gate(problem.goal)
+        start = as_array("start", problem.state, goal.dtype)
+        for name, matrix in (("start", start), ("gate", goal)):
+            if matrix.shape != (size, size):
+                raise ValueError(
+                    f"The {name} has shape {matrix.shape}; this planner takes ({size}, {size}). Give one, and use jax.vmap for a "
+                    "batch."
+                )
+        safe, finite = usable(Problem(start, goal))
+        unitary = jnp.maximum(departure(safe.state), departure(safe.goal)) <= _TOLERANCE[goal.real.dtype.itemsize]
+        one = jnp.eye(size, dtype=goal.dtype)
+        return jax.tree.map(lambda x: jnp.where(finite & unitary, x, one), safe), finite, unitary
+
+    def latents(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M C"]:
+        """The pulse, ``num`` times. The key is not used."""
+        gate = small_product(problem.goal, jnp.conj(problem.state.T))
+        kind = jax.tree.leaves(params)[0].dtype
+        latent = self.latent(params, gate.astype(jnp.result_type(kind, jnp.complex64))).astype(gate.real.dtype)
+        return jnp.broadcast_to(latent, (num, *latent.shape))
+
+    def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K N C"]:
+        """The pulse's slices, ``num`` times. The key is not used."""
+        return jax.vmap(self.parametrisation.decode)(self.latents(params, key, problem, num))
+
+
+class QubitInverter(PulseInverter):
     """Pulses of one drive for gates on its two lowest levels: latents ``[M, 2]`` of spline coefficients (see ``waveform``)."""
 
     def __init__(self, system: PulseSystem, hidden: Sequence[int]) -> None:
         """Describes it: the system, and the widths of the network."""
-        self.system, self.horizon = system, system.knots
+        super().__init__(system)
         self._net = mlp(3, hidden, 2 * system.knots, final_scale=0.1, activation=jnp.tanh)
 
     def init(self, key: Key) -> Params:
@@ -76,10 +129,6 @@ class QubitInverter:
         form = canonical(gate)
         return _turned(self._net.apply(params, form.features).reshape(-1, 2), form.turn)
 
-    def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M 2"]:
-        """The pulse, ``num`` times: a gate has one answer. The key is not used."""
-        return jnp.broadcast_to(self.latent(params, as_gate(problem.goal)), (num, self.horizon, 2))
-
 
 class TwoQubitParams(NamedTuple):
     """Parameters of the two networks."""
@@ -88,7 +137,7 @@ class TwoQubitParams(NamedTuple):
     interaction: Params
 
 
-class TwoQubitInverter:
+class TwoQubitInverter(PulseInverter):
     """Pulses of two drives for gates of two qubits with a fixed ZZ coupling, in three sections.
 
     By Cartan's decomposition, all factors of ZZ commuting with the interaction,
@@ -118,7 +167,7 @@ class TwoQubitInverter:
                 f"The Inverter of two qubits takes a ZZ coupling and three sections, the first as the last; {system.name} has "
                 f"{system.sections}."
             )
-        self.system, self.horizon = system, system.knots
+        super().__init__(system)
         self.local_system, self.interaction_system = system.section(0), system.section(1)
         self._zeta = share * float(system.drift[0, 0].real) * self.local_system.gate_time
         self._local = mlp(6, local_hidden, 4 * self.local_system.knots, final_scale=0.5, activation=jnp.tanh)
@@ -156,10 +205,6 @@ class TwoQubitInverter:
         first = transposed[::-1] * jnp.array([1.0, -1.0, 1.0, -1.0], transposed.dtype)
         middle = self.interaction_latent(params.interaction, parts.interaction)
         return jnp.concatenate([first, middle, self.local_latent(params.local, parts.after)])
-
-    def propose(self, params: TwoQubitParams, key: Key, problem: Problem, num: int) -> Float[Array, "K M 4"]:
-        """The pulse, ``num`` times: a gate has one answer. The key is not used."""
-        return jnp.broadcast_to(self.latent(params, as_gate(problem.goal)), (num, self.horizon, 4))
 
     def _passed(self, sign: float, kind: jnp.dtype) -> Array:
         return interaction(jnp.array([0.0, 0.0, sign * self._zeta], kind))

@@ -40,6 +40,28 @@ def pulse_slices(system: PulseSystem, latent: Float[Array, "M C"]) -> Float[Arra
     return (bounded(latent, system.limit).T @ jnp.asarray(spline_basis(system).T, latent.dtype)).T
 
 
+class PulseSpline:
+    """A system's pulses as a ``parametrisation.Parametrisation``: latents of any size, bounded coefficients, slices."""
+
+    limit = np.inf
+
+    def __init__(self, system: PulseSystem) -> None:
+        """For the pulses of a system."""
+        self.system, self.length, self.size = system, system.knots, len(system.controls)
+        self._inverse = np.linalg.pinv(spline_basis(system))
+
+    def decode(self, latents: Float[Array, "M C"]) -> Float[Array, "N C"]:
+        """The pulse, rad/us."""
+        return pulse_slices(self.system, latents)
+
+    def encode(self, actions: Float[Array, "N C"]) -> Float[Array, "M C"]:
+        """The latent whose pulse is nearest in the sense of least squares, with coefficients short of the limit."""
+        pairs = (jnp.asarray(self._inverse, actions.dtype) @ actions).reshape(self.length, -1, 2) / self.system.limit
+        size = jnp.sqrt((pairs**2).sum(-1, keepdims=True))
+        pairs = pairs * jnp.minimum(1.0, 0.999 / jnp.maximum(size, 1e-30))
+        return (pairs / jnp.sqrt(1 - (pairs**2).sum(-1, keepdims=True))).reshape(self.length, self.size)
+
+
 def occupied_bandwidth(slices: np.ndarray, dt: float, share: float = 0.999) -> float:
     """The frequency below which ``share`` of a pulse's energy lies, MHz.
 
