@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.keys import streams
 from invlearn_jax.parametrisation import Box
 from invlearn_jax.settings import bounded
-from invlearn_jax.types import Key, Params
+from invlearn_jax.types import Key, Params, Problem
 
 Term = Callable[[Params, Array, Array, Array], Array]
 
@@ -211,6 +211,14 @@ class TaskObjective:
             self.coverage.init(coverage_key) if self.coverage else (),
             jnp.ones(()),
         )
+
+    def covers(self, params: ObjectiveParams, problem: Problem) -> Bool[Array, ""]:
+        """Whether the state, and a goal that is a place of the same kind, lie among the data; see ``types.KnowsData``."""
+        if self.coverage is None:
+            return jnp.array(True)
+        inside = self.coverage.covers(params.coverage, self.task.covered(problem.state))
+        goal = self.task.covered_goal(problem.goal)
+        return inside if goal is None else inside & self.coverage.covers(params.coverage, goal)
 
     def __call__(
         self, params: ObjectiveParams, states: Float[Array, "T1 S"], actions: Float[Array, "T A"], goal: Array

@@ -20,6 +20,8 @@ def pytest_configure(config):
     # MJX takes seconds to compile; a second run finds its programs here.
     jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache" / "tests"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    # Most of a cold run is the compiling of small programs that run once.
+    jax.config.update("jax_disable_most_optimizations", True)
     # Another process may be writing the entry this one reads; it is then compiled anew.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache")
     hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
@@ -84,3 +86,12 @@ def umaze_simulator(umaze):
     simulator = MujocoMaze2d(umaze.spec, threads=1)
     yield simulator
     simulator.close()
+
+
+@pytest.fixture(autouse=True)
+def _optimised_where_much_is_computed(request):
+    """Learning tests run their programs long enough to have them optimised."""
+    slow = "slow" in request.keywords
+    jax.config.update("jax_disable_most_optimizations", not slow)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)

@@ -92,6 +92,10 @@ class SubgoalTask(Task):
         """The goal."""
         return goal
 
+    def covered_goal(self, goal: Float[Array, " G"]) -> Float[Array, " G"]:
+        """The goal: a place that data must have come to."""
+        return goal
+
     def cost(self, state: Float[Array, " G"], action: Float[Array, " G"], goal: Float[Array, " G"]) -> Terms:
         """The task's cost of a place."""
         return self._task.place_cost(state, goal)
@@ -153,7 +157,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
     names = ("data", "level", "model weights", "model", "tail", "inverter weights", "scales", "starts", "inverter")
     keys = dict(zip(names, streams(key, *names), strict=True))
     lower, lower_params = load_planner(settings.lower)
-    parts = run.parts("data", lambda: inverter.named_parts(task.data(own.data.rows, keys["data"])))
+    parts = run.parts("data", lambda: inverter.named_parts(task, task.data(own.data.rows, keys["data"])))
     rows = concatenate(*(part.rows for part in parts.values()))
     places = _places(task, rows)
     level = run.rows(

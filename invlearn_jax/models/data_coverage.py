@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.spatial
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.models.coverage import CELLS, distance_to_data, interpolate, no_distance
 from invlearn_jax.types import Key, Params
@@ -32,6 +32,9 @@ class Coverage(Protocol):
 
     def distance(self, params: Params, place: Float[Array, " C"]) -> Float[Array, ""]:
         """How far a place is from the data, 0 among them."""
+
+    def covers(self, params: Params, place: Float[Array, " C"]) -> Bool[Array, ""]:
+        """Whether a place is so near to the data that a plan from there can be trusted."""
 
 
 class TableParams(NamedTuple):
@@ -69,6 +72,10 @@ class TableCoverage:
         edge = 1.1 * params.half
         beyond = (jnp.maximum(jnp.abs(place - params.centre) - edge, 0.0)).max()
         return jnp.maximum(interpolate(params.table, place, params.centre, params.half) + beyond, 0.0)
+
+    def covers(self, params: TableParams, place: Float[Array, " C"]) -> Bool[Array, ""]:
+        """See ``Coverage``: within a cell of what counts as among the data."""
+        return self.distance(params, place) <= (2.2 * params.half / CELLS).max()
 
 
 class NeighbourParams(NamedTuple):
@@ -129,6 +136,10 @@ class NeighbourCoverage:
         squared = ((z - params.places[nearest]) ** 2).sum()
         # The root is kept away from zero, where its gradient is infinite.
         return jnp.maximum(jnp.sqrt(squared + 1e-12) / params.usual - 1.0, 0.0)
+
+    def covers(self, params: NeighbourParams, place: Float[Array, " C"]) -> Bool[Array, ""]:
+        """See ``Coverage``: within twice the distance that counts as among the data."""
+        return self.distance(params, place) <= 1.0
 
 
 def coverage_for(size: int) -> TableCoverage | NeighbourCoverage:

@@ -126,7 +126,9 @@ class InversePlanner:
             safe, given, possible = self.inverter.read(params.inverter, problem)
         else:
             safe, given = usable(as_problem(problem, float_type(params)))
-        covered = self.inverter.covers(params.inverter, safe) if isinstance(self.inverter, KnowsData) else True
+        covered = jnp.array(True)
+        for part, own in ((self.inverter, params.inverter), (self.objective, params.objective)):
+            covered = covered & part.covers(own, safe) if isinstance(part, KnowsData) else covered
         propose_key, refine_key = jax.random.split(key)
         decode, limit = _same, 1.0
         if isinstance(self.inverter, Latents):

@@ -129,6 +129,10 @@ class Task:
         """The coordinates in which data cover the world: a plan is charged for leaving them. By default the features."""
         return self.local_features(state)
 
+    def covered_goal(self, goal: Float[Array, " G"]) -> Float[Array, " C"] | None:
+        """A goal in the coordinates of ``covered``, where goals are places that data must have come to. By default None."""
+        return None
+
     def local_features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
         """The features of the state as seen from itself."""
         return self.features(self.frame.local(state, self.frame.reference(state)))

@@ -6,9 +6,9 @@ from invlearn_jax.models.heading import HeadingModel
 from invlearn_jax.objectives import WeightedSum, off_pace, tilt, weighted_sum
 from invlearn_jax.planners.heading_inverter import HeadingInverter
 from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.refine.named import named_refiner
 from invlearn_jax.settings import bounded, check_settings
 from invlearn_jax.tasks.antmaze import model as ant
-from invlearn_jax.tasks.maze2d.planner import build_refiner
 
 POSITION_SIZE = 2
 DT = ant.FRAME_SKIP * ant.TIMESTEP  # s
@@ -79,7 +79,7 @@ def build_motor(
         build_motor_inverter(config),
         build_motor_model(config),
         motor_objective(config),
-        build_refiner(refiner, config.refine_rate),
+        named_refiner(refiner, config.refine_rate),
         refine_steps,
         1 if candidates is None else candidates,
         config.execute_steps if execute_steps is None else execute_steps,

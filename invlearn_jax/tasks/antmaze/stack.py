@@ -16,9 +16,9 @@ from invlearn_jax.objectives import (
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.refine.named import named_refiner
 from invlearn_jax.settings import bounded, check_settings
 from invlearn_jax.tasks.antmaze.motor import DT, POSITION_SIZE, AntMotorConfig, build_motor
-from invlearn_jax.tasks.maze2d.planner import build_refiner
 
 
 @dataclasses.dataclass
@@ -123,7 +123,7 @@ def build_ant_stack(
         config: architecture and objectives of both levels.
         refine_steps: K, of each level.
         candidates: proposals per problem of each level; 1 by default.
-        refiner: one of ``tasks.maze2d.planner.REFINERS``.
+        refiner: one of ``refine.named.REFINERS``.
         execute_steps: motor steps between plans of the upper level; the configuration's by default.
 
     Returns:
@@ -137,7 +137,7 @@ def build_ant_stack(
         build_subgoal_inverter(config),
         build_level_model(config),
         SubgoalObjective(config),
-        build_refiner(refiner, config.refine_rate),
+        named_refiner(refiner, config.refine_rate),
         refine_steps,
         1 if candidates is None else candidates,
     )
