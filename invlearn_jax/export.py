@@ -199,11 +199,12 @@ def _problem_shapes(planner: Planner, params: Params, problem: Problem | None) -
         )
     inverter = getattr(planner, "inverter", None)
     goal_size = getattr(inverter, "goal_size", getattr(inverter, "position_size", None))
-    if not hasattr(inverter, "state_size") or goal_size is None:
+    state_size = getattr(inverter, "state_size", None)
+    if state_size is None or goal_size is None:
         raise ValueError(
             f"{type(planner).__name__} does not state the sizes of its problem. Give an example: problem=Problem(state, goal)."
         )
-    return tuple(jax.ShapeDtypeStruct((n,), dtype) for n in (inverter.state_size, goal_size))
+    return tuple(jax.ShapeDtypeStruct((n,), dtype) for n in (state_size, goal_size))
 
 
 def _arrays(state: Numbers, goal: PyTree) -> tuple[Array, PyTree]:

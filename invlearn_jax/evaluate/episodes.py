@@ -192,7 +192,12 @@ def evaluate(
     judge_key, latency_key = streams(from_seed(seed), "plans", "latency")
     latency = _latency(planner, params, latency_key, jax.tree.map(np.asarray, task.draw_problem(latency_key)))
     shared = {"task": task.name, "backend": None, "episodes": episodes, "seed": seed}
-    shared |= {"refine_steps": planner.refine_steps, "return_mean": None, "score_mean": None, "score_sem": None}
+    shared |= {
+        "refine_steps": planner.refine_steps if isinstance(planner, Refines) else 0,
+        "return_mean": None,
+        "score_mean": None,
+        "score_sem": None,
+    }
     times = {"plan_ms_p50": latency.p50, "plan_ms_p95": latency.p95, "plan_ms_p99": latency.p99}
     return shared | task.judge(planner, params, judge_key, episodes) | times | manifest(seed)
 

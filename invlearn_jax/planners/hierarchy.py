@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from invlearn_jax.inputs import Numbers, as_problem, check_whole, float_type
+from invlearn_jax.inputs import Numbers, as_array, as_problem, check_whole, float_type
 from invlearn_jax.keys import indexed
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.types import Key, PlanOutput, Problem, Result, gravest
@@ -101,5 +101,6 @@ class Hierarchy:
         """The action in ``state``: the lower level's first, planned anew towards the plan's first sub-goal."""
         # Only refiners that sample draw anything; what they draw is the same in every episode.
         key = indexed(jax.random.key(0), step)
-        low = self.lower.plan(params.lower, key, Problem(state, plan.info["subgoals"][0]))
+        here = as_array("state", state)
+        low = self.lower.plan(params.lower, key, Problem(here, plan.info["subgoals"][0]))
         return jnp.where(plan.result == Result.NON_FINITE, 0.0, low.actions[0])

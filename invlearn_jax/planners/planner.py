@@ -1,7 +1,7 @@
 """The planner: ``plan = refine(invert(problem))``, scored by a forward model."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +9,9 @@ from jaxtyping import Array, Bool
 
 from invlearn_jax.inputs import as_problem, check_whole, float_type, usable
 from invlearn_jax.parametrisation import Latents
-from invlearn_jax.refine.base import CostFn, PlanCost, Refiner, refine
+from invlearn_jax.refine.base import PlanCost, Refiner, refine
 from invlearn_jax.refine.gauss_newton import ResidualCost, by_latents
-from invlearn_jax.rollout import Score, score
+from invlearn_jax.rollout import Score, score, total
 from invlearn_jax.types import (
     ForwardModel,
     HasResiduals,
@@ -76,7 +76,7 @@ class InversePlanner:
             raise ValueError(f"refine_steps is {refine_steps}; give 0 (no refinement) or more.")
         if refine_steps and refiner is None:
             raise ValueError(f"refine_steps is {refine_steps}, but no refiner was given. Give one, or refine_steps=0.")
-        if refine_steps and _GRADIENT[model.gradient] < _GRADIENT[refiner.needs]:
+        if refine_steps and refiner is not None and _GRADIENT[model.gradient] < _GRADIENT[refiner.needs]:
             raise ValueError(
                 f"The refiner needs a {refiner.needs} gradient through the model, but that of {type(model).__name__} is "
                 f"{model.gradient!r}. Refine by sampling, or give a model that has it (for a simulator, an environment "
@@ -130,7 +130,8 @@ class InversePlanner:
         for part, own in ((self.inverter, params.inverter), (self.objective, params.objective)):
             covered = covered & part.covers(own, safe) if isinstance(part, KnowsData) else covered
         propose_key, refine_key = jax.random.split(key)
-        decode, limit = _same, 1.0
+        decode: Callable[[Array], Array] = _same
+        limit = 1.0
         if isinstance(self.inverter, Latents):
             decode, limit = self.inverter.parametrisation.decode, self.inverter.parametrisation.limit
             proposals = self.inverter.latents(params.inverter, propose_key, safe, self.candidates)
@@ -143,9 +144,8 @@ class InversePlanner:
             cost, proposal_cost, trace = scored.cost, scored.cost, jnp.zeros((0,))
             finite = given & jnp.isfinite(actions).all()
         else:
-            refined = refine(
-                self.refiner, refine_key, self._cost_of(params, safe, decode), proposals, self.refine_steps
-            )
+            cost_of: Any = self._cost_of(params, safe, decode)  # mypy takes a NamedTuple with __call__ for no callable
+            refined = refine(self.refiner, refine_key, cost_of, proposals, self.refine_steps)
             latents, cost, proposal_cost, trace = refined
             actions = decode(latents)
             scored = self.score(params, safe, actions)
@@ -160,7 +160,9 @@ class InversePlanner:
         )
         return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result)
 
-    def _cost_of(self, params: PlannerParams, problem: Problem, decode: Callable[[Array], Array]) -> CostFn:
+    def _cost_of(
+        self, params: PlannerParams, problem: Problem, decode: Callable[[Array], Array]
+    ) -> PlanCost | ResidualCost:
         """The cost of latents, with its residuals where the objective has them."""
         objective, goal = self.objective, problem.goal
 
@@ -168,7 +170,7 @@ class InversePlanner:
             return self.model.unroll(params.model, problem.state, decode(z))
 
         def cost(states: Array, z: Array) -> Array:
-            return sum(objective(params.objective, states, decode(z), goal).values())
+            return total(objective(params.objective, states, decode(z), goal))
 
         whole = PlanCost(unroll, cost)
         if not (isinstance(objective, HasResiduals) and self.refiner is not None and self.refiner.uses_residuals):
@@ -181,7 +183,7 @@ class InversePlanner:
             found = objective.jacobian(params.objective, problem.state, decode(z), goal)
             return jax.jacrev(residual)(z) if found is None else by_latents(decode, z, found)
 
-        return ResidualCost(whole, residual, jacobian)
+        return ResidualCost(whole.__call__, residual, jacobian)
 
 
 def _same(actions: Array) -> Array:

@@ -135,7 +135,7 @@ def _check_costs(task: Task, states: jax.Array, actions: jax.Array, goals: jax.A
 
 def _still(task: Task, states: jax.Array, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Trajectories ``[N, T+1, S]``, ``[N, T, A]`` that stay where they are."""
-    return tuple(jnp.repeat(x[:, None], task.horizon + extra, axis=1) for x, extra in ((states, 1), (actions, 0)))
+    return jnp.repeat(states[:, None], task.horizon + 1, axis=1), jnp.repeat(actions[:, None], task.horizon, axis=1)
 
 
 def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.Array) -> None:

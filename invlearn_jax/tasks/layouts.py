@@ -116,7 +116,7 @@ def cell_distances(walls: np.ndarray, source: np.ndarray) -> np.ndarray:
     distance[tuple(source)] = 0
     frontier = [tuple(int(i) for i in source)]
     while frontier:
-        following = []
+        following: list[tuple[int, ...]] = []
         for row, column in frontier:
             for cell in ((row + 1, column), (row - 1, column), (row, column + 1), (row, column - 1)):
                 if not walls[cell] and distance[cell] < 0:
