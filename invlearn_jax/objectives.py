@@ -195,7 +195,7 @@ class TaskObjective:
         Args:
             task: a ``Task``.
             weights: of the terms; a term of weight 0 is left out.
-            tail: cost beyond the horizon, ``tail(params, state, goal)`` with ``init(key)``, or None.
+            tail: cost beyond the horizon, ``tail(params, state, goal)`` with ``init(key)`` and the ``name`` of its term, or None.
             coverage: distance from the data (``models.data_coverage.Coverage``), or None.
             stride: the means of D and d take every so many-th state.
         """
@@ -229,10 +229,10 @@ class TaskObjective:
         own = states[:, : task.state_size]
         added = {}
         if self.tail is not None:
-            added["beyond"] = weights.final * self.tail(params.tail, own[-1], goal)
+            added[self.tail.name] = weights.final * self.tail(params.tail, own[-1], goal)
             if weights.along:
                 along = jax.vmap(lambda s: self.tail(params.tail, s, goal))(own[self.stride :: self.stride])
-                added["beyond_along"] = weights.along * along.mean()
+                added[f"mean_{self.tail.name}"] = weights.along * along.mean()
         coverage = self.coverage
         if coverage is not None:
             away = jax.vmap(lambda s: coverage.distance(params.coverage, task.covered(s)))(

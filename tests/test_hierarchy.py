@@ -85,7 +85,7 @@ def test_the_upper_level_is_learned_and_loaded_without_the_lower_one(learned):
     np.testing.assert_allclose(jax.jit(loaded.plan)(again, KEY, problem).actions, out.actions, atol=1e-6)
     assert out.info["subgoals"].shape == (3, 2)
     assert np.abs(out.info["subgoals"] - out.info["positions"][:-1]).max() <= planner.reach + 1e-5
-    assert {"time_outside", "beyond", "unvisited"} <= set(out.cost_terms)
+    assert {"time_outside", "time_to_goal", "unvisited"} <= set(out.cost_terms)
 
 
 def test_the_lower_level_is_planned_anew_in_every_step(learned):

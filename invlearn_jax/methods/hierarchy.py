@@ -135,6 +135,10 @@ def build(
             "The upper level has neither correction nor cloning: set upper.correction.rounds, upper.cloning.steps and "
             "upper.cloning.weight to 0."
         )
+    if not settings.lower:
+        raise ValueError(
+            "lower is ''; give the planner of the lower level, a shipped name or a folder: --config.lower=runs/lower/planner."
+        )
     lower = load_planner(settings.lower, refine_steps, candidates, refiner)[0]
     for name in ("state_size", "action_size", "goal_size"):
         have, want = getattr(lower.inverter, name), getattr(task, name)

@@ -29,6 +29,8 @@ class GraphCostParams(NamedTuple):
 class GraphCost:
     """``D(s, g)``; see the module's equation."""
 
+    name = "time_to_goal"
+
     def __init__(
         self, task: Task, look_ahead: float = 0.0, hidden: Sequence[int] = (256, 256), octaves: int = 5
     ) -> None:
