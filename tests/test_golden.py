@@ -15,6 +15,8 @@ def test_every_shipped_planner_is_recorded():
     assert {key.split("/")[0] for key in RECORD} == set(invlearn_jax.planner_names())
 
 
+# Programs as users run them: with all optimisations.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "key", sorted(key for key in RECORD if key.startswith(KINDS) and not key.startswith("maze2d-large-v1-"))
 )

@@ -98,8 +98,9 @@ def test_library_calls_refuse_such_seeds():
 
 
 class _NoPlanner:
-    class system:  # noqa: N801
-        gate_dimension = 2
+    class inverter:  # noqa: N801
+        class system:  # noqa: N801
+            gate_dimension = 2
 
 
 PROGRAMS = sorted([*(ROOT / "experiments").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])

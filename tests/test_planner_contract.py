@@ -28,7 +28,7 @@ from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates import systems
 from invlearn_jax.tasks.gates.gates import named_gate
-from invlearn_jax.tasks.gates.planner import PulsePlanner
+from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
 from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import build_planner
@@ -94,7 +94,7 @@ KINDS = {
     "dt": Kind(lambda: maze_policy("dt"), BALL._replace(goal=[0.25, 0.0])),
     "motor": Kind(lambda: build_motor(MOTOR), ANT, range(2, 29)),
     "subgoals": Kind(lambda: build_ant_stack(ANT_STACK), ANT, range(29)),
-    "pulse": Kind(lambda: PulsePlanner(QUBIT, QubitInverter(QUBIT, (8,)), None, gauss_newton(), 2), GATE, ()),
+    "pulse": Kind(lambda: pulse_planner(QubitInverter(QUBIT, (8,)), None, gauss_newton(), 2), GATE, ()),
 }
 every_kind = pytest.mark.parametrize("name", KINDS)
 
@@ -335,7 +335,6 @@ def unchecked(function: Callable) -> Callable:
 def test_counts_that_are_not_whole_are_refused(argument, count):
     makers = {
         InversePlanner: (MlpInverter(4, 2, 4, 2, (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
-        PulsePlanner: (QUBIT, QubitInverter(QUBIT, (8,)), None, gauss_newton()),
         Tracker: (made("tracker")[0].inverter, REACH_WITH_LITTLE_EFFORT, "pd"),
         Stack: (made("stack")[0].upper,),
         SubgoalPlanner: (made("subgoals")[0].upper, made("subgoals")[0].motor, 1.0),

@@ -13,6 +13,7 @@ import invlearn_jax
 from benchmarks import tables
 from experiments.pipelines.published import best_published
 from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco, start_states
+from invlearn_jax.io import planners as first_edition
 from invlearn_jax.io.planners import load_config
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of, success
@@ -35,7 +36,7 @@ def test_names():
 @pytest.mark.parametrize("kind", BASELINES)
 def test_baselines_stand_on_their_mazes_planner(kind):
     for name in NAMES:
-        params, base = (invlearn_jax.load_planner(each)[1] for each in (f"{name}-{kind}", name))
+        params, base = (first_edition.load_planner(each)[1] for each in (f"{name}-{kind}", name))
         assert load_config(f"{name}-{kind}")[0].env == name
         for mine, theirs in zip(jax.tree.leaves(params.objective), jax.tree.leaves(base.objective), strict=True):
             np.testing.assert_array_equal(mine, theirs)
@@ -88,7 +89,7 @@ def test_all_ants_walk_alike():
     for name in ANTS:
         planner, params = invlearn_jax.load_planner(name)
         assert load_config(name)[0].env == name
-        for mine, theirs in zip(jax.tree.leaves(params.motor), jax.tree.leaves(motor), strict=True):
+        for mine, theirs in zip(jax.tree.leaves(params.lower), jax.tree.leaves(motor), strict=True):
             np.testing.assert_array_equal(mine, theirs)
         assert isinstance(planner, invlearn_jax.Planner)
 

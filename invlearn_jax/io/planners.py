@@ -16,6 +16,7 @@ from jaxtyping import PyTree
 
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.names import unknown_name
+from invlearn_jax.settings import check_settings
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
@@ -127,8 +128,10 @@ def load_config(name: str | os.PathLike) -> tuple[PlannerConfig, Path]:
         raise unknown_name("planner (neither shipped nor a folder with planner.json)", str(name), planner_names())
     fields, kind, _ = _description(folder)
     try:
-        return _filled(_KINDS[kind].config(), fields), folder
-    except TypeError as error:
+        config = _filled(_KINDS[kind].config(), fields)
+        check_settings(config)
+        return config, folder
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{folder / 'planner.json'} does not describe a planner ({error}). Save it again.") from error
 
 

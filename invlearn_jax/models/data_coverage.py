@@ -121,7 +121,9 @@ class NeighbourCoverage:
         pool = z[rng.permutation(len(z))[: 10 * self.count]]
         held = pool[_spread_out(pool, self.count)]
         others = z[rng.integers(len(z), size=min(len(z), 5000))]
-        usual = np.quantile(scipy.spatial.cKDTree(held).query(others)[0], 0.99)
+        # A row that is held itself is as far from the data as its neighbour is.
+        near = scipy.spatial.cKDTree(held).query(others, k=min(2, len(held)))[0].reshape(len(others), -1)
+        usual = np.quantile(np.where(near[:, 0] < 1e-9, near[:, -1], near[:, 0]), 0.99)
         # Data of fewer rows than are held repeat some.
         held = held[np.arange(self.count) % len(held)]
         kind = np.float32
