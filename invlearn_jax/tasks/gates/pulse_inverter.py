@@ -102,7 +102,8 @@ class PulseInverter:
 
     def latents(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M C"]:
         """The pulse, ``num`` times. The key is not used."""
-        gate = small_product(problem.goal, jnp.conj(problem.state.T))
+        goal = as_gate(problem.goal)
+        gate = small_product(goal, jnp.conj(as_array("start", problem.state, goal.dtype).T))
         kind = jax.tree.leaves(params)[0].dtype
         latent = self.latent(params, gate.astype(jnp.result_type(kind, jnp.complex64))).astype(gate.real.dtype)
         return jnp.broadcast_to(latent, (num, *latent.shape))
