@@ -3,6 +3,7 @@
 import functools
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -39,7 +40,7 @@ from invlearn_jax.tasks.antmaze.motor import (
 )
 from invlearn_jax.tasks.antmaze.rows import Act, executed_rows, upright_rows
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
-from invlearn_jax.tasks.user_files import read_for
+from invlearn_jax.tasks.user_files import read_ant, read_for
 from invlearn_jax.types import Key, Params, Problem
 
 Loss = Callable[[Params, Key], jax.Array]
@@ -87,7 +88,10 @@ def walking_data(settings: AntDataConfig, env: str, run: RunFolder) -> Dataset:
     """The user's files, or D4RL's data made anew and kept in the run's folder."""
     paths = [path for path in settings.path.split(",") if path]
     if paths:
-        return concatenate(*(read_for(registry.spec(env, "antmaze"), path) for path in paths))
+        # What an earlier generation of the same run executed is on an open floor, and needs no check.
+        own = [run.path.resolve().parent == Path(path).resolve().parent.parent.parent for path in paths]
+        readers = [read_ant if mine else functools.partial(read_for, registry.spec(env, "antmaze")) for mine in own]
+        return concatenate(*(reader(path) for reader, path in zip(readers, paths, strict=True)))
     return kept_data(run.path / "data" / "d4rl.npz", functools.partial(_d4rl, settings, env))
 
 
