@@ -186,7 +186,7 @@ import jax
 import numpy as np
 from benchmarks.gap_attribution import map_cost_to_go
 from invlearn_jax.envs import registry
-from invlearn_jax.evaluate import free_space_times
+from invlearn_jax.tasks.maze2d.oracle import free_space_times
 
 env = registry.make("maze2d-umaze-v1")
 points, seconds = free_space_times(env.spec.layout, np.asarray(env.goal))
