@@ -159,7 +159,7 @@ def test_a_run_is_alone_in_its_folder_and_stops_at_a_signal(tmp_path, data_file,
     assert (tmp_path / "checkpoints" / stage / str(step)).is_dir()
     assert not (tmp_path / "eval.json").exists()
     done = check_resumed(arguments, tmp_path, unbroken)
-    assert f"{stage}: continues at update {step} of" in done.stdout or f"{stage}: already complete" in done.stdout
+    assert f"{stage}: continues at update {step} of" in done.stderr or f"{stage}: already complete" in done.stderr
 
 
 def other_sizes(path):

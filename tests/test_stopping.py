@@ -22,6 +22,7 @@ from invlearn_jax.io import interrupt
 from invlearn_jax.io.checkpoint import Checkpoints
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import NonFiniteLossError, TrainState, train
+from invlearn_jax.progress import show_progress
 
 
 def fresh():
@@ -54,7 +55,14 @@ def read_status(folder):
 # --- signals ---
 
 
-def test_a_stage_ends_with_its_block_and_goes_on_from_there(tmp_path, capfd):
+@pytest.fixture
+def shown():
+    show_progress()
+    yield
+    show_progress(False)
+
+
+def test_a_stage_ends_with_its_block_and_goes_on_from_there(tmp_path, capfd, shown):
     whole = stage(RunFolder(tmp_path / "whole"))
     capfd.readouterr()
     with pytest.raises(interrupt.Stopped) as caught, interrupt.stop_on_signals():
@@ -63,11 +71,11 @@ def test_a_stage_ends_with_its_block_and_goes_on_from_there(tmp_path, capfd):
     assert read_status(tmp_path / "run") == ("stopped", "model", 20, 60)
     assert "SIGINT: stopping" in capfd.readouterr().err
     resumed = stage(RunFolder(tmp_path / "run"))
-    assert "model: continues at update 20 of 60" in capfd.readouterr().out
+    assert "model: continues at update 20 of 60" in capfd.readouterr().err
     np.testing.assert_array_equal(resumed.params, whole.params)
     assert [row["step"] for row in RunFolder(tmp_path / "run").metrics()] == [str(s) for s in range(10, 61, 10)]
     stage(RunFolder(tmp_path / "run"))
-    assert "model: already complete" in capfd.readouterr().out
+    assert "model: already complete" in capfd.readouterr().err
 
 
 def test_handlers_are_as_before():
@@ -210,14 +218,13 @@ def test_parameters_that_are_whole_numbers_are_finite():
 # --- broken files of a run ---
 
 
-def test_a_stage_goes_back_to_the_newest_whole_checkpoint(tmp_path, capfd):
+def test_a_stage_goes_back_to_the_newest_whole_checkpoint(tmp_path, capfd, caplog, shown):
     whole = stage(RunFolder(tmp_path))
     (tmp_path / "checkpoints" / "model" / "60" / "default" / "_METADATA").unlink()
     capfd.readouterr()
     again = stage(RunFolder(tmp_path))
-    told = capfd.readouterr().out
-    assert "model: the checkpoint of step 60 is damaged" in told
-    assert "model: continues at update 30 of 60" in told
+    assert "model: the checkpoint of step 60 is damaged" in caplog.text
+    assert "model: continues at update 30 of 60" in capfd.readouterr().err
     np.testing.assert_array_equal(again.params, whole.params)
     assert Checkpoints(tmp_path / "checkpoints" / "model").latest() == 60
 

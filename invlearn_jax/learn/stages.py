@@ -1,5 +1,6 @@
 """Stages of a run: each continues from its last checkpoint or file, logs, shows progress, saves, and stops where it can go on."""
 
+import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import TrainState, Update, train
 from invlearn_jax.progress import Counter, say
 from invlearn_jax.tasks.task import Part
+
+_LOG = logging.getLogger(__name__)
 
 
 class Run:
@@ -112,7 +115,7 @@ def _continued(checkpoints: Checkpoints, stage: str, state: TrainState, steps: i
         return state
     state, skipped = checkpoints.restore(state)
     for sentence in skipped:
-        say(f"{stage}: {sentence}.")
+        _LOG.warning("%s: %s.", stage, sentence)
     step = int(state.step)
     say(f"{stage}: " + (f"continues at update {step} of {steps}" if step < steps else "already complete"))
     return state

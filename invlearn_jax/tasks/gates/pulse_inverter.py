@@ -9,6 +9,7 @@ symmetries:
 - A reversed pulse with y turned round makes the transposed gate.
 """
 
+import abc
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ def _turned(pulse: Float[Array, "M 2"], turn: Float[Array, "2"]) -> Float[Array,
     return jnp.stack([turn[0] * x - turn[1] * y, turn[1] * x + turn[0] * y], axis=1)
 
 
-class PulseInverter:
+class PulseInverter(abc.ABC):
     """What all Inverters of gates share: a gate has one answer, and the precision is the gate's.
 
     The networks keep their own precision; what follows has the gate's: complex128 (with JAX's ``jax_enable_x64``) is float64.
@@ -76,9 +77,9 @@ class PulseInverter:
         self.system, self.horizon = system, system.slices
         self.parametrisation = PulseSpline(system)
 
+    @abc.abstractmethod
     def latent(self, params: Params, gate: Complex[Array, "d d"]) -> Float[Array, "M C"]:
         """The pulse of one gate."""
-        raise NotImplementedError
 
     def read(self, params: Params, problem: Problem) -> tuple[Problem, Bool[Array, ""], Bool[Array, ""]]:
         """Start and gate in a complex type, whose precision is the gate's; see ``types.ReadsProblems``.
