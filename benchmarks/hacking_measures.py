@@ -1,4 +1,4 @@
-"""What is measured of executed plans: how much was promised in vain, which are hacked, and what a second model notices."""
+"""What is measured of executed plans: how far predictions fall short, which are hacked, and what a second model notices."""
 
 import jax
 import jax.numpy as jnp

@@ -195,7 +195,7 @@ class Ant:
     def __init__(self, folder: Path, policy_name: str, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data, made by a policy and kept in a folder."""
         policy, by = read_goal_policy(policy_name), Path(policy_name).stem
-        # The policy on its one way through umaze, without noise; and walking and flailing under noise of any strength.
+        # The policy on its one way through umaze, without noise; and walking and exploring at random under noise of any strength.
         umaze = registry.spec("antmaze-umaze-v2")
         one, other, floor = streams(jax.random.key(0), "narrow data", "broad data", "standing ants")
         self.narrow = kept_data(

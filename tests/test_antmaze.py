@@ -227,7 +227,7 @@ def test_reaching_the_goal_pays_and_ends(umaze_ant, mjx_step):
 # --- MJX and C MuJoCo ---
 
 
-def flailing(simulator, state, rng, steps):
+def explored(simulator, state, rng, steps):
     """States before, actions, states after, each ``[steps, N, ...]``, under random actions held for 0.5 s."""
     drawn = np.repeat(rng.uniform(-1, 1, (-(-steps // 5), len(state), 8)), 5, axis=0)[:steps]
     states = list(itertools.accumulate(drawn, simulator.step, initial=state))
@@ -239,7 +239,7 @@ def rows_at_walls(simulator):
     """Rows of ants that are thrown at the wall y = -2 of their corridor; states, actions, states after."""
     state, rng = starts(32, seed=1)
     state[:, 0], state[:, 1], state[:, 16] = rng.uniform(3, 5, 32), rng.uniform(-1.0, 0.0, 32), -3.0
-    return [rows.reshape(-1, rows.shape[-1]) for rows in flailing(simulator, state, rng, 12)]
+    return [rows.reshape(-1, rows.shape[-1]) for rows in explored(simulator, state, rng, 12)]
 
 
 def errors(mjx_step, rows):
@@ -252,7 +252,7 @@ def errors(mjx_step, rows):
 
 def test_mjx_moves_like_c_mujoco_on_the_floor(mjx_step, simulator):
     state, rng = starts(LANES)
-    rows = [x.reshape(-1, x.shape[-1]) for x in flailing(simulator, state, rng, 12)]
+    rows = [x.reshape(-1, x.shape[-1]) for x in explored(simulator, state, rng, 12)]
     position, velocity = errors(mjx_step, rows)
     steep = touched(simulator.model, rows[0])[1] | touched(simulator.model, rows[2])[1]
     assert (~steep).sum() > 200
@@ -275,7 +275,7 @@ def test_mjx_moves_like_c_mujoco_at_a_wall(mjx_step, simulator, rows_at_walls):
 
 def test_they_stay_together_over_half_a_second(mjx_step, simulator):
     state, rng = starts(LANES, seed=2)
-    _, actions, following = flailing(simulator, state, rng, 5)
+    _, actions, following = explored(simulator, state, rng, 5)
     for action in actions:
         state = np.asarray(mjx_step(state, action).obs)
     apart = np.linalg.norm((state - following[-1])[:, :3], axis=1)
@@ -308,7 +308,7 @@ def test_an_action_moves_its_own_joint(simulator):
 
 def test_threads_do_not_change_the_motion_and_nothing_is_hidden(simulator):
     state, rng = starts(33, seed=4)
-    states, actions, following = flailing(simulator, state, rng, 6)
+    states, actions, following = explored(simulator, state, rng, 6)
     single = MujocoAntmaze(UMAZE, threads=1)
     np.testing.assert_array_equal(single.step(states[3], actions[3]), following[3])
     single.close()
@@ -325,9 +325,9 @@ def test_threads_do_not_change_the_motion_and_nothing_is_hidden(simulator):
 def test_walls_hold(simulator):
     state, rng = starts(16, seed=5)
     state[:, 0], state[:, 16] = np.linspace(-1, 8, 16), -8.0  # thrown at the wall y = -2
-    assert flailing(simulator, state, rng, 20)[2][..., 1].min() > -2.0
+    assert explored(simulator, state, rng, 20)[2][..., 1].min() > -2.0
     floor = MujocoAntmaze(threads=1)
-    assert flailing(floor, state, rng, 20)[2][-1, :, 1].max() < -2.0
+    assert explored(floor, state, rng, 20)[2][-1, :, 1].max() < -2.0
     floor.close()
 
 

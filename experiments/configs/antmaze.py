@@ -126,7 +126,7 @@ class PolicyConfig:
     """A goal-reaching policy from nothing: motor levels that each learn from what the one before did, and a clone of the last.
 
     Attributes:
-        flail: the first generation, whose data are its own flailing.
+        flail: the first generation, whose data are its own random exploration.
         motor: those after it, which also clone what the one before executed.
         generations: how many come after the first.
         hidden: widths of the policy.
@@ -156,7 +156,7 @@ def policy() -> PolicyConfig:
     first.data.policy, first.data.rows, first.data.broad_rows = "none", 300_000, 0
     first.cloning.steps, first.cloning.weight = 0, 0.0
     first.model.one_step_updates, first.model.steps, first.inverter.steps = 5000, 2000, 2000
-    # A plan that is made anew in every step can put off walking for ever: what it promises has to be tried.
+    # A plan that is replaced in every step can put off walking for ever: what it predicts has to be executed.
     first.correction = CorrectionConfig(rounds=3, follow=16, starts=0.5)
     later.data.policy, later.data.broad_rows = "none", 0
     later.correction = CorrectionConfig(rounds=3, follow=8, starts=0.5)

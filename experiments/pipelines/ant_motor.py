@@ -85,7 +85,7 @@ def check_data(settings: AntDataConfig) -> None:
 
 
 def walking_data(settings: AntDataConfig, env: str, run: RunFolder) -> Dataset:
-    """The user's files, or D4RL's data made anew and kept in the run's folder."""
+    """The user's files, or D4RL's data regenerated and kept in the run's folder."""
     paths = [path for path in settings.path.split(",") if path]
     if paths:
         # What an earlier generation of the same run executed is on an open floor, and needs no check.

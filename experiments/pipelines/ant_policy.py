@@ -1,4 +1,4 @@
-"""A goal-reaching policy of the ant from nothing: motor levels learn from their flailing, a network learns from the last."""
+"""A goal-reaching policy of the ant from nothing: motor levels learn from random exploration, a network learns from the last."""
 
 import dataclasses
 from pathlib import Path

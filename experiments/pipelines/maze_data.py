@@ -1,4 +1,4 @@
-"""What a maze2d run starts from: the user's own files or D4RL's made again, broad random data beside, a trained planner."""
+"""What a maze2d run starts from: the user's own files or D4RL's regenerated, broad random data beside, a trained planner."""
 
 import functools
 from typing import NamedTuple

@@ -67,7 +67,7 @@ def device_name() -> str:
 
 
 def manifest(seed: int | None) -> dict[str, Any]:
-    """What a result needs to be made again: revision, versions, device, seed, command."""
+    """What it takes to reproduce a result: revision, versions, device, seed, command."""
     versions = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

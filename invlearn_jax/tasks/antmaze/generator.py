@@ -1,4 +1,4 @@
-"""D4RL's antmaze data, made again on C MuJoCo, and broad data of an ant that walks, flails and falls.
+"""D4RL's antmaze data, regenerated on C MuJoCo, and broad data of an ant that walks, flails and falls.
 
 The recipe is ``D4RL:scripts/generation/generate_ant_maze_datasets.py`` with ``--noisy``; see ``antmaze_data`` for its
 quirks.
@@ -308,7 +308,7 @@ def random_ant_data(
     episode.
 
     Args:
-        policy: walks in two thirds of the episodes; None for flailing alone.
+        policy: walks in two thirds of the episodes; None for random exploration alone.
         key: consumed.
         rows: how many rows to make; rounded up to whole rounds of ``streams`` episodes, then cut.
         spec: the maze, in whose free cells episodes start; None for a floor without walls.

@@ -214,7 +214,7 @@ def upright(state: Float[Array, "29"], least: float) -> Array:
 
 
 def walking_rows(settings: DataSettings, maze: str, rows: int, key: Key) -> Dataset:
-    """The user's files, or D4RL's data made anew.
+    """The user's files, or D4RL's data regenerated.
 
     Args:
         settings: which.

@@ -1,4 +1,4 @@
-"""D4RL's maze2d data, made again: a waypoint controller wandering from goal to goal, vectorised on MJX.
+"""D4RL's maze2d data, regenerated: a waypoint controller wandering from goal to goal, vectorised on MJX.
 
 The recipe is ``D4RL:scripts/generation/generate_maze2d_datasets.py`` with ``--noisy``; see ``controller_data`` for its
 quirks. ``random_data`` is the broad counterpart: random states and smoothed random actions.
