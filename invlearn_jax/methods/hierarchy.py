@@ -16,11 +16,12 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset, concatenate
 from invlearn_jax.keys import generator, streams
 from invlearn_jax.learn.stages import Run
-from invlearn_jax.methods import inverter
+from invlearn_jax.methods import inverter, inverter_settings
+from invlearn_jax.methods import inverter_training as training
 from invlearn_jax.methods.level_rows import evenly, level_rows
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.planners.hierarchy import Hierarchy, HierarchyParams
-from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Part, Task, Terms
 from invlearn_jax.types import Key, Problem
@@ -39,9 +40,9 @@ class LevelSettings:
 
 def _upper() -> inverter.Settings:
     settings = inverter.Settings()
-    settings.model = inverter.ModelSettings(chunk=1, horizon=1, batch=1024)
+    settings.model = inverter_settings.ModelSettings(chunk=1, horizon=1, batch=1024)
     settings.tail.kind = "graph"
-    settings.inverter = inverter.TrainingSettings(steps=6000, advance=(1, 2, 3), state_noise=0.0)
+    settings.inverter = inverter_settings.TrainingSettings(steps=6000, advance=(1, 2, 3), state_noise=0.0)
     settings.correction.rounds = 0
     return settings
 
@@ -140,8 +141,10 @@ def build(
             "lower is ''; give the planner of the lower level, a shipped name or a folder: --config.lower=runs/lower/planner."
         )
     lower = load_planner(settings.lower, refine_steps, candidates, refiner)[0]
+    if not isinstance(lower, InversePlanner):
+        raise ValueError(f"The lower level {settings.lower} is a {type(lower).__name__}; give a planner of one level.")
     for name in ("state_size", "action_size", "goal_size"):
-        have, want = getattr(lower.inverter, name), getattr(task, name)
+        have, want = getattr(lower.inverter, name, None), getattr(task, name)
         if have != want:
             raise ValueError(
                 f"{name} of the lower level {settings.lower} is {have}, of {task.name} {want}. Give another one."
@@ -161,21 +164,21 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
     names = ("data", "level", "model weights", "model", "tail", "inverter weights", "scales", "starts", "inverter")
     keys = dict(zip(names, streams(key, *names), strict=True))
     lower, lower_params = load_planner(settings.lower)
-    parts = run.parts("data", lambda: inverter.named_parts(task, task.data(own.data.rows, keys["data"])))
+    parts = run.parts("data", lambda: training.named_parts(task, task.data(own.data.rows, keys["data"])))
     rows = concatenate(*(part.rows for part in parts.values()))
     places = _places(task, rows)
     level = run.rows(
         "level_rows", lambda: executed_level(task, settings, lower, lower_params, rows, places, keys["level"])
     )
 
-    upper = planner.upper
-    model_params = inverter.first_model(upper.model, level, keys["model weights"])
-    model_params = inverter.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
-    objective_params = inverter.fit_objective(sub, upper, own, run, places, keys["tail"])
+    upper = inverter.build(sub, own)
+    model_params = training.first_model(upper.model, level, keys["model weights"])
+    model_params = training.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
+    objective_params = training.fit_objective(sub, upper, own, run, places, keys["tail"])
     first = upper.inverter.init(keys["inverter weights"])
-    first = first._replace(**inverter.input_scales(sub, places, keys["scales"]))
+    first = first._replace(**training.input_scales(sub, places, keys["scales"]))
     spread = places.states[evenly(places.states, own.tail.bin_size, _PLACES, generator(keys["starts"]))]
-    params = inverter.train_inverter(
+    params = training.train_inverter(
         upper,
         own,
         run,

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.envs import registry
-from invlearn_jax.methods import inverter
+from invlearn_jax.methods import inverter_settings
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.antmaze.environment import GOAL_RADIUS, Antmaze, goal_near, random_start
@@ -118,7 +118,7 @@ class AntmazeTask(Task):
             settings.lower, settings.hold, settings.reach, settings.near = "ant-motor", 10, 3.0, 1.0
             upper = settings.upper
             upper.data.rows, upper.among, upper.normalise, upper.refine_rate = 1_000_000, 0.6, False, 0.05
-            upper.tail = inverter.TailSettings(
+            upper.tail = inverter_settings.TailSettings(
                 kind="graph", max_speed=2.0, bin_size=0.4, min_count=5, max_steps=4, steps=4000
             )
             upper.net.hidden = (256, 256)

@@ -18,7 +18,8 @@ from invlearn_jax.data.dataset import Dataset, concatenate
 from invlearn_jax.envs import registry
 from invlearn_jax.frames import HeadingFrame
 from invlearn_jax.keys import streams
-from invlearn_jax.methods import inverter
+from invlearn_jax.learn.collect import CorrectionSettings
+from invlearn_jax.methods import inverter_settings
 from invlearn_jax.objectives import off_pace, tilt
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.antmaze import model as ant
@@ -167,7 +168,7 @@ class AntWalk(Task):
         """The settings that the shipped motor level was trained with."""
         if method == "inverter":
             settings.data.rows = 1_000_000
-            settings.model = inverter.ModelSettings(
+            settings.model = inverter_settings.ModelSettings(
                 chunk=1,
                 hidden=(256, 256, 256),
                 steps=3000,
@@ -178,11 +179,11 @@ class AntWalk(Task):
             )
             settings.net.hidden = (512, 512)
             settings.objective.unvisited, settings.normalise = 0.0, False
-            settings.cloning = inverter.CloningSettings(steps=3000, weight=0.3)
-            settings.inverter = inverter.TrainingSettings(
+            settings.cloning = inverter_settings.CloningSettings(steps=3000, weight=0.3)
+            settings.inverter = inverter_settings.TrainingSettings(
                 steps=4000, advance=(1, 2, 4), reset_share=0.1, goal_share=0.1, state_noise=0.03
             )
-            settings.correction = inverter.CorrectionSettings(robots=256, steps=500, hold=20, follow=1, starts=0.0)
+            settings.correction = CorrectionSettings(robots=256, steps=500, hold=20, follow=1, starts=0.0)
         return settings
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:

@@ -1,0 +1,167 @@
+"""Settings of Inverse Learning; their defaults suit any task."""
+
+import dataclasses
+
+from invlearn_jax.learn.collect import CorrectionSettings
+from invlearn_jax.objectives import ObjectiveWeights
+from invlearn_jax.settings import bounded
+
+TAILS = ("none", "graph")
+_ADVANCE = (1, 2, 4, 8)
+
+
+@dataclasses.dataclass
+class DataSettings:
+    """Rows to ask the task for, and the share of them held out for the model's error."""
+
+    rows: int = bounded(200_000, low=100)
+    held_out: float = bounded(0.02, low=0.0, high=0.5)
+
+
+@dataclasses.dataclass
+class ModelSettings:
+    """The forward model and its training.
+
+    Attributes:
+        chunk: steps per network call; divides the plan's and the training's horizon. 0 for the greatest such of 4, 2, 1.
+        hidden: widths of the MLP.
+        octaves: Fourier features of the task's positions.
+        steps: updates on windows.
+        batch: windows per update.
+        horizon: steps per window.
+        learning_rate: greatest.
+        one_step: updates on single chunks before those on windows.
+        one_step_batch: of them per update.
+        one_step_rate: their greatest learning rate.
+    """
+
+    chunk: int = bounded(0, low=0)
+    hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    octaves: int = bounded(6, low=0, high=16)
+    steps: int = bounded(4000, low=1)
+    batch: int = bounded(256, low=1)
+    horizon: int = bounded(16, low=1)
+    learning_rate: float = bounded(2e-3, above=0.0)
+    one_step: int = bounded(0, low=0)
+    one_step_batch: int = bounded(1024, low=1)
+    one_step_rate: float = bounded(1e-3, above=0.0)
+
+
+@dataclasses.dataclass
+class TailSettings:
+    """The cost beyond the horizon.
+
+    Attributes:
+        kind: ``none``, or ``graph``: shortest paths over the places that the data came to, distilled.
+        max_speed: of the places, per second, which turns lengths into times.
+        per_axis: whether each axis has that limit of its own (lengths are then the largest over the axes), or speed as a whole.
+        look_ahead: seconds; a state counts as where it is about to be.
+        hidden: widths of the MLP.
+        octaves: its Fourier features.
+        bin_size: of the places, in their units.
+        min_count: bins and links that the data saw less often are dropped.
+        max_steps: bins are joined where the data lead from one to the other within this many steps.
+        steps: updates.
+        batch: pairs of places per update.
+        learning_rate: greatest.
+    """
+
+    kind: str = "none"
+    max_speed: float = bounded(1.0, above=0.0)
+    per_axis: bool = False
+    look_ahead: float = bounded(0.0, low=0.0)
+    hidden: tuple[int, ...] = bounded((256, 256), low=1)
+    octaves: int = bounded(5, low=0, high=16)
+    bin_size: float = bounded(0.1, above=0.0)
+    min_count: int = bounded(3, low=1)
+    max_steps: int = bounded(4, low=1)
+    steps: int = bounded(3000, low=1)
+    batch: int = bounded(2048, low=1)
+    learning_rate: float = bounded(3e-3, above=0.0)
+
+
+@dataclasses.dataclass
+class NetSettings:
+    """The Inverter's network: widths, Fourier features, and spline coefficients per action (0: one number for each step)."""
+
+    hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
+    octaves: int = bounded(5, low=0, high=16)
+    knots: int = bounded(0, low=0)
+
+
+@dataclasses.dataclass
+class TrainingSettings:
+    """Training of the Inverter on imagined problems that move along its own plans; see ``learn.inverter``.
+
+    ``advance`` may be empty: the problems then advance by 1, 2, 4 or 8 steps, as far as the horizon reaches.
+    """
+
+    steps: int = bounded(3000, low=1)
+    batch: int = bounded(192, low=1)
+    learning_rate: float = bounded(1e-3, above=0.0)
+    advance: tuple[int, ...] = bounded((), low=1)
+    reset_share: float = bounded(0.15, low=0.0, high=1.0)
+    goal_share: float = bounded(0.12, low=0.0, high=1.0)
+    state_noise: float = bounded(0.01, low=0.0)
+    logit_limit: float = bounded(3.0, above=0.0)
+    logit_weight: float = bounded(1e-3, low=0.0)
+
+    def advance_within(self, horizon: int) -> tuple[int, ...]:
+        """``advance``, or where it is empty its default as far as the horizon reaches."""
+        return self.advance or tuple(step for step in _ADVANCE if step <= horizon)
+
+
+@dataclasses.dataclass
+class CloningSettings:
+    """Behaviour cloning of the data's first part: before training through the model, and as a term that is kept in it.
+
+    Attributes:
+        steps: updates before; 0 for none.
+        batch: rows per update.
+        learning_rate: greatest.
+        within: how many rows later a hindsight goal may lie.
+        weight: of the term that is kept.
+    """
+
+    steps: int = bounded(0, low=0)
+    batch: int = bounded(512, low=1)
+    learning_rate: float = bounded(1e-3, above=0.0)
+    within: int = bounded(24, low=1)
+    weight: float = bounded(0.0, low=0.0)
+
+
+@dataclasses.dataclass
+class Settings:
+    """Inverse Learning.
+
+    Attributes:
+        data: see ``DataSettings``.
+        model: see ``ModelSettings``.
+        tail: see ``TailSettings``.
+        net: see ``NetSettings``.
+        objective: weights beside the task's own costs.
+        among: how near to the data counts as among them: for places of up to three dimensions in their units, else in units of
+            the usual distance between rows.
+        normalise: whether costs are divided by their mean over the data's windows in training, and the distance from the data
+            is charged in that unit; for tasks whose costs have no natural scale.
+        cloning: see ``CloningSettings``.
+        inverter: see ``TrainingSettings``.
+        correction: see ``CorrectionSettings``.
+        refine_rate: learning rate of gradient refinement.
+        block: updates per compiled call and row of the log.
+        checkpoint_every: updates between checkpoints, a multiple of ``block``.
+    """
+
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
+    tail: TailSettings = dataclasses.field(default_factory=TailSettings)
+    net: NetSettings = dataclasses.field(default_factory=NetSettings)
+    objective: ObjectiveWeights = dataclasses.field(default_factory=ObjectiveWeights)
+    among: float = bounded(1.5, low=0.0)
+    normalise: bool = True
+    cloning: CloningSettings = dataclasses.field(default_factory=CloningSettings)
+    inverter: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    correction: CorrectionSettings = dataclasses.field(default_factory=CorrectionSettings)
+    refine_rate: float = bounded(0.02, above=0.0)
+    block: int = bounded(250, low=1)
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")

@@ -1,0 +1,268 @@
+"""The stages of Inverse Learning: data by parts, forward model, cost beyond the horizon, scales, cloning, Inverter."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from invlearn_jax.data.dataset import Dataset, fit_normalizer, longest_episode, window_store
+from invlearn_jax.inverters.network import NetworkInverter, NetworkParams, Scales
+from invlearn_jax.keys import streams
+from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
+from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
+from invlearn_jax.learn.forward_model import Source, fit_scales, forward_model_update, open_loop_errors
+from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update
+from invlearn_jax.learn.loop import TrainState, default_optimizer
+from invlearn_jax.learn.stages import Run
+from invlearn_jax.methods.inverter_settings import Settings
+from invlearn_jax.models.chunked import ChunkedModel, ChunkedParams
+from invlearn_jax.models.cost_to_go import position_graph
+from invlearn_jax.objectives import ObjectiveParams, TaskObjective
+from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.rollout import total
+from invlearn_jax.tasks.task import Part, Task
+from invlearn_jax.types import Key, Params, Problem
+
+Parts = dict[str, Part]
+
+
+class NetworkPlanner(InversePlanner):
+    """The planner of this method, of which the parts are known."""
+
+    inverter: NetworkInverter
+    model: ChunkedModel
+    objective: TaskObjective
+
+
+def named_parts(task: Task, data: Dataset | Mapping[str, Part]) -> Parts:
+    """A task's data as parts by name.
+
+    Raises:
+        ValueError: for what are no data, or data of other sizes than the task's.
+    """
+    parts = {"data": Part(data)} if isinstance(data, Dataset) else data
+    if not isinstance(parts, Mapping) or not parts or not all(isinstance(part, Part) for part in parts.values()):
+        raise ValueError(f"{type(task).__name__}.data gave {data!r:.80}; wanted is a Dataset, or Parts by name.")
+    wanted = task.state_size, task.action_size
+    for part in parts.values():
+        sizes = tuple(np.shape(x)[-1] if np.ndim(x) else 0 for x in (part.rows.states, part.rows.actions))
+        if sizes != wanted:
+            raise ValueError(
+                f"{type(task).__name__}.data gave states and actions of sizes {sizes}; wanted are the task's, {wanted}."
+            )
+    return dict(parts)
+
+
+def with_part(parts: Parts, name: str, rows: Dataset, share: float) -> Parts:
+    """The parts with another one of which a share of each batch is drawn."""
+    whole = sum(part.share for part in parts.values())
+    scaled = {n: part._replace(share=(1 - share) * part.share / whole) for n, part in parts.items()}
+    return scaled | {name: Part(rows, share)}
+
+
+def first_model(model: ChunkedModel, rows: Dataset, key: Key) -> ChunkedParams:
+    """Fresh parameters with the scales of the data. The key is consumed."""
+    features = np.asarray(jax.jit(jax.vmap(model.task.local_features))(jnp.asarray(rows.states)))
+    return fit_scales(model, model.init(key), rows, fit_normalizer(rows._replace(states=features)))
+
+
+def train_model(
+    model: ChunkedModel,
+    settings: Settings,
+    run: Run,
+    parts: Parts,
+    params: ChunkedParams,
+    key: Key,
+    round_: int = 0,
+) -> ChunkedParams:
+    """Trains the forward model from ``params``: on single chunks first, in the first round, then on windows."""
+    own = settings.model
+    single, windows = streams(key, "one step", "windows")
+    stages = [("model", own.steps, own.learning_rate, own.batch, own.horizon, windows)]
+    if round_:
+        rate = own.learning_rate / 2
+        stages = [(f"model_{round_}", settings.correction.model_steps, rate, own.batch, own.horizon, windows)]
+    elif own.one_step:
+        stages.insert(0, ("one_step", own.one_step, own.one_step_rate, own.one_step_batch, model.chunk, single))
+    for stage, steps, rate, batch, horizon, stage_key in stages:
+        sources = [Source(window_store(part.rows, horizon), part.share) for part in parts.values()]
+        optimizer = default_optimizer(rate, steps)
+        state = TrainState(jnp.zeros((), jnp.int32), stage_key, params, optimizer.init(params.net), ())
+        update = forward_model_update(model, optimizer, sources, batch, horizon)
+        params = run.train(stage, update, state, steps, settings.block, settings.checkpoint_every, "model_loss").params
+    return params
+
+
+def fit_objective(
+    task: Task, planner: NetworkPlanner, settings: Settings, run: Run, rows: Dataset, key: Key
+) -> ObjectiveParams:
+    """The cost beyond the horizon, learned; the coverage of the data; and the size of a plan's cost over them."""
+    objective = planner.objective
+    init_key, train_key = streams(key, "weights", "training")
+    params = objective.init(init_key)
+    if objective.tail is not None:
+        own = settings.tail
+        places = np.asarray(jax.jit(jax.vmap(task.achieved))(jnp.asarray(rows.states)))
+        norm = np.inf if own.per_axis else 2.0
+        graph = position_graph(places, rows.ends, own.max_speed, own.bin_size, own.max_steps, own.min_count, norm)
+        optimizer = default_optimizer(own.learning_rate, own.steps)
+        state = graph_cost_state(objective.tail, optimizer, train_key, graph)
+        update = cost_to_go_update(objective.tail, optimizer, graph, own.batch, jitter=0.3 * own.bin_size)
+        tail = run.train("tail", update, state, own.steps, settings.block, settings.checkpoint_every, "cost_to_go_loss")
+        params = params._replace(tail=tail.params)
+    if settings.normalise:
+        params = params._replace(scale=cost_scale(task, rows))
+    return covering(task, planner, settings, params, rows)
+
+
+def covering(
+    task: Task, planner: NetworkPlanner, settings: Settings, params: ObjectiveParams, rows: Dataset
+) -> ObjectiveParams:
+    """The parameters with the coverage of the rows, where the distance from the data is charged."""
+    coverage = planner.objective.coverage
+    if coverage is None:
+        return params
+    return params._replace(coverage=coverage.fit(covered_places(task, rows), settings.among))
+
+
+def covered_places(task: Task, rows: Dataset, most: int = 200_000) -> np.ndarray:
+    """``[M, C]`` the covered coordinates of at most so many of the rows."""
+    states = rows.states[:: max(1, len(rows.states) // most)]
+    return np.asarray(jax.jit(jax.vmap(task.covered))(jnp.asarray(states)))
+
+
+def cost_scale(task: Task, rows: Dataset, count: int = 4096) -> jax.Array:
+    """The mean absolute cost of the data's windows of a plan's length towards goals of the task; at least 1e-6."""
+    horizon = min(task.horizon, longest_episode(rows) - 1)
+    store = window_store(rows, horizon)
+    window_key, goal_key = streams(jax.random.key(0), "windows", "goals")
+    starts = store.starts[jax.random.randint(window_key, (count,), 0, store.starts.shape[0])]
+    at = starts[:, None] + jnp.arange(horizon + 1)
+    states, actions = store.states[at], store.actions[at[:, :-1]]
+
+    def cost(states: jax.Array, actions: jax.Array, key: Key) -> jax.Array:
+        return total(task.trajectory_cost(states, actions, task.draw_goal_from(key, states[0])))
+
+    costs = jax.jit(jax.vmap(cost))(states, actions, jax.random.split(goal_key, count))
+    return jnp.maximum(jnp.abs(costs).mean(), 1e-6)
+
+
+def input_scales(task: Task, rows: Dataset, key: Key, most: int = 100_000) -> dict[str, Scales]:
+    """The ``state`` and ``goal`` scales of a ``NetworkInverter``, from the data's states and goals drawn from them."""
+    states = jnp.asarray(rows.states[:: max(1, len(rows.states) // most)])
+
+    def inputs(state: jax.Array, key: Key) -> tuple[jax.Array, jax.Array]:
+        return task.local_features(state), task.goal_features(state, task.draw_goal_from(key, state))
+
+    seen = jax.jit(jax.vmap(inputs))(states, jax.random.split(key, len(states)))
+    return {name: _scales(np.asarray(x), task.fourier_size) for name, x in zip(("state", "goal"), seen, strict=True)}
+
+
+def _scales(features: np.ndarray, positions: int) -> Scales:
+    """Mean and deviation; of positions among walls centre and half-width of their box; and the range, half as wide again."""
+    low, high = features.min(0), features.max(0)
+    mean, std = features.mean(0), features.std(0)
+    box = np.arange(features.shape[1]) < positions
+    mean, std = np.where(box, (low + high) / 2, mean), np.where(box, (high - low) / 2, std)
+    margin = 0.5 * (high - low) + 1e-3
+    std = np.where(std < 1e-6, 1.0, std)
+    return Scales(*(jnp.asarray(x, jnp.float32) for x in (mean, std, low - margin, high + margin)))
+
+
+def cloning_prior(
+    planner: NetworkPlanner, settings: Settings, rows: Dataset
+) -> Callable[[Params, Key], jax.Array] | None:
+    """The cloning loss ``(params, key) -> loss`` over rows, or None where nothing is cloned."""
+    own = settings.cloning
+    if not own.steps and not own.weight:
+        return None
+    task = planner.inverter.task
+    store = hindsight_store(rows, task.horizon)
+    inverter = planner.inverter
+    encode = inverter.parametrisation.encode
+    return cloning_loss(inverter.logits, store, own.batch, task.horizon, task.achieved, own.within, encode)
+
+
+def clone(
+    planner: NetworkPlanner,
+    settings: Settings,
+    run: Run,
+    loss: Callable[[Params, Key], jax.Array],
+    params: NetworkParams,
+    key: Key,
+) -> NetworkParams:
+    """Trains an Inverter on the cloning loss alone, from ``params``. The key is consumed."""
+    own = settings.cloning
+    optimizer = default_optimizer(own.learning_rate, own.steps)
+    state, update = cloning_state(optimizer, params, key), cloning_update(loss, optimizer)
+    return run.train(
+        "cloning", update, state, own.steps, settings.block, settings.checkpoint_every, "cloning_loss"
+    ).params
+
+
+def train_inverter(
+    planner: NetworkPlanner,
+    settings: Settings,
+    run: Run,
+    stage: str,
+    params: PlannerParams,
+    draw: Callable[[Key], Problem],
+    rows: Dataset,
+    cloning: Callable[[Params, Key], jax.Array] | None,
+    key: Key,
+    steps: int | None = None,
+) -> PlannerParams:
+    """Trains the Inverter from ``params.inverter`` through the frozen model, on imagined problems that begin with ``draw``."""
+    own, weight = settings.inverter, settings.cloning.weight
+    steps = own.steps if steps is None else steps
+    optimizer = default_optimizer(own.learning_rate, steps)
+    training = InverterTraining(
+        own.batch,
+        settings.inverter.advance_within(planner.inverter.task.horizon),
+        own.reset_share,
+        own.goal_share,
+        own.state_noise,
+        own.logit_limit,
+        own.logit_weight,
+    )
+    update = inverter_update(
+        planner.inverter,
+        planner.model,
+        planner.objective,
+        params.model,
+        params.objective,
+        optimizer,
+        draw,
+        training,
+        jnp.asarray(np.maximum(rows.states.std(0), 1e-6)),
+        (lambda p, k: weight * cloning(p, k)) if cloning and weight else None,
+        params.objective.scale if settings.normalise else jnp.ones(()),
+    )
+    state = inverter_state(optimizer, params.inverter, key, draw, own.batch)
+    trained = run.train(stage, update, state, steps, settings.block, settings.checkpoint_every, "cost")
+    return params._replace(inverter=trained.params)
+
+
+def also_from(draw: Callable[[Key], Problem], task: Task, states: np.ndarray, share: float) -> Callable[[Key], Problem]:
+    """Draws problems as ``draw`` does, but a share of them from the given states ``[M, S]``."""
+    held = jnp.asarray(states)
+
+    def both(key: Key) -> Problem:
+        which_key, row_key, goal_key, draw_key = streams(key, "which", "row", "goal", "draw")
+        state = held[jax.random.randint(row_key, (), 0, held.shape[0])]
+        other = Problem(state, task.draw_goal_from(goal_key, state))
+        take = jax.random.bernoulli(which_key, share)
+        return jax.tree.map(lambda a, b: jnp.where(take, a, b), other, draw(draw_key))
+
+    return both
+
+
+def model_errors(task: Task, model: ChunkedModel, params: ChunkedParams, held: dict[str, Dataset]) -> dict[str, Any]:
+    """Open-loop errors of the model over a plan's steps, on held-out rows that are long enough."""
+    return {
+        name: open_loop_errors(task, model, params, rows, task.horizon)
+        for name, rows in held.items()
+        if longest_episode(rows) > task.horizon
+    }
