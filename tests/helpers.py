@@ -33,6 +33,8 @@ def run_python(*arguments: object, **environment: str) -> subprocess.CompletedPr
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache" / "tests"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        # As in this process: most of a cold run is compiling.
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
     return subprocess.run(
         [sys.executable, *map(str, arguments)],

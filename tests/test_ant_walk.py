@@ -7,6 +7,7 @@ import pytest
 from golden import FILE, problems
 
 from invlearn_jax.data import Dataset
+from invlearn_jax.data.kept import read_rows
 from invlearn_jax.methods.fitting import fit
 from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.tasks.antmaze.rows import uprightness
@@ -101,10 +102,11 @@ def test_a_motor_level_is_learned_by_the_common_recipe(tmp_path):
     assert out.actions.shape == (4, 8)
     assert np.isfinite(out.actions).all()
     assert set(out.cost_terms) == {"off_pace", "tilt"}
-    assert (uprightness(np.load(tmp_path / "data" / "executed_1.npz")["observations"]) >= 0.2).all()
+    assert (uprightness(read_rows(tmp_path / "data" / "executed_1.npz").states) >= 0.2).all()
     assert load_task(tmp_path / "planner").settings.data.policy == "none"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("refine_steps", [0, 2])
 def test_the_shipped_motor_level_acts_as_it_did(refine_steps):
     planner, params = load_planner("ant-motor", refine_steps=refine_steps)

@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 from helpers import read_record, run_python
 
@@ -131,7 +130,7 @@ SHARED_BATCH = """
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
 import numpy as np
-from benchmarks.throughput import _TUNED_CPU, compile_with, physics
+from benchmarks.throughput import _TUNED_CPU, _actions, compile_with, physics
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.closed_loop import start_states
 
@@ -145,18 +144,15 @@ assert "xla_no_such_option" not in options, options
 tuned = np.asarray(step(*(jax.device_put(x, step.input_shardings[0][i]) for i, x in enumerate((obs, actions)))))
 assert np.abs(plain[:, :2] - obs[:, :2]).max() > 0.3
 np.testing.assert_allclose(tuned, plain, rtol=0, atol=1e-3)
+
+held = _actions(np.random.default_rng(0), 3, 60)
+assert held.shape == (3, 60, 2)
+assert np.array_equal(held[:, 0], held[:, 24])
+assert not np.array_equal(held[:, 24], held[:, 25])
 """
 
 
-def test_tuned_physics_is_the_plain_physics():
+# In a process of its own: a program's flags can be defined once.
+def test_tuned_physics_is_the_plain_physics_and_random_actions_are_held():
     done = run_python("-c", SHARED_BATCH)
     assert done.returncode == 0, done.stderr
-
-
-def test_random_actions_are_held():
-    from benchmarks.throughput import _actions  # noqa: PLC0415
-
-    actions = _actions(np.random.default_rng(0), 3, 60)
-    assert actions.shape == (3, 60, 2)
-    assert np.array_equal(actions[:, 0], actions[:, 24])
-    assert not np.array_equal(actions[:, 24], actions[:, 25])

@@ -122,6 +122,7 @@ def test_the_maze_keeps_its_contract_and_counts_steps_flips_and_losses():
     assert found["flips_per_1000_steps"] == pytest.approx(1000 / 16)
 
 
+@pytest.mark.slow
 def test_a_shipped_planner_of_two_levels_acts_as_it_did():
     name = "antmaze-umaze-v2"
     planner, params = load_planner(name)
