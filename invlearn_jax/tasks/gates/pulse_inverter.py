@@ -67,7 +67,7 @@ def _turned(pulse: Float[Array, "M 2"], turn: Float[Array, "2"]) -> Float[Array,
 
 
 class PulseInverter(abc.ABC):
-    """What all Inverters of gates share: a gate has one answer, and the precision is the gate's.
+    """What all Inverters of gates share: the precision is the gate's.
 
     The networks keep their own precision; what follows has the gate's: complex128 (with JAX's ``jax_enable_x64``) is float64.
     """
@@ -78,8 +78,8 @@ class PulseInverter(abc.ABC):
         self.parametrisation = PulseSpline(system)
 
     @abc.abstractmethod
-    def latent(self, params: Params, gate: Complex[Array, "d d"]) -> Float[Array, "M C"]:
-        """The pulse of one gate."""
+    def latents(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M C"]:
+        """``num`` latent pulses of the gate ``goal`` after ``state``. The key is consumed."""
 
     def read(self, params: Params, problem: Problem) -> tuple[Problem, Bool[Array, ""], Bool[Array, ""]]:
         """Start and gate in a complex type, whose precision is the gate's; see ``types.ReadsProblems``.
@@ -101,6 +101,18 @@ class PulseInverter(abc.ABC):
         one = jnp.eye(size, dtype=goal.dtype)
         return jax.tree.map(lambda x: jnp.where(finite & unitary, x, one), safe), finite, unitary
 
+    def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K N C"]:
+        """``num`` pulses' slices. The key is consumed."""
+        return jax.vmap(self.parametrisation.decode)(self.latents(params, key, problem, num))
+
+
+class LearnedPulses(PulseInverter):
+    """Inverters of which a gate has one answer."""
+
+    @abc.abstractmethod
+    def latent(self, params: Params, gate: Complex[Array, "d d"]) -> Float[Array, "M C"]:
+        """The pulse of one gate."""
+
     def latents(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M C"]:
         """The pulse, ``num`` times. The key is not used."""
         goal = as_gate(problem.goal)
@@ -109,12 +121,8 @@ class PulseInverter(abc.ABC):
         latent = self.latent(params, gate.astype(jnp.result_type(kind, jnp.complex64))).astype(gate.real.dtype)
         return jnp.broadcast_to(latent, (num, *latent.shape))
 
-    def propose(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K N C"]:
-        """The pulse's slices, ``num`` times. The key is not used."""
-        return jax.vmap(self.parametrisation.decode)(self.latents(params, key, problem, num))
 
-
-class QubitInverter(PulseInverter):
+class QubitInverter(LearnedPulses):
     """Pulses of one drive for gates on its two lowest levels: latents ``[M, 2]`` of spline coefficients (see ``waveform``)."""
 
     def __init__(self, system: PulseSystem, hidden: Sequence[int]) -> None:
@@ -139,7 +147,7 @@ class TwoQubitParams(NamedTuple):
     interaction: Params
 
 
-class TwoQubitInverter(PulseInverter):
+class TwoQubitInverter(LearnedPulses):
     """Pulses of two drives for gates of two qubits with a fixed ZZ coupling, in three sections.
 
     By Cartan's decomposition, all factors of ZZ commuting with the interaction,
