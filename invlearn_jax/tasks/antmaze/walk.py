@@ -183,7 +183,9 @@ class AntWalk(Task):
             settings.inverter = inverter_settings.TrainingSettings(
                 steps=4000, advance=(1, 2, 4), reset_share=0.1, goal_share=0.1, state_noise=0.03
             )
-            settings.correction = CorrectionSettings(robots=256, steps=500, hold=20, follow=1, starts=0.0)
+            settings.correction = CorrectionSettings(
+                robots=256, steps=500, hold=20, follow=1, starts=0.0, model_steps=2000, inverter_steps=2000
+            )
         return settings
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
