@@ -247,6 +247,13 @@ def test_a_models_path_is_taken_from_the_class_that_gives_it():
 # --- check_task ---
 
 
+def test_the_reward_of_a_step_is_minus_its_cost(arm):
+    state, goal = arm.draw_state(jax.random.key(0)), arm.draw_goal(jax.random.key(1))
+    action = jnp.full(arm.action_size, 0.5)
+    cost = sum(float(term) for term in arm.cost(state, action, goal).values())
+    assert float(arm.reward(state, action, goal)) == pytest.approx(-arm.dt * cost) != 0
+
+
 def test_good_tasks_pass(ship):
     for task in (ship, Cart()):
         il.check_task(task)

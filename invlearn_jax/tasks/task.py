@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.frames import Frame, WorldFrame
 from invlearn_jax.keys import streams
+from invlearn_jax.rollout import total
 from invlearn_jax.types import Key, Params, Problem
 
 Terms = dict[str, Float[Array, ""]]
@@ -159,6 +160,12 @@ class Task:
         running = jax.vmap(self.cost, in_axes=(0, 0, None))(states[1:], actions, goal)
         terms = {name: self.dt * values.sum() for name, values in running.items()}
         return terms | self.final_cost(states[-1], goal)
+
+    def reward(
+        self, state: Float[Array, " S"], action: Float[Array, " A"], goal: Float[Array, " G"]
+    ) -> Float[Array, ""]:
+        """The reward of a step that ends in ``state``, for methods and programs that want one: ``-dt sum cost`` by default."""
+        return -self.dt * total(self.cost(state, action, goal))
 
     def place_cost(self, place: Float[Array, " G"], goal: Float[Array, " G"]) -> Terms:
         """Named costs per second of being at a place of goal space, for planning over places alone. By default none."""

@@ -17,6 +17,7 @@ from invlearn_jax.tasks.antmaze.environment import GOAL_RADIUS, Antmaze, goal_ne
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.antmaze.walk import DataSettings, data_parts, upright
+from invlearn_jax.tasks.d4rl import sparse_reward
 from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
 from invlearn_jax.types import Key, Problem
 
@@ -64,6 +65,10 @@ class AntmazeTask(Task):
         # The root is kept away from zero, where its gradient is infinite.
         distance = jnp.sqrt(((place - goal) ** 2).sum() + 1e-6)
         return {"time_outside": jax.nn.sigmoid((distance - own.goal_radius) / own.goal_width)}
+
+    def reward(self, state: Float[Array, "29"], action: Float[Array, "8"], goal: Float[Array, "2"]) -> Array:
+        """D4RL's: 1 within 0.5 m of the goal, else 0."""
+        return sparse_reward(state[:2], goal)
 
     def success(self, state: Float[Array, "29"], goal: Float[Array, "2"]) -> Array:
         """Within 0.5 m."""

@@ -16,7 +16,15 @@ from invlearn_jax.evaluate.metrics import jerk, mean_ci
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.inverter import problem_sampler
 from invlearn_jax.settings import bounded
-from invlearn_jax.tasks.d4rl import GOAL_RADIUS, normalized_score, returns_of, steps_to_goal, success
+from invlearn_jax.tasks.d4rl import (
+    GOAL_RADIUS,
+    dense_reward,
+    normalized_score,
+    returns_of,
+    sparse_reward,
+    steps_to_goal,
+    success,
+)
 from invlearn_jax.tasks.maze2d import configured
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.controller import controller_returns
@@ -108,6 +116,10 @@ class Maze2dTask(Task):
         # The root is kept away from zero, where its gradient is infinite.
         distance = jnp.sqrt(((state[:2] - goal) ** 2).sum() + 1e-6)
         return {"time_outside": jax.nn.sigmoid((distance - _DISC) / _EDGE)}
+
+    def reward(self, state: Float[Array, "4"], action: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
+        """D4RL's: of being within 0.5 m of the goal, or of the distance; see ``tasks.d4rl``."""
+        return (sparse_reward if self.spec.reward == "sparse" else dense_reward)(state[:2], goal)
 
     def success(self, state: Float[Array, "4"], goal: Float[Array, "2"]) -> Bool[Array, ""]:
         """Whether the ball is within 0.5 m of the goal."""
