@@ -131,10 +131,11 @@ def build(
     """
     if not task.goal_size:
         raise ValueError(f"{task.name} has no goals, so there are no sub-goals to them. Use the method 'inverter'.")
-    if settings.upper.correction.rounds or settings.upper.cloning.steps or settings.upper.cloning.weight:
+    own = settings.upper
+    if own.correction.rounds or own.cloning.steps or own.cloning.weight or own.watch.steps:
         raise ValueError(
-            "The upper level has neither correction nor cloning: set upper.correction.rounds, upper.cloning.steps and "
-            "upper.cloning.weight to 0."
+            "The upper level has neither correction nor cloning, and no second model: set upper.correction.rounds, "
+            "upper.cloning.steps, upper.cloning.weight and upper.watch.steps to 0."
         )
     if not settings.lower:
         raise ValueError(
@@ -149,7 +150,7 @@ def build(
             raise ValueError(
                 f"{name} of the lower level {settings.lower} is {have}, of {task.name} {want}. Give another one."
             )
-    upper = inverter.build(_subgoal_task(task, settings), settings.upper, refine_steps, candidates, refiner)
+    upper = inverter.unwatched(_subgoal_task(task, settings), settings.upper, refine_steps, candidates, refiner)
     steps = execute_steps or settings.execute_steps
     return Hierarchy(upper, lower, task.achieved, settings.reach, steps, settings.near)
 
@@ -171,7 +172,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
         "level_rows", lambda: executed_level(task, settings, lower, lower_params, rows, places, keys["level"])
     )
 
-    upper = inverter.build(sub, own)
+    upper = inverter.unwatched(sub, own)
     model_params = training.first_model(upper.model, level, keys["model weights"])
     model_params = training.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
     objective_params = training.fit_objective(sub, upper, own, run, places, keys["tail"])
