@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import run_mujoco, start_states
@@ -35,23 +34,3 @@ def test_closed_loop_on_c_mujoco():
     returns = returns_of(env.spec, rows.states, goals)
     assert returns.tolist() == [1, 1, 0, 0, 0, 0]
     assert normalized_score(env.spec, returns).tolist() == [100, 100, 0, 0, 0, 0]
-
-
-def test_gymnasium_bridge():
-    pytest.importorskip("gymnasium")
-    from invlearn_jax.envs.gymnasium_bridge import as_gymnasium
-
-    env = as_gymnasium("antmaze-umaze-v2")
-    first, info = env.reset(seed=4)
-    assert env.observation_space.contains(first)
-    assert env.action_space.shape == (8,)
-    again, other = env.reset()
-    assert (info["goal"] != other["goal"]).all()
-    np.testing.assert_array_equal(env.reset(seed=4)[0], first)
-    for _ in range(3):
-        obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-        assert (reward, terminated, truncated) == (0, False, False)
-    env._goal[:] = obs[:2]
-    _, reward, terminated, truncated, _ = env.step(np.zeros(8))
-    assert (reward, terminated, truncated) == (1, True, False)
-    env.close()

@@ -39,7 +39,6 @@ NEVER = {("refine", "envs")}
 # first edition's wiring.
 WORLDS = {path.name for path in (ROOT / LIBRARY / "tasks").iterdir() if (path / "__init__.py").exists()}
 KNOWS_WORLDS = {
-    ("envs", "gymnasium_bridge.py"),
     ("envs", "mujoco_backend.py"),
     ("envs", "registry.py"),
     ("evaluate", "closed_loop.py"),

@@ -223,6 +223,13 @@ class Task:
         """The true system on the host. By default ``step``, jitted."""
         return JaxSimulator(self)
 
+    def check_states(self, states: np.ndarray) -> None:
+        """Refuses states ``[N, S]`` that the system cannot be in. By default it can be in all.
+
+        Raises:
+            ValueError: says which, and why.
+        """
+
     def data(self, rows: int, key: Key) -> Dataset | Mapping[str, Part]:
         """What to learn a model from. By default smoothed random actions from ``draw_state``. The key is consumed."""
         from invlearn_jax.tasks.exploration import random_rows  # noqa: PLC0415  (exploration draws from tasks)

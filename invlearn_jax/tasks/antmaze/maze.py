@@ -1,6 +1,7 @@
 """D4RL's antmaze as a task: an ant among walls, to within 0.5 m of a goal."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -101,17 +102,24 @@ class AntmazeTask(Task):
         start_key, goal_key = jax.random.split(key)
         return Problem(self.reset(start_key), goal_near(goal_key, jnp.asarray(self._goal_cell)))
 
+    @functools.cached_property
+    def environment(self) -> Antmaze:
+        """The maze on MJX, compiled at first use."""
+        # That may be under jit: its arrays must be plain ones all the same.
+        with jax.ensure_compile_time_eval():
+            return Antmaze(self.spec)
+
     def step(self, state: Float[Array, "29"], action: Float[Array, "8"]) -> Float[Array, "29"]:
         """One control step on MJX."""
-        # Made at first use, which may be under jit: its arrays must be plain ones all the same.
-        with jax.ensure_compile_time_eval():
-            if not hasattr(self, "_mjx"):
-                self._mjx = Antmaze(self.spec)
-        return self._mjx.step(self._mjx.reset_to(state, jnp.zeros(2)), action).obs
+        return self.environment.step(self.environment.reset_to(state, jnp.zeros(2)), action).obs
 
     def simulator(self) -> MujocoAntmaze:
         """C MuJoCo."""
         return MujocoAntmaze(self.spec)
+
+    def check_states(self, states: np.ndarray) -> None:
+        """Refuses states ``[N, 29]`` that are not an ant's; see ``model.check_ant_states``."""
+        ant.check_ant_states(states)
 
     def data(self, rows: int, key: Key) -> Mapping[str, Part]:
         """D4RL's recipe, or the user's files; upright rows alone. The key is consumed."""

@@ -28,7 +28,7 @@ from invlearn_jax.tasks.d4rl import (
 from invlearn_jax.tasks.maze2d import configured
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.controller import controller_returns
-from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, random_goal, random_start
+from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, inside_maze, random_goal, random_start
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
@@ -157,6 +157,16 @@ class Maze2dTask(Task):
     def simulator(self) -> MujocoMaze2d:
         """C MuJoCo in float64."""
         return MujocoMaze2d(self.spec)
+
+    def check_states(self, states: np.ndarray) -> None:
+        """Refuses states ``[N, 4]`` with the ball in a wall.
+
+        Raises:
+            ValueError: says where.
+        """
+        blocked = np.flatnonzero(~inside_maze(self.spec.layout, states[:, :2]))
+        if len(blocked):
+            raise ValueError(f"The ball is in a wall of {self.name}, at {states[blocked[0], :2].tolist()}.")
 
     def data(self, rows: int, key: Key) -> dict[str, Part]:
         """The user's files, or D4RL's data regenerated; and broad random data beside them. The key is consumed.
