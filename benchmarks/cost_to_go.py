@@ -7,13 +7,13 @@ python -m benchmarks.cost_to_go --planners=maze2d-umaze-v1,maze2d-medium-v1,maze
 from absl import flags
 
 from experiments.flag_config import define_seed, run_program
-from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.tasks.maze2d.cost_to_go import cost_to_go_quality
 from invlearn_jax.tasks.maze2d.planner import build_cost_to_go
+from invlearn_jax.tasks.registry import make_task
 
 _PLANNERS = flags.DEFINE_list(
     "planners", [n for n in planner_names() if n.endswith("-v1")], "Shipped names or folders."
@@ -29,7 +29,7 @@ def main(argv: list[str]) -> None:
     for name in _PLANNERS.value:
         config, _ = load_config(name)
         _, params = load_planner(name)
-        layout = registry.make(config.env).spec.layout
+        layout = make_task(config.env).environment.spec.layout
         key = from_seed(_SEED.value)
         quality = cost_to_go_quality(build_cost_to_go(config), params.objective, layout, key, _GOALS.value)
         rows.append({"planner": name, "env": config.env, **quality})

@@ -14,12 +14,12 @@ from absl import flags
 
 from benchmarks.harness import random_problems
 from experiments.flag_config import define_seed, run_program
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.tasks.registry import make_task
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _DEADLINES = flags.DEFINE_multi_float("deadlines", [1.0, 5.0, 20.0], "In milliseconds.", lower_bound=0.0)
@@ -44,7 +44,7 @@ def _burn() -> None:
 def main(argv: list[str]) -> None:
     """Calibrates once, idle, and counts the misses."""
     config = load_config(_PLANNER.value)[0]
-    env = registry.make(config.env)
+    env = make_task(config.env).environment
     params = load_planner(_PLANNER.value)[1]
     keys, problems = random_problems(env, from_seed(_SEED.value), _PROBLEMS)
     planner = DeadlinePlanner(

@@ -16,7 +16,6 @@ import optax
 from absl import flags
 
 from experiments.flag_config import define_seed, run_program
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import mean_ci
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
 from invlearn_jax.files import write_json
@@ -32,6 +31,7 @@ from invlearn_jax.tasks.d4rl import GOAL_RADIUS, normalized_score, returns_of, s
 from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.tasks.maze2d.oracle import bound_return, free_space, time_bound, times_to
 from invlearn_jax.tasks.maze2d.planner import DT, MazePlannerConfig
+from invlearn_jax.tasks.registry import make_task
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _EPISODES = flags.DEFINE_integer("episodes", 64, "Episodes per row.", lower_bound=2)
@@ -67,7 +67,7 @@ def main(argv: list[str]) -> None:
     """Runs all rows."""
     use_compile_cache()
     config, _ = load_config(_PLANNER.value)
-    env = registry.make(config.env)
+    env = make_task(config.env).environment
     planner, params = load_planner(_PLANNER.value)
     starts, goals = start_states(env, from_seed(_SEED.value), _EPISODES.value, multi_goal=False)
     bound = normalized_score(env.spec, bound_return(time_bound(env.spec.layout, starts, goals), env.episode_length))

@@ -15,7 +15,6 @@ from absl import flags
 
 from benchmarks.harness import Case, plan_case, print_head, random_problems, sweep
 from experiments.flag_config import define_seed, run_program
-from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
@@ -23,6 +22,7 @@ from invlearn_jax.keys import from_seed
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.refine.base import CostFn
 from invlearn_jax.tasks.maze2d.planner import REFINERS
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Key, Problem
 
 
@@ -127,7 +127,7 @@ def _settings() -> Preset:
 
 
 def _rows(planners: dict[int, tuple[InversePlanner, PlannerParams]], env_name: str) -> list[dict[str, Any]]:
-    settings, env = _settings(), registry.make(env_name)
+    settings, env = _settings(), make_task(env_name).environment
     cases = [(case, planners[0][1]) for case in stage_cases(planners[0][0])]
     for steps in settings.refine_steps:
         planner, params = planners[steps]

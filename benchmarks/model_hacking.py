@@ -10,7 +10,6 @@ from absl import flags
 
 from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
 from experiments.flag_config import define_seed, run_program
-from invlearn_jax.envs import registry
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
@@ -18,6 +17,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.tasks.maze2d.hacking import hacking_gap, hacking_summary
+from invlearn_jax.tasks.registry import make_task
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _PROBLEMS = flags.DEFINE_integer("problems", 10_000, "Random problems.", lower_bound=2)
@@ -30,7 +30,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "Where to write the record as JSON
 def main(argv: list[str]) -> None:
     """Measures the planner of the flags."""
     use_compile_cache()
-    env = registry.make(load_config(_PLANNER.value)[0].env)
+    env = make_task(load_config(_PLANNER.value)[0].env).environment
     rows = []
     for steps in _STEPS.value:
         planner, params = load_planner(_PLANNER.value, refine_steps=steps)

@@ -17,7 +17,6 @@ from absl import flags
 from benchmarks.harness import random_problems
 from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.evaluation import evaluate_planner
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner
@@ -25,6 +24,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.tasks.maze2d.planner import REFINERS
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
@@ -67,7 +67,7 @@ def stages(planner: InversePlanner, params: PlannerParams, key: jax.Array, probl
 def main(argv: list[str]) -> None:
     """Profiles the planner of the flags."""
     config = load_config(_PLANNER.value)[0]
-    env = registry.make(config.env)
+    env = make_task(config.env).environment
     keys, problems = random_problems(env, from_seed(_SEED.value), 200)
     key, problem = keys[0], jax.tree.map(lambda x: x[0], problems)
     rows, plan = [], None

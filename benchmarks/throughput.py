@@ -29,7 +29,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.harness import plan_case, print_head, print_row, random_problems, sweep
 from experiments.flag_config import define_seed, run_program
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.closed_loop import start_states
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
@@ -37,6 +36,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
+from invlearn_jax.tasks.registry import make_task
 
 SETTINGS = ("plain", "tuned", "mujoco")
 _TUNED_CPU = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_multi_thread_eigen": False}
@@ -164,7 +164,7 @@ def mujoco_row(env: Maze2d, batch: int, steps: int, calls: int, seed: int) -> di
 
 def plan_rows(batches: Sequence[int], refine_steps: Sequence[int], calls: int) -> list[dict[str, Any]]:
     """Plans per second of the planner of the flags."""
-    env = registry.make(load_config(_PLANNER.value)[0].env)
+    env = make_task(load_config(_PLANNER.value)[0].env).environment
     batches = sorted(batches)
     keys, problems = random_problems(env, from_seed(_SEED.value), batches[-1])
     rows: list[dict[str, Any]] = []
@@ -184,7 +184,7 @@ def main(argv: list[str]) -> None:
         jax.config.update("jax_num_cpu_devices", _DEVICES.value)
     chosen = PRESETS[_PRESET.value]
     batches, calls = sorted(_BATCHES.value or chosen.batches), _CALLS.value or chosen.calls
-    envs = [registry.make(name, "maze2d") for name in _ENVS.value or chosen.envs]
+    envs = [make_task(name).environment for name in _ENVS.value or chosen.envs]
     if _PLANNER.value:
         load_config(_PLANNER.value)
     print_head(_COLUMNS)

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import run_mujoco, start_states
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import PlanOutput
 
 
@@ -24,7 +24,7 @@ class Still:
 
 
 def test_closed_loop_on_c_mujoco():
-    env = registry.make("antmaze-umaze-v2")
+    env = make_task("antmaze-umaze-v2").environment
     begin, goals = start_states(env, jax.random.key(0), 6, multi_goal=False)
     goals = np.where(np.arange(6)[:, None] < 2, begin[:, :2] + 0.1, goals)
     rows = run_mujoco(Still(), (), env, jax.random.key(1), begin, goals, steps=5)

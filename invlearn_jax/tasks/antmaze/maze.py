@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.envs import registry
 from invlearn_jax.methods import inverter_settings
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.antmaze.environment import GOAL_RADIUS, Antmaze, goal_near, random_start
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
+from invlearn_jax.tasks.antmaze.specs import spec
 from invlearn_jax.tasks.antmaze.walk import DataSettings, data_parts, upright
 from invlearn_jax.tasks.d4rl import sparse_reward
 from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
@@ -50,7 +50,7 @@ class AntmazeTask(Task):
             ValueError: for an unknown one.
         """
         self.name, self.settings = name, MazeSettings()
-        self.spec = registry.spec(name, "antmaze")
+        self.spec = spec(name)
         self.episode_length = self.spec.episode_length
         layout = self.spec.layout
         self._free = np.asarray(ant.cell_centre(layout, layout.free), np.float32)

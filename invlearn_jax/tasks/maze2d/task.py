@@ -29,13 +29,13 @@ from invlearn_jax.tasks.maze2d import configured
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.controller import controller_returns
 from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, inside_maze, random_goal, random_start
+from invlearn_jax.tasks.maze2d.files import read_for
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec
 from invlearn_jax.tasks.registry import TaskEntry
 from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
-from invlearn_jax.tasks.user_files import read_for
 from invlearn_jax.types import Key, Problem
 
 _DISC, _EDGE = (
@@ -215,7 +215,7 @@ class Maze2dTask(Task):
             "controller_score": float(normalized_score(spec, controller).mean()),
             "ratio_to_controller": float(returns.sum() / controller.sum()) if controller.sum() else None,
             "steps_to_goal_mean": float(np.nanmean(steps)) if reached.any() else None,
-            "action_jerk": float(jerk(episodes.actions, self.dt).mean()),
+            "action_jerk": float(np.mean(jerk(episodes.actions, self.dt))),
         }
 
     def draw(self, axes: Any, episodes: Episodes) -> None:
