@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.ant_video import ant_gif
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import replace_files, write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest

@@ -11,8 +11,8 @@ import time
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed

@@ -23,11 +23,11 @@ from absl import flags
 
 from benchmarks.contenders import Contender, contenders
 from benchmarks.harness import random_problems
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.evaluate import mean_ci
 from invlearn_jax.evaluate.closed_loop import first_guess, follows, run_mujoco, start_states
 from invlearn_jax.evaluate.flops import flops
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed

@@ -6,8 +6,8 @@ python -m benchmarks.cost_to_go --planners=maze2d-umaze-v1,maze2d-medium-v1,maze
 
 from absl import flags
 
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed

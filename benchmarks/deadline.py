@@ -13,9 +13,9 @@ import numpy as np
 from absl import flags
 
 from benchmarks.harness import random_problems
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.data import concatenate, fit_normalizer, read, split, window_store
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.learn.forward_model import (

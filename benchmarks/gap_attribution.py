@@ -15,10 +15,10 @@ import numpy as np
 import optax
 from absl import flags
 
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.evaluate import mean_ci
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest

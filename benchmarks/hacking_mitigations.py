@@ -25,8 +25,8 @@ from benchmarks.hacking_measures import detection, gap, kinds
 from benchmarks.hacking_settings import SETTINGS, Experiment, train_setting
 from benchmarks.hacking_worlds import Ant, Maze, World
 from experiments.figures import canvas, draw_goal, draw_maze, encode, style
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import replace_files, write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.names import unknown_name

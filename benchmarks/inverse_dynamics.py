@@ -16,10 +16,10 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
-from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.run_files import read_run
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, sample_windows, split, window_store
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, stream
 from invlearn_jax.learn.forward_model import Source

@@ -14,8 +14,8 @@ import jax
 from absl import flags
 
 from benchmarks.harness import Case, plan_case, print_head, random_problems, sweep
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed

@@ -9,9 +9,9 @@ The evaluation seed is to be one that no choice was made on. C MuJoCo, D4RL's pr
 import numpy as np
 from absl import flags
 
-from experiments.flag_config import define_seed, run_program
 from experiments.pipelines.evaluation import evaluate_planner, summary
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest

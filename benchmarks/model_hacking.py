@@ -9,8 +9,8 @@ from pathlib import Path
 from absl import flags
 
 from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import replace_files, write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest

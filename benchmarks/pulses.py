@@ -32,8 +32,8 @@ from benchmarks.pulse_measures import (
 from benchmarks.pulse_race import methods, race
 from benchmarks.pulse_robust import robust_record
 from benchmarks.qutip_grape import qutip_race
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.names import unknown_name

@@ -11,8 +11,8 @@ from pathlib import Path
 from absl import flags
 
 from benchmarks.pulse_figures import TITLES, draw_race, draw_robust, markdown, systems_of
-from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
+from invlearn_jax.io.command import run_program
 
 _ROOT = Path(__file__).resolve().parent.parent
 _INPUT = flags.DEFINE_list("input", [], "Files of benchmarks.pulses; by default benchmarks/results/pulses*.json.")

@@ -28,9 +28,9 @@ from absl import flags
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.harness import plan_case, print_head, print_row, random_problems, sweep
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.evaluate.closed_loop import start_states
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed

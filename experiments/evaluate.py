@@ -10,11 +10,11 @@ from typing import Any
 from absl import flags
 
 from experiments.configs.shared import EvaluationConfig
-from experiments.flag_config import define_seed, run_program
 from experiments.pipelines import ant_motor, antmaze_evaluation, evaluation
 from experiments.pipelines.evaluation import BACKENDS
 from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import read_json, write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.methods import saved

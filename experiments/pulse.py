@@ -16,8 +16,8 @@ import numpy as np
 from absl import flags
 
 from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
-from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
+from invlearn_jax.io.command import run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_planner
 from invlearn_jax.planners import InversePlanner

@@ -19,12 +19,11 @@ from absl import app, flags
 from experiments import task_run
 from experiments.configs import EXPERIMENTS, experiment
 from experiments.configs.shared import EvaluationConfig
-from experiments.flag_config import define_config, define_seed, option, quiet
 from experiments.pipelines.evaluation import evaluate_planner, summary
 from experiments.pipelines.stages import PlannerOf
 from invlearn_jax.files import write_json
 from invlearn_jax.io import interrupt
-from invlearn_jax.io.command import command_line
+from invlearn_jax.io.command import command_line, define_config, define_seed, option, quiet
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import NonFiniteLossError

@@ -6,10 +6,10 @@ from typing import Any
 
 from absl import flags
 
-from experiments.flag_config import define_config, option
 from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io import interrupt
+from invlearn_jax.io.command import define_config, option
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.methods.fitting import begin, check_fit, fit_in, method_settings
 from invlearn_jax.methods.registry import find_method, method_names

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.configs.maze2d import Config
-from experiments.flag_config import define_seed
 from experiments.pipelines import ant_motor, maze2d, maze_data
 from experiments.pipelines.pulse import infidelities_of
 from invlearn_jax.data import Dataset, fit_normalizer, window_store
+from invlearn_jax.io.command import define_seed
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import MAX_SEED, check_seed, from_seed, generator, indexed, stream, streams
 from invlearn_jax.learn.forward_model import Source, ensemble_state, ensemble_update, forward_model_update
@@ -118,7 +118,7 @@ def seed_flags(source):
 
 
 def test_every_program_defines_its_seed_in_the_one_way():
-    found = {path: seed_flags(path.read_text()) for path in PROGRAMS if path.name != "flag_config.py"}
+    found = {path: seed_flags(path.read_text()) for path in PROGRAMS}
     assert {function for functions in found.values() for function in functions} == {"define_seed"}
     assert sum(map(bool, found.values())) > 15
     assert seed_flags('flags.DEFINE_integer("train_seed", 0, "")') == ["flags.DEFINE_integer"]
