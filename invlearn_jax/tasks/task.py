@@ -219,6 +219,10 @@ class Task:
         """One control step in JAX. Needed on accelerators only; on a CPU ``simulator`` serves."""
         raise _missing(self, "step", "the state [S] one control step later, in JAX")
 
+    def differentiable(self) -> "Task":
+        """The same with a ``step`` that has a reverse-mode gradient, where the physics can be had so. By default itself."""
+        return self
+
     def simulator(self) -> Simulator:
         """The true system on the host. By default ``step``, jitted."""
         return JaxSimulator(self)

@@ -76,15 +76,21 @@ class Maze2dTask(Task):
     gradient: Literal["reverse", "forward", "none"] = "forward"
     fourier_size = 2
 
-    def __init__(self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "") -> None:
+    def __init__(
+        self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "", solver_iterations: int | None = None
+    ) -> None:
         """Wraps a maze.
 
         Args:
             spec: of the maze.
             multi_goal: whether every episode has a random goal instead of the maze's own.
             name: the spec's by default.
+            solver_iterations: of MJX's contact solver; see ``Maze2d``.
         """
         self.spec, self.multi_goal, self.name = spec, multi_goal, name or spec.name
+        self._solver_iterations = solver_iterations
+        if solver_iterations == 1:
+            self.gradient = "reverse"
         self.episode_length = spec.episode_length
         self.settings = Settings(random_rows=configured.sizes(spec.layout)["random_rows"])
 
@@ -93,7 +99,13 @@ class Maze2dTask(Task):
         """The maze on MJX, compiled at first use."""
         # That may be under jit: its arrays must be plain ones all the same.
         with jax.ensure_compile_time_eval():
-            return Maze2d(self.spec)
+            return Maze2d(self.spec, self._solver_iterations)
+
+    def differentiable(self) -> "Maze2dTask":
+        """The maze with contacts that are a little softer."""
+        task = Maze2dTask(self.spec, self.multi_goal, self.name, solver_iterations=1)
+        task.settings = self.settings
+        return task
 
     def goal_features(self, state: Float[Array, "4"], goal: Float[Array, "2"]) -> Float[Array, "2"]:
         """The goal alone: ways between walls are not straight."""
