@@ -12,7 +12,6 @@ from absl import flags
 from experiments.configs.shared import EvaluationConfig
 from experiments.pipelines import ant_motor, antmaze_evaluation, evaluation
 from experiments.pipelines.evaluation import BACKENDS
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import read_json, write_json
 from invlearn_jax.io.command import define_seed, run_program
@@ -22,7 +21,7 @@ from invlearn_jax.methods import saved
 from invlearn_jax.methods.saved import find_planner, load_task
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.subgoals import SubgoalPlanner
-from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
+from invlearn_jax.tasks.antmaze.maze import AntmazeTask
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig
 from invlearn_jax.tasks.maze2d.planner import REFINERS
 from invlearn_jax.tasks.registry import make_task
@@ -54,7 +53,7 @@ def main(argv: list[str]) -> None:
         return
     config = load_config(_PLANNER.value)[0]
     env = _ENV.value or config.env
-    ant = isinstance(registry.spec(env), AntmazeSpec)
+    ant = isinstance(make_task(env), AntmazeTask)
     options = dict(_option(text) for text in _OPTIONS.value)
     planner, params = load_planner(
         _PLANNER.value, _REFINE.value, _CANDIDATES.value, _REFINER.value, _EXECUTE.value, **options
