@@ -15,12 +15,12 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
 from invlearn_jax.files import replace_files
 from invlearn_jax.io.command import run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_planner
 from invlearn_jax.planners import InversePlanner
+from invlearn_jax.report.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
 from invlearn_jax.tasks.gates.fidelity import leakage
 from invlearn_jax.tasks.gates.gates import GATES, axis_angle, bloch_vector, named_gate
 from invlearn_jax.tasks.gates.planner import PulseModel, gate_problem
