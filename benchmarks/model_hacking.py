@@ -8,7 +8,6 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
 from invlearn_jax.envs import registry
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.command import define_seed, run_program
@@ -16,7 +15,9 @@ from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.report.figures import canvas, encode, style
 from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d.drawing import draw_hacking, draw_maze, maze_size
 from invlearn_jax.tasks.maze2d.hacking import hacking_gap, hacking_summary
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, label_points, style
 from invlearn_jax.files import replace_files
+from invlearn_jax.report.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, label_points, style
 
 TITLES = {"qubit": "Qubit", "transmon": "Transmon", "two_qubit": "Two qubits"}
 _METHODS = {
