@@ -23,17 +23,17 @@ from absl import flags
 
 from benchmarks.contenders import Contender, contenders
 from benchmarks.harness import random_problems
-from experiments.flag_config import define_seed, run_program
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import mean_ci
 from invlearn_jax.evaluate.closed_loop import first_guess, follows, run_mujoco, start_states
 from invlearn_jax.evaluate.flops import flops
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of, success
 from invlearn_jax.tasks.maze2d.environment import Maze2d
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Params, PlanOutput, Problem
 
 _SIZES = flags.DEFINE_list("sizes", ["umaze", "medium", "large"], "Mazes.")
@@ -161,7 +161,7 @@ def _maze(size: str) -> Iterator[dict[str, Any]]:
     chosen = _chosen(size)
     if not chosen:
         raise ValueError(f"No planner's name begins with any of {_ONLY.value}; leave --only out to see them all.")
-    maze = registry.make(env)
+    maze = make_task(env).environment
     keys, problems = random_problems(maze, from_seed(_SEED.value), _BATCH.value)
     running = []
     for contender in chosen:

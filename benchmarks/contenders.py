@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 
-from invlearn_jax.envs import registry
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.models import SimulatorModel
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.shooting import Shooting
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.tasks.maze2d.planner import ACTION_SIZE, MazeObjective, build_model, build_refiner
@@ -147,7 +147,7 @@ def _controller(
     model, model_params = build_model(config), params.model
     if oracle:
         # One iteration of the contact solver is what leaves a reverse gradient.
-        env = Maze2d(registry.spec(config.env), solver_iterations=1 if refiner == "adam" and steps else None)
+        env = Maze2d(maze2d_specs.spec(config.env), solver_iterations=1 if refiner == "adam" and steps else None)
         model, model_params = SimulatorModel(env), ()
     # From nothing the way is longer than from an Inverter's plan, and the steps larger.
     how = build_refiner(refiner, 0.1)

@@ -18,7 +18,6 @@ from invlearn_jax.data import (
     fit_normalizer,
 )
 from invlearn_jax.data.dataset import kept_rows
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
 from invlearn_jax.io.planners import load_config, load_planner
@@ -29,6 +28,7 @@ from invlearn_jax.learn.inverter import InverterTraining, problem_sampler
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners import InversePlanner, PlannerParams
+from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
@@ -39,6 +39,7 @@ from invlearn_jax.tasks.d4rl import success
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.planner import MazeObjective, build_inverter, build_model
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Key, Params, PlanOutput, Problem
 
 _BIN = 0.1  # m, of the places where the narrow data of the maze are
@@ -105,7 +106,7 @@ class Maze:
     def __init__(self, folder: Path, rows: int, broad_rows: int) -> None:
         """For so many rows of narrow and of broad data, kept in a folder."""
         config, _ = load_config("maze2d-umaze-v1")
-        self.env = registry.make(config.env)
+        self.env = make_task(config.env).environment
         self.narrow = kept_data(folder / f"narrow_{rows}.npz", lambda: self._steered(rows))
         self.broad = kept_data(folder / f"broad_{broad_rows}.npz", lambda: self._free(broad_rows))
         self.config = dataclasses.replace(config, unvisited_weight=0.0)
@@ -196,7 +197,7 @@ class Ant:
         """For so many rows of narrow and of broad data, made by a policy and kept in a folder."""
         policy, by = read_goal_policy(policy_name), Path(policy_name).stem
         # The policy on its one way through umaze, without noise; and walking and exploring at random under noise of any strength.
-        umaze = registry.spec("antmaze-umaze-v2")
+        umaze = antmaze_specs.spec("antmaze-umaze-v2")
         one, other, floor = streams(jax.random.key(0), "narrow data", "broad data", "standing ants")
         self.narrow = kept_data(
             folder / f"narrow_{by}_{rows}.npz", lambda: _upright(antmaze_data(umaze, policy, one, rows, noise=0.0))

@@ -34,16 +34,16 @@ def pytest_configure(config):
 
 @pytest.fixture(scope="session")
 def umaze():
-    from invlearn_jax.envs import registry  # noqa: PLC0415
+    from invlearn_jax.tasks.registry import make_task  # noqa: PLC0415
 
-    return registry.make("maze2d-umaze-v1")
+    return make_task("maze2d-umaze-v1").environment
 
 
 @pytest.fixture(scope="session")
 def large():
-    from invlearn_jax.envs import registry  # noqa: PLC0415
+    from invlearn_jax.tasks.registry import make_task  # noqa: PLC0415
 
-    return registry.make("maze2d-large-v1")
+    return make_task("maze2d-large-v1").environment
 
 
 @pytest.fixture(scope="session")

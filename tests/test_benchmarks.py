@@ -131,10 +131,10 @@ import jax
 jax.config.update("jax_num_cpu_devices", 2)
 import numpy as np
 from benchmarks.throughput import _TUNED_CPU, _actions, compile_with, physics
-from invlearn_jax.envs import registry
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.evaluate.closed_loop import start_states
 
-env, devices = registry.make("maze2d-umaze-v1"), jax.devices("cpu")
+env, devices = make_task("maze2d-umaze-v1").environment, jax.devices("cpu")
 assert len(devices) == 2
 obs = jax.numpy.asarray(start_states(env, jax.random.key(0), 6, False)[0])
 actions = np.random.default_rng(0).choice([-1.0, 1.0], (6, 1, 2)).repeat(60, 1).astype(np.float32)

@@ -159,26 +159,3 @@ def test_a_stack_never_emits_nan():
 def test_a_stack_needs_a_level():
     with pytest.raises(ValueError, match="LevelModel"):
         Stack(InversePlanner(Greedy(), Glider(), weighted_sum(reach=(1.0, reach(2)))), execute_steps=5)
-
-
-def test_gymnasium_bridge():
-    pytest.importorskip("gymnasium")
-    from gymnasium.utils.env_checker import check_env
-
-    from invlearn_jax.envs.gymnasium_bridge import as_gymnasium
-
-    env = as_gymnasium("maze2d-umaze-v1")
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        check_env(env, skip_render_check=True)
-    first, info = env.reset(seed=4)
-    again, _ = env.reset(seed=4)
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_allclose(info["goal"], [1.0, 1.0])
-    for step in range(300):
-        obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-        assert not terminated
-        assert truncated == (step == 299)
-    env.close()

@@ -28,14 +28,14 @@ from invlearn_jax.tasks.d4rl import (
 from invlearn_jax.tasks.maze2d import configured
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.controller import controller_returns
-from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, random_goal, random_start
+from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, inside_maze, random_goal, random_start
+from invlearn_jax.tasks.maze2d.files import read_for
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec
 from invlearn_jax.tasks.registry import TaskEntry
 from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
-from invlearn_jax.tasks.user_files import read_for
 from invlearn_jax.types import Key, Problem
 
 _DISC, _EDGE = (
@@ -76,15 +76,21 @@ class Maze2dTask(Task):
     gradient: Literal["reverse", "forward", "none"] = "forward"
     fourier_size = 2
 
-    def __init__(self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "") -> None:
+    def __init__(
+        self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "", solver_iterations: int | None = None
+    ) -> None:
         """Wraps a maze.
 
         Args:
             spec: of the maze.
             multi_goal: whether every episode has a random goal instead of the maze's own.
             name: the spec's by default.
+            solver_iterations: of MJX's contact solver; see ``Maze2d``.
         """
         self.spec, self.multi_goal, self.name = spec, multi_goal, name or spec.name
+        self._solver_iterations = solver_iterations
+        if solver_iterations == 1:
+            self.gradient = "reverse"
         self.episode_length = spec.episode_length
         self.settings = Settings(random_rows=configured.sizes(spec.layout)["random_rows"])
 
@@ -93,7 +99,13 @@ class Maze2dTask(Task):
         """The maze on MJX, compiled at first use."""
         # That may be under jit: its arrays must be plain ones all the same.
         with jax.ensure_compile_time_eval():
-            return Maze2d(self.spec)
+            return Maze2d(self.spec, self._solver_iterations)
+
+    def differentiable(self) -> "Maze2dTask":
+        """The maze with contacts that are a little softer."""
+        task = Maze2dTask(self.spec, self.multi_goal, self.name, solver_iterations=1)
+        task.settings = self.settings
+        return task
 
     def goal_features(self, state: Float[Array, "4"], goal: Float[Array, "2"]) -> Float[Array, "2"]:
         """The goal alone: ways between walls are not straight."""
@@ -158,6 +170,16 @@ class Maze2dTask(Task):
         """C MuJoCo in float64."""
         return MujocoMaze2d(self.spec)
 
+    def check_states(self, states: np.ndarray) -> None:
+        """Refuses states ``[N, 4]`` with the ball in a wall.
+
+        Raises:
+            ValueError: says where.
+        """
+        blocked = np.flatnonzero(~inside_maze(self.spec.layout, states[:, :2]))
+        if len(blocked):
+            raise ValueError(f"The ball is in a wall of {self.name}, at {states[blocked[0], :2].tolist()}.")
+
     def data(self, rows: int, key: Key) -> dict[str, Part]:
         """The user's files, or D4RL's data regenerated; and broad random data beside them. The key is consumed.
 
@@ -205,7 +227,7 @@ class Maze2dTask(Task):
             "controller_score": float(normalized_score(spec, controller).mean()),
             "ratio_to_controller": float(returns.sum() / controller.sum()) if controller.sum() else None,
             "steps_to_goal_mean": float(np.nanmean(steps)) if reached.any() else None,
-            "action_jerk": float(jerk(episodes.actions, self.dt).mean()),
+            "action_jerk": float(np.mean(jerk(episodes.actions, self.dt))),
         }
 
     def draw(self, axes: Any, episodes: Episodes) -> None:
