@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-
 from experiments.pipelines.ant_motor import TURN, walker
+
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig
+
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
 from invlearn_jax.evaluate.latency import measure
@@ -28,7 +29,6 @@ from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.drawing import ant_gif
 from invlearn_jax.tasks.antmaze.generator import navigated
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig
 from invlearn_jax.tasks.d4rl import steps_to_goal
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from experiments.configs.antmaze import MotorConfig
 from experiments.pipelines.ant_motor import first_actions, local_problems, tried_actions
+from invlearn_jax.tasks.antmaze.motor import build_motor_inverter, build_motor_model, motor_objective
+
 from experiments.pipelines.maze2d_stack import covered_places
 from experiments.pipelines.stages import kept_data
 from invlearn_jax.data import (
@@ -32,7 +33,6 @@ from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
-from invlearn_jax.tasks.antmaze.motor import build_motor_inverter, build_motor_model, motor_objective
 from invlearn_jax.tasks.antmaze.rows import executed_rows, upright_rows, uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.d4rl import success

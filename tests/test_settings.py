@@ -13,8 +13,6 @@ from ml_collections import config_flags
 from experiments.configs import EXPERIMENTS, experiment
 from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.settings import bounded, check_settings
-from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates.method import Settings as GateMethodSettings
 from invlearn_jax.tasks.gates.settings import GateSettings
 from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
@@ -27,8 +25,6 @@ BUILDERS = {
     MazeStackConfig: build_stack,
     MazePolicyConfig: build_policy_planner,
     MazeDiffusionConfig: build_diffusion_planner,
-    AntMotorConfig: build_motor,
-    AntStackConfig: build_ant_stack,
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.configs import antmaze, maze2d, maze2d_diffusion, maze2d_policy, maze2d_stack
+from experiments.configs import maze2d, maze2d_diffusion, maze2d_policy, maze2d_stack
 from invlearn_jax.names import unknown_name
 
 
@@ -43,12 +43,6 @@ EXPERIMENTS = {
             ("consistency", maze2d_diffusion.consistency),
         )
     },
-    **{
-        f"antmaze-{variant}": Experiment(partial(antmaze.for_maze, variant), "antmaze.train_planner")
-        for variant in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
-    },
-    "ant-policy": Experiment(antmaze.policy, "ant_policy.train_policy"),
-    "ant-motor": Experiment(antmaze.motor, "ant_motor.train_motor"),
 }
 
 

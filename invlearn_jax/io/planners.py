@@ -17,8 +17,6 @@ from jaxtyping import PyTree
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings
-from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.maze2d import diffusion as maze_diffusion
 from invlearn_jax.tasks.maze2d import policy as maze_policy
 from invlearn_jax.tasks.maze2d.diffusion import OPTIONS, MazeDiffusionConfig, build_diffusion_planner
@@ -29,9 +27,7 @@ from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
-PlannerConfig = (
-    MazePlannerConfig | MazeStackConfig | MazePolicyConfig | MazeDiffusionConfig | AntMotorConfig | AntStackConfig
-)
+PlannerConfig = MazePlannerConfig | MazeStackConfig | MazePolicyConfig | MazeDiffusionConfig
 
 
 class Kind(NamedTuple):
@@ -58,8 +54,6 @@ _KINDS = {
     "maze_stack": Kind(MazeStackConfig, build_stack),
     "maze_policy": Kind(MazePolicyConfig, build_policy_planner, ("target_return",), maze_policy.inference_options),
     "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner, OPTIONS, maze_diffusion.inference_options),
-    "ant_motor": Kind(AntMotorConfig, build_motor),
-    "ant_stack": Kind(AntStackConfig, build_ant_stack, shared=((".motor", ""),)),
 }
 
 
@@ -81,8 +75,7 @@ def save_planner(
         folder: made where missing.
         config: what to build.
         params: its parameters.
-        shares: the planner, shipped or a folder, that holds a part of these already, which is not written again: forward model
-            and objective of a maze2d planner, the motor level of an antmaze planner.
+        shares: the planner, shipped or a folder, that holds forward model and objective already, which are not written again.
         half: stores weights in half precision, for shipping.
 
     Raises:
