@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.pipelines.ant_video import ant_gif
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
@@ -26,6 +25,7 @@ from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.tasks.antmaze import specs as antmaze_specs
+from invlearn_jax.tasks.antmaze.drawing import ant_gif
 from invlearn_jax.tasks.antmaze.generator import navigated
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.figures import canvas, draw_hacking, draw_maze, encode, maze_size, style
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.methods.saved import load_planner, load_task
+from invlearn_jax.report.figures import canvas, encode, style
 from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.maze2d.drawing import draw_hacking, draw_maze, maze_size
 from invlearn_jax.tasks.maze2d.hacking import hacking_gap, hacking_summary
 from invlearn_jax.tasks.maze2d.task import Maze2dTask
 

@@ -24,6 +24,7 @@ LEVELS = [
     {"io"},
     {"methods"},
     {"evaluate", "export"},
+    {"report"},
 ]
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 SAME_LEVEL = {

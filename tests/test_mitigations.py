@@ -13,7 +13,6 @@ from scipy.stats import beta
 from benchmarks.hacking_measures import detection
 from benchmarks.hacking_settings import Trained
 from benchmarks.hacking_worlds import Plans
-from experiments.pipelines.ant_video import ant_gif, limbs
 from invlearn_jax.data import fit_normalizer, window_store
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
 from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update
@@ -24,6 +23,7 @@ from invlearn_jax.objectives import disagreement
 from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams
 from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate, plans_needed
 from invlearn_jax.tasks.antmaze import specs as antmaze_specs
+from invlearn_jax.tasks.antmaze.drawing import ant_gif, limbs
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.types import Problem, Result
 

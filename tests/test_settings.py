@@ -15,7 +15,8 @@ from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.settings import bounded, check_settings
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
-from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
+from invlearn_jax.tasks.gates.method import Settings as GateMethodSettings
+from invlearn_jax.tasks.gates.settings import GateSettings
 from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
 from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
@@ -28,7 +29,6 @@ BUILDERS = {
     MazeDiffusionConfig: build_diffusion_planner,
     AntMotorConfig: build_motor,
     AntStackConfig: build_ant_stack,
-    PulseConfig: build_pulse_planner,
 }
 
 
@@ -133,7 +133,7 @@ def numbers(config, prefix=""):
 WITHOUT_RANGE = {"target_return", "drift"}
 
 
-@pytest.mark.parametrize("config", [*EXPERIMENTS, *BUILDERS], ids=str)
+@pytest.mark.parametrize("config", [*EXPERIMENTS, *BUILDERS, GateSettings, GateMethodSettings], ids=str)
 def test_every_number_has_a_range_and_defaults_keep_it(config):
     given = EXPERIMENTS[config].config() if isinstance(config, str) else config()
     check_settings(given)

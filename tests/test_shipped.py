@@ -11,12 +11,12 @@ from conftest import ROOT
 
 import invlearn_jax
 from benchmarks import tables
-from experiments.pipelines.published import best_published
 from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco, start_states
 from invlearn_jax.io import planners as first_edition
 from invlearn_jax.io.planners import load_config
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of, success
+from invlearn_jax.tasks.published import best_published
 
 NAMES = ["maze2d-large-v1", "maze2d-medium-v1", "maze2d-umaze-v1"]
 BASELINES = ["bc", "consistency", "decision-diffuser", "diffuser", "dt", "rebrac"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.configs import antmaze, maze2d, maze2d_diffusion, maze2d_policy, maze2d_stack, pulse
+from experiments.configs import antmaze, maze2d, maze2d_diffusion, maze2d_policy, maze2d_stack
 from invlearn_jax.names import unknown_name
 
 
@@ -49,10 +49,6 @@ EXPERIMENTS = {
     },
     "ant-policy": Experiment(antmaze.policy, "ant_policy.train_policy"),
     "ant-motor": Experiment(antmaze.motor, "ant_motor.train_motor"),
-    "pulse-qubit": Experiment(pulse.qubit, "pulse.train_inverter"),
-    "pulse-qubit-robust": Experiment(pulse.robust_qubit, "pulse.train_inverter"),
-    "pulse-transmon": Experiment(pulse.transmon, "pulse.train_inverter"),
-    "pulse-two-qubit": Experiment(pulse.two_qubits, "pulse.train_inverter"),
 }
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.pipelines.ant_video import ant_gif
 from experiments.pipelines.run_files import saved_planner
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
+from invlearn_jax.tasks.antmaze.drawing import ant_gif
 from invlearn_jax.tasks.d4rl import steps_to_goal
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.tasks.registry import make_task

@@ -19,7 +19,6 @@ from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
-from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
 from invlearn_jax.tasks.maze2d import diffusion as maze_diffusion
 from invlearn_jax.tasks.maze2d import policy as maze_policy
 from invlearn_jax.tasks.maze2d.diffusion import OPTIONS, MazeDiffusionConfig, build_diffusion_planner
@@ -31,13 +30,7 @@ from invlearn_jax.types import Params, Planner
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
 PlannerConfig = (
-    MazePlannerConfig
-    | MazeStackConfig
-    | MazePolicyConfig
-    | MazeDiffusionConfig
-    | AntMotorConfig
-    | AntStackConfig
-    | PulseConfig
+    MazePlannerConfig | MazeStackConfig | MazePolicyConfig | MazeDiffusionConfig | AntMotorConfig | AntStackConfig
 )
 
 
@@ -67,7 +60,6 @@ _KINDS = {
     "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner, OPTIONS, maze_diffusion.inference_options),
     "ant_motor": Kind(AntMotorConfig, build_motor),
     "ant_stack": Kind(AntStackConfig, build_ant_stack, shared=((".motor", ""),)),
-    "pulse": Kind(PulseConfig, build_pulse_planner),
 }
 
 
@@ -207,8 +199,7 @@ def load_planner(
         name: a shipped name such as ``maze2d-large-v1``, or a folder written by ``save_planner``.
         refine_steps: K steps of refinement; 0 is one forward pass.
         candidates: proposals per problem; the planner's own recommendation by default.
-        refiner: ``adam`` (the default), ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``; for pulses
-            ``gauss_newton``, ``lbfgs`` or ``adam``.
+        refiner: ``adam`` (the default), ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``.
         execute_steps: motor steps between plans; the planner's own recommendation by default.
         **settings: its own inference options: ``sampler``, ``denoise_steps``, ``guidance``, ``temperature``, ``follow`` and
             ``horizon`` of a diffusion planner, ``target_return`` of a Decision Transformer.

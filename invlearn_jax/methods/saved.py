@@ -145,7 +145,9 @@ def load_planner(
         if option not in known:
             raise unknown_name(f"inference option of {name}, which is of the method {method},", option, known)
     settings = with_settings(settings, options)
-    check_settings(settings)
+    for part in (settings, task.settings):
+        if part is not None:
+            check_settings(part)
     inference = {"refiner": refiner} if refiner is not None else {}
     planner = learner.build(
         task, settings, refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps, **inference
