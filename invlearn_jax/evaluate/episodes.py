@@ -231,7 +231,7 @@ def evaluate_episodes(
             "or its physics, diverges. See that both are finite in every state that the system can come to."
         )
     cost = mean_ci(costs[finite])
-    reached = np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
+    reached = successes(task, rows)
     ever, last = wilson(int(reached.any(1).sum()), episodes), wilson(int(reached[:, -1].sum()), episodes)
     first = jax.tree.map(lambda x: jnp.asarray(x[0], float_type()), problems)
     times = _times(planner, params, latency_key, first)
@@ -271,6 +271,11 @@ def episode_costs(task: Task, rows: Episodes) -> np.ndarray:
         return total(task.trajectory_cost(states, actions, goal))
 
     return np.asarray(jax.jit(jax.vmap(cost))(rows.states, rows.actions, rows.goals))
+
+
+def successes(task: Task, rows: Episodes) -> np.ndarray:
+    """``[N, L+1]`` whether each state is a success."""
+    return np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
 
 
 def summary(record: dict[str, Any]) -> str:
