@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.names import unknown_name
@@ -27,17 +27,49 @@ class Method(Protocol):
         """The planner alone, for parameters that exist; takes ``refine_steps, candidates, refiner, execute_steps``."""
 
 
+class Shared(NamedTuple):
+    """Where parameters are held: the ``planner``, a shipped name or folder, and the ``part`` of its own, such as ``.model``."""
+
+    planner: str
+    part: str = ""
+
+
 @runtime_checkable
 class SharesParams(Protocol):
-    """What a method may be besides: one whose planners have a part of their parameters in common with another planner."""
+    """What a method may be besides: one whose planners have parts of their parameters in common with another planner."""
 
-    def shared(self, settings: Any) -> Mapping[str, str]:
-        """The part of the parameters, such as ``.lower``, for the planner (shipped name or folder) whose folder holds it."""
+    def shared(self, settings: Any) -> Mapping[str, Shared]:
+        """For a part of the parameters, such as ``.lower``, where it is held."""
+
+
+@runtime_checkable
+class HasInferenceOptions(Protocol):
+    """What a method may be besides: one with settings that may be changed when a planner is loaded.
+
+    Attributes:
+        INFERENCE_OPTIONS: their names.
+    """
+
+    INFERENCE_OPTIONS: tuple[str, ...]
+
+
+@runtime_checkable
+class ChecksInferenceOptions(HasInferenceOptions, Protocol):
+    """One of whose inference options some have no effect under some settings; such an option is refused."""
+
+    def inference_options(self, settings: Any) -> tuple[str, ...]:
+        """Those that have an effect."""
 
 
 _MODULES = {
     "inverter": "Inverse Learning: an Inverter trained through a learned forward model, corrected online",
     "hierarchy": "sub-goals over a learned planner, planned through what it was seen to achieve",
+    "bc": "goal-conditioned behaviour cloning with hindsight goals",
+    "rebrac": "ReBRAC: actor and critics with a penalty on leaving the data",
+    "dt": "a Decision Transformer: actions given the return that followed",
+    "diffuser": "Diffuser: plans of states and actions that end at the goal, from noise",
+    "decision-diffuser": "Decision Diffuser: plans of states given the goal, followed by inverse dynamics",
+    "consistency": "a Decision Diffuser distilled to one step",
 }
 _METHODS: dict[str, tuple[Method, str]] = {}
 
