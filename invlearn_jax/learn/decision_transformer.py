@@ -72,9 +72,7 @@ def return_store(dataset: Dataset, return_steps: int, context: int) -> ReturnSto
         raise ValueError(
             f"return_steps is {return_steps}, but the longest episode has {int(left.max())}; give at most that."
         )
-    return ReturnStore(
-        jnp.asarray(dataset.states), jnp.asarray(dataset.actions), jnp.asarray(starts, jnp.int32)
-    )
+    return ReturnStore(jnp.asarray(dataset.states), jnp.asarray(dataset.actions), jnp.asarray(starts, jnp.int32))
 
 
 def sample_returns(

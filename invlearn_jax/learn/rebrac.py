@@ -106,7 +106,7 @@ def rebrac_state(
     key: Key,
     scales: dict[str, Params],
 ) -> TrainState:
-    """The state to train from; ``optimizers`` are the actor's and the critics', ``scales`` from ``learn.sight``. Consumes the key."""
+    """The state to train from; ``optimizers`` are actor's and critics', ``scales`` from ``learn.sight``. The key is consumed."""
     actor_key, critic_key, key = jax.random.split(key, 3)
     params = policy.init(actor_key)._replace(**scales)
     twins = critic.init(critic_key)
@@ -165,7 +165,9 @@ def rebrac_update(
             return jnp.broadcast_to(params.goal, (settings.batch, task.goal_size))
         return jax.vmap(task.draw_goal_from)(jax.random.split(key, settings.batch), states)
 
-    def target(params: PolicyParams, extra: Critics, key: Key, given: Array, following: Problem, action: Array) -> Array:
+    def target(
+        params: PolicyParams, extra: Critics, key: Key, given: Array, following: Problem, action: Array
+    ) -> Array:
         noise = jnp.clip(
             settings.noise * jax.random.normal(key, action.shape), -settings.noise_limit, settings.noise_limit
         )
@@ -194,8 +196,8 @@ def rebrac_update(
         params, extra, (actor_state, critic_state) = state.params, state.extra, state.opt_state
         states, actions = sample_windows(store, draw_key, settings.batch, _STEPS)
         goals = drawn_goals(params, goal_key, states[:, 0])
-        problems, following = Problem(states[:, 0], goals), Problem(states[:, 1], goals)
-        wanted = target(params, extra, noise_key, actions[:, 0], following, actions[:, 1])
+        problems, later = Problem(states[:, 0], goals), Problem(states[:, 1], goals)
+        wanted = target(params, extra, noise_key, actions[:, 0], later, actions[:, 1])
         x = inputs(params, problems, actions[:, 0])
 
         def loss_of(twins: Params) -> tuple[Array, Array]:

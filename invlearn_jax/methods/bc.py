@@ -1,4 +1,4 @@
-"""Goal-conditioned behaviour cloning with hindsight goals, of the data's first part: an Inverter without a model to learn through."""
+"""Goal-conditioned behaviour cloning with hindsight goals, of the data's first part: an Inverter that learns through no model."""
 
 import dataclasses
 

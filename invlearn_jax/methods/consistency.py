@@ -46,9 +46,7 @@ class Settings(PlanSettings):
 
     denoise_steps: int = bounded(1, low=1)
     teacher: str = ""
-    distilling: PlanTraining = dataclasses.field(
-        default_factory=lambda: PlanTraining(steps=3000, learning_rate=3e-4)
-    )
+    distilling: PlanTraining = dataclasses.field(default_factory=lambda: PlanTraining(steps=3000, learning_rate=3e-4))
 
 
 def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[InversePlanner | Tracker, PlannerParams]:

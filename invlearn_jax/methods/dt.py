@@ -43,8 +43,8 @@ class Settings(ScoringSettings):
         one_goal: whether the task has one goal, which the policy is then not given.
         same_goal: how far from that goal another one still counts as the same, in the goal's units.
         context: K, steps.
-        target_return: at the beginning of a plan, over ``return_steps`` steps of the task's reward; 0 is the best that costs allow.
-            ``return`` in the log is what the data have on the mean.
+        target_return: at the beginning of a plan, over ``return_steps`` steps of the task's reward; 0 is the best that costs
+            allow. ``return`` in the log is what the data have on the mean.
         return_steps: L, over which the data's returns are summed; 0 for an episode's length, or less where the data are shorter.
         return_scale: what returns are divided by.
         width: of a token.
@@ -137,5 +137,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[PolicyPlann
     optimizer = transformer_optimizer(settings.learning_rate, settings.steps, settings.warm_up, settings.decay)
     update = transformer_update(policy, optimizer, store, settings.batch, steps)
     state = transformer_state(policy, optimizer, key, sight_scales(policy.sight, rows, scales_key))
-    state = run.train("dt", update, state, settings.steps, settings.block, settings.checkpoint_every, "transformer_loss")
+    state = run.train(
+        "dt", update, state, settings.steps, settings.block, settings.checkpoint_every, "transformer_loss"
+    )
     return planner, PlannerParams(RolloutParams(state.params, ()), model_params, objective_params)

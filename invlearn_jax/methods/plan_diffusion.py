@@ -1,6 +1,7 @@
 """What the diffusion planners have in common: settings, networks, training of the model of plans and of inverse dynamics."""
 
 import dataclasses
+from typing import Literal
 
 from invlearn_jax.data.dataset import Dataset, concatenate, window_store
 from invlearn_jax.data.plans import plan_store
@@ -181,7 +182,8 @@ def build_planner(
             f"refine_steps is {refine_steps}; a plan that is followed by {settings.follow!r} is not refined. Give 0, or follow "
             "by 'inverse_dynamics'."
         )
-    return Tracker(inverter, objective, settings.follow, execute_steps, candidates)
+    controller: Literal["pd", "actions"] = "pd" if settings.follow == "pd" else "actions"
+    return Tracker(inverter, objective, controller, execute_steps, candidates)
 
 
 def draw_plans(task: Task, settings: PlanSettings, params: DiffusionParams, rows: Dataset) -> DrawPlans:
@@ -198,9 +200,7 @@ def draw_plans(task: Task, settings: PlanSettings, params: DiffusionParams, rows
     return plan_sampler(inverter, params, store, settings.training.batch)
 
 
-def learn_plans(
-    task: Task, settings: PlanSettings, run: Run, parts: Parts, key: Key
-) -> DiffusionInverterParams:
+def learn_plans(task: Task, settings: PlanSettings, run: Run, parts: Parts, key: Key) -> DiffusionInverterParams:
     """Trains the model of plans on the data's first part, and inverse dynamics on all. The key is consumed."""
     inverter, training = build_inverter(task, settings), settings.training
     plan_key, inverse_key = streams(key, "plans", "inverse dynamics")
@@ -211,7 +211,9 @@ def learn_plans(
     update = diffusion_update(inverter.diffusion, optimizer, draw, DiffusionTraining(training.dropout, training.decay))
     saved = settings.block, settings.checkpoint_every
     plans = averaged(run.train("diffusion", update, state, training.steps, *saved, "diffusion_loss"))
-    return DiffusionInverterParams(plans, _learn_inverse(task, settings, inverter.inverse_dynamics, run, parts, inverse_key))
+    return DiffusionInverterParams(
+        plans, _learn_inverse(task, settings, inverter.inverse_dynamics, run, parts, inverse_key)
+    )
 
 
 def _learn_inverse(

@@ -5,9 +5,11 @@ Both are a trained planner's, the ``base``, or are learned beside the method as 
 
 import dataclasses
 
+import jax.numpy as jnp
+import numpy as np
+
 from invlearn_jax.data.dataset import Dataset, concatenate, split
 from invlearn_jax.files import write_json
-from invlearn_jax.inverters.network import NetworkInverter
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.collect import CorrectionSettings
 from invlearn_jax.learn.stages import Run
@@ -17,11 +19,9 @@ from invlearn_jax.methods import inverter_training as training
 from invlearn_jax.methods.inverter_training import NetworkPlanner, Parts
 from invlearn_jax.methods.registry import Shared
 from invlearn_jax.methods.saved import load_planner
-from invlearn_jax.models.chunked import ChunkedModel
 from invlearn_jax.models.padded import PaddedModel
 from invlearn_jax.objectives import ObjectiveWeights, TaskObjective
 from invlearn_jax.parametrisation import Box
-from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Part, Task
 from invlearn_jax.types import Key, Params
@@ -78,13 +78,14 @@ def model_and_objective(task: Task, settings: ScoringSettings, horizon: int) -> 
 
 def _base(task: Task, base: str) -> NetworkPlanner:
     planner = load_planner(base)[0]
-    parts = {"inverter": NetworkInverter, "model": ChunkedModel, "objective": TaskObjective}
-    if not isinstance(planner, InversePlanner) or not all(isinstance(getattr(planner, p), t) for p, t in parts.items()):
+    if not isinstance(planner, NetworkPlanner):
         raise ValueError(f"base is {base}, which the method 'inverter' did not learn; give a planner of that method.")
     for name in ("state_size", "action_size", "goal_size"):
         have, want = getattr(planner.inverter, name), getattr(task, name)
         if have != want:
-            raise ValueError(f"{name} of the base {base} is {have}, of {task.name} {want}. Give another one, or base=''.")
+            raise ValueError(
+                f"{name} of the base {base} is {have}, of {task.name} {want}. Give another one, or base=''."
+            )
     return planner
 
 
@@ -100,12 +101,11 @@ def load_parts(task: Task, settings: ScoringSettings, run: Run, key: Key) -> Par
 
 def shares(task: Task, rows: Dataset) -> Dataset:
     """The rows with actions as shares of their box."""
-    return rows._replace(actions=Box(task.action_low, task.action_high, 1).encode(rows.actions))
+    encode = Box(task.action_low, task.action_high, 1).encode
+    return rows._replace(actions=np.asarray(encode(jnp.asarray(rows.actions))))
 
 
-def learn_scoring(
-    task: Task, settings: ScoringSettings, run: Run, parts: Parts, key: Key
-) -> tuple[Params, Params]:
+def learn_scoring(task: Task, settings: ScoringSettings, run: Run, parts: Parts, key: Key) -> tuple[Params, Params]:
     """Parameters of model and objective: the base's, or learned from the data. The key is consumed.
 
     Raises:

@@ -4,9 +4,9 @@
 
 by regression, or as a mixture of Gaussians over a_t. What the network sees are the task's features of s_t, and the change up to
 s_{t+gap} in the task's frame. The clip is the task's own, where its world clips a state before each step (a limit of speed,
-say), a kink that a network would round off. Several actions, or none, may explain a pair: a wall takes
-whatever force it is pressed with, redundant actuators share theirs, and over a gap only the sum of the actions shows.
-Regression then answers with a middle that nobody chose; the mixture says so by its spread, the ``ambiguity``.
+say), a kink that a network would round off. Several actions, or none, may explain a pair: a wall takes whatever force it is
+pressed with, redundant actuators share theirs, and over a gap only the sum of the actions shows. Regression then answers with a
+middle that nobody chose; the mixture says so by its spread, the ``ambiguity``.
 """
 
 from collections.abc import Sequence
@@ -71,8 +71,8 @@ class InverseDynamics:
         limits = np.full(task.state_size, np.inf) if task.state_limits is None else np.asarray(task.state_limits)
         if limits.shape != (task.state_size,) or not (limits > 0).all():
             raise ValueError(
-                f"state_limits of {task.name} are {limits.tolist()}; give {task.state_size} numbers above 0, infinity where nothing "
-                "is clipped."
+                f"state_limits of {task.name} are {limits.tolist()}; give {task.state_size} numbers above 0, infinity where "
+                "nothing is clipped."
             )
         self.task, self.gap, self.components = task, gap, components
         self.action_size, self._position, self._octaves = task.action_size, task.fourier_size, octaves

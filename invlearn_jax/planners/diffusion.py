@@ -215,7 +215,7 @@ class DiffusionInverter:
                 )
 
     def latents(self, params: DiffusionInverterParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
-        """Draws ``num`` plans and the actions that inverse dynamics finds along each, as shares of their box. Consumes the key."""
+        """Draws plans and the actions that inverse dynamics finds along each, as shares of their box. The key is consumed."""
         problem = as_problem(problem, float_type(params))
         states = jax.vmap(self.layout.states)(self.plans(params, key, problem, num))
         here, there = states[:, : self.horizon], states[:, self.inverse_dynamics.gap :][:, : self.horizon]

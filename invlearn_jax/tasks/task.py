@@ -78,7 +78,7 @@ class Task:
         fourier_size: how many leading features get Fourier features in networks (positions among walls).
         second_order: whether a state is places and their rates, ``[x [S/2], dx/dt [S/2]]``, an action pushes x the way it points,
             and goals are places x: plans may then be smooth curves, rest at a goal, and be followed by a PD controller.
-        state_limits: ``[S]``: the world clips a state to ``[-limits, limits]`` before it steps, infinity where it does not; or None.
+        state_limits: ``[S]``, infinite where there is none, that the world clips a state to, ``+-``, before it steps; or None.
         settings: the world's own settings, a mutable dataclass that the command line can set, or None.
     """
 
