@@ -10,8 +10,8 @@ from pathlib import Path
 from absl import flags
 
 from benchmarks.frontier_page import RESULTS, by_maze, draw, joined, markdown, summary
-from experiments.flag_config import run_program
 from invlearn_jax.files import replace_files
+from invlearn_jax.io.command import run_program
 
 _DOCS = Path(__file__).resolve().parent.parent / "docs"
 _INPUT = flags.DEFINE_list("input", [], "Files of benchmarks.compute_budget; by default all in benchmarks/results.")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, label_points, style
+from invlearn_jax.report.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, label_points, style
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _SCORE = ("score_mean", "score_sem", "success_rate", "episodes")

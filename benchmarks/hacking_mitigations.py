@@ -24,12 +24,13 @@ from absl import flags
 from benchmarks.hacking_measures import detection, gap, kinds
 from benchmarks.hacking_settings import SETTINGS, Experiment, train_setting
 from benchmarks.hacking_worlds import Ant, Maze, World
-from experiments.figures import canvas, draw_goal, draw_maze, encode, style
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.files import replace_files, write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.names import unknown_name
+from invlearn_jax.report.figures import canvas, encode, style
+from invlearn_jax.tasks.maze2d.drawing import draw_goal, draw_maze
 
 _ROBOT = flags.DEFINE_enum("robot", None, ["maze2d", "ant"], "Which robot.", required=True)
 _POLICY = flags.DEFINE_string("policy", "ant-v1", "The ant's goal-reaching policy, which makes its data.")

@@ -7,9 +7,9 @@ python -m benchmarks.own_robot --planner=runs/reach/planner --output=benchmarks/
 import jax
 from absl import flags
 
-from experiments.flag_config import define_seed, run_program
 from invlearn_jax.evaluate.episodes import evaluate_episodes, summary
 from invlearn_jax.files import write_json
+from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.methods.saved import load_planner, load_task
 
 _PLANNER = flags.DEFINE_string("planner", None, "A planner's folder.", required=True)

@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from experiments.flag_config import run_program
-from experiments.pipelines.published import best_published
 from invlearn_jax.files import write_text
+from invlearn_jax.io.command import run_program
+from invlearn_jax.tasks.published import best_published
 
 _ROOT = Path(__file__).resolve().parent.parent
 _SIZES = ("umaze", "medium", "large")

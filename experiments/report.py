@@ -10,8 +10,8 @@ from pathlib import Path
 
 from absl import app, flags
 
-from experiments.flag_config import quiet
 from experiments.pipelines.reporting import write_report
+from invlearn_jax.io.command import quiet
 from invlearn_jax.io.compile_cache import use_compile_cache
 
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the page; report.html in the first folder by default.")

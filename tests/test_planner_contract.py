@@ -20,9 +20,12 @@ from small_tasks import Ball
 
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
 from invlearn_jax.inverters.network import NetworkParams
+from invlearn_jax.methods import inverter
+from invlearn_jax.methods.hierarchy import SubgoalTask
 from invlearn_jax.methods.registry import find_method
-from invlearn_jax.planners import InversePlanner, MlpInverter, Shooting, Stack
+from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams, Shooting
 from invlearn_jax.planners.diffusion import Tracker
+from invlearn_jax.planners.hierarchy import Hierarchy
 from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.planners.watched import WatchedPlanner
 from invlearn_jax.refine import gauss_newton, gradient
@@ -34,7 +37,7 @@ from invlearn_jax.tasks.gates.gates import named_gate
 from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
 from invlearn_jax.tasks.maze2d.planner import build_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)
@@ -74,6 +77,14 @@ def watched() -> WatchedPlanner:
     return WatchedPlanner(planner, MODEL, lambda state: state[:2])
 
 
+def hierarchy() -> Hierarchy:
+    task = make_task("maze2d-umaze-v1")
+    small = {"model.hidden": (8,), "net.hidden": (8,), "tail.hidden": (8,), "model.chunk": 1, "inverter.advance": (1,)}
+    settings = with_settings(inverter.Settings(), small | {"correction.rounds": 0})
+    levels = (inverter.build(each, settings) for each in (SubgoalTask(task, 4, 2, 0.7), task))
+    return Hierarchy(*levels, task.achieved, reach=0.7, execute_steps=2)
+
+
 def shooting() -> InversePlanner:
     return InversePlanner(Shooting(4, 2), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.adam(0.1)), 2, 3)
 
@@ -83,7 +94,7 @@ KINDS = {
     "inverse": Kind(lambda: build_planner(TINY), BALL),
     "refined": Kind(lambda: build_planner(TINY, 2, 3), BALL),
     "shooting": Kind(shooting, BALL._replace(guess=GUESS), ()),
-    "stack": Kind(lambda: build_stack(MazeStackConfig(TINY, subgoals=2, hidden=(8,))), BALL),
+    "hierarchy": Kind(hierarchy, BALL),
     "watched": Kind(watched, BALL),
     "diffusion": Kind(lambda: baseline("decision-diffuser", DIFFUSION), BALL),
     "tracker": Kind(lambda: baseline("decision-diffuser", DIFFUSION, follow="pd"), BALL),
@@ -109,13 +120,20 @@ def made(name: str) -> tuple:
     if name == "watched":
         params = params._replace(threshold=jnp.array(1e3))
     if isinstance(getattr(params, "inverter", None), NetworkParams):
-        seen = {"low": jnp.full(4, -10.0), "high": jnp.full(4, 10.0)}
-        goal = jax.tree.map(lambda x: x[:2], seen)
-        inverter = params.inverter
-        inverter = inverter._replace(state=inverter.state._replace(**seen), goal=inverter.goal._replace(**goal))
-        params = params._replace(inverter=inverter)
+        params = bounded_to(10.0, params)
+    if name == "hierarchy":
+        params = type(params)(*(bounded_to(10.0, level) for level in params))
     batch = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))
     return planner, params, jax.jit(planner.plan), batch
+
+
+def bounded_to(limit: float, params: PlannerParams) -> PlannerParams:
+    """The parameters of a network Inverter whose data lay within a limit."""
+    state, goal = (
+        scales._replace(low=jnp.full_like(scales.low, -limit), high=jnp.full_like(scales.high, limit))
+        for scales in (params.inverter.state, params.inverter.goal)
+    )
+    return params._replace(inverter=params.inverter._replace(state=state, goal=goal))
 
 
 def arrays(problem: Problem, dtype: Any = None) -> Problem:
@@ -183,7 +201,7 @@ def test_a_goal_far_from_the_data_is_told(name):
 def with_cost(planner: Any, value: jax.Array) -> Any:
     """The planner with an objective that says the same of everything."""
     planner = copy.copy(planner)
-    inner = {Stack: "upper", SubgoalPlanner: "upper", WatchedPlanner: "planner"}.get(type(planner))
+    inner = {Hierarchy: "upper", SubgoalPlanner: "upper", WatchedPlanner: "planner"}.get(type(planner))
     if inner:
         setattr(planner, inner, with_cost(getattr(planner, inner), value))
     else:
@@ -260,7 +278,7 @@ def test_any_form_of_numbers_is_taken_and_gives_one_type(name):
 @every_kind
 def test_an_inverter_takes_any_form_of_numbers(name):
     planner, params, _, _ = made(name)
-    if name in ("stack", "subgoals", "watched"):
+    if name in ("hierarchy", "subgoals", "watched"):
         pytest.skip("has no Inverter of its own")
     if name in ("rebrac", "dt"):
         params = params._replace(inverter=params.inverter._replace(model=params.model))
@@ -287,7 +305,7 @@ def test_complex_states_are_refused_where_real_ones_are_wanted():
         planner.plan(params, KEY, BALL._replace(state=np.array(BALL.state) * 1j))
 
 
-@pytest.mark.parametrize("name", ["tracker", "tracker_actions", "subgoals"])
+@pytest.mark.parametrize("name", ["tracker", "tracker_actions", "hierarchy", "subgoals"])
 def test_following_a_plan(name):
     """Lists are taken; a state that cannot be computed with, or a plan that could not be made, gives zeros."""
     planner, params, plan, _ = made(name)
@@ -356,7 +374,7 @@ def test_counts_that_are_not_whole_are_refused(argument, count):
     makers = {
         InversePlanner: (MlpInverter(4, 2, 4, 2, (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
         Tracker: (made("tracker")[0].inverter, REACH_WITH_LITTLE_EFFORT, "pd"),
-        Stack: (made("stack")[0].upper,),
+        Hierarchy: (made("hierarchy")[0].upper, made("hierarchy")[0].lower, lambda state: state[:2], 1.0),
         SubgoalPlanner: (made("subgoals")[0].upper, made("subgoals")[0].motor, 1.0),
     }
     tried = 0

@@ -15,14 +15,15 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from experiments import figures
 from experiments.configs.maze2d import Config
 from experiments.pipelines.reporting import write_report
 from experiments.pipelines.results import all_groups
 from experiments.pipelines.run_files import read_runs
 from invlearn_jax.io.planners import load_config, save_planner
+from invlearn_jax.report import figures
 from invlearn_jax.tasks import layouts
 from invlearn_jax.tasks.layouts import parse_layout
+from invlearn_jax.tasks.maze2d import drawing
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.environment import inside_maze
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
@@ -417,7 +418,7 @@ def test_walls_are_drawn_where_the_ball_meets_them():
     layout = parse_layout(layouts.LARGE)
     with figures.style():
         figure, axes = figures.canvas(1, 1, 4, 3)
-        figures.draw_maze(axes[0, 0], layout)
+        drawing.draw_maze(axes[0, 0], layout)
         assert len(figures.encode(figure)) == 2
     top, bottom = axes[0, 0].get_ylim()[::-1]
     assert top < bottom  # row 0 above

@@ -16,16 +16,14 @@ from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.settings import bounded, check_settings
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
-from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
+from invlearn_jax.tasks.gates.method import Settings as GateMethodSettings
+from invlearn_jax.tasks.gates.settings import GateSettings
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 
 BUILDERS = {
     MazePlannerConfig: build_planner,
-    MazeStackConfig: build_stack,
     AntMotorConfig: build_motor,
     AntStackConfig: build_ant_stack,
-    PulseConfig: build_pulse_planner,
 }
 
 
@@ -133,7 +131,7 @@ WITHOUT_RANGE = {"target_return", "drift"}
 METHODS = [find_method(name).Settings for name in method_names()]
 
 
-@pytest.mark.parametrize("config", [*EXPERIMENTS, *BUILDERS, *METHODS], ids=str)
+@pytest.mark.parametrize("config", [*EXPERIMENTS, *BUILDERS, *METHODS, GateSettings, GateMethodSettings], ids=str)
 def test_every_number_has_a_range_and_defaults_keep_it(config):
     given = EXPERIMENTS[config].config() if isinstance(config, str) else config()
     check_settings(given)

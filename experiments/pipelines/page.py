@@ -11,7 +11,7 @@ from experiments.pipelines.report_figures import Picture
 from experiments.pipelines.result_table import percent, result_table, value_text
 from experiments.pipelines.results import Group, Row, data_in_words, judged_by, run_group
 from experiments.pipelines.run_files import RunFiles, part
-from experiments.pipelines.wording import number, shorten, span
+from invlearn_jax.report.wording import number, shorten, span
 
 _FOLDER = Path(__file__).parent
 _NARROW = {"hacking", "tracks"}

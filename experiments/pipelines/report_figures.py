@@ -4,12 +4,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import figures
 from experiments.pipelines.ant_showcase import Walks
-from experiments.pipelines.ant_video import draw_tracks
 from experiments.pipelines.results import Measure, Row, judged_by, run_group
 from experiments.pipelines.run_files import Curve, RunFiles
 from experiments.pipelines.showcase import Showcase
+from invlearn_jax.report import figures
+from invlearn_jax.tasks.antmaze.drawing import draw_tracks
+from invlearn_jax.tasks.maze2d import drawing
 
 _WIDTH = 10.4  # inches of a figure as wide as the page
 _MOST_POINTS = 400  # of a plotted curve
@@ -153,7 +154,7 @@ def _references(axes: Any, measure: Measure, rows: list[Row], named: bool) -> No
 
 
 def _plans(showcase: Showcase) -> tuple[str, str, str, Any]:
-    height, width = figures.maze_size(showcase.layout)
+    height, width = drawing.maze_size(showcase.layout)
     count = len(showcase.examples)
     columns = min(3, count)
     rows = -(-count // columns)
@@ -164,12 +165,12 @@ def _plans(showcase: Showcase) -> tuple[str, str, str, Any]:
             axis.set_visible(False)
             continue
         example = showcase.examples[index]
-        figures.draw_maze(axis, showcase.layout)
-        figures.draw_goal(axis, showcase.goal)
-        figures.draw_plans(axis, example.path, example.proposed, example.refined)
+        drawing.draw_maze(axis, showcase.layout)
+        drawing.draw_goal(axis, showcase.goal)
+        drawing.draw_plans(axis, example.path, example.proposed, example.refined)
         arrived = f"at the goal after {showcase.dt * (example.arrival or 0):.2f} s"
         axis.set_title("never at the goal" if example.arrival is None else arrived, fontsize=9)
-    figures.draw_scale_bar(axes[0, 0])
+    drawing.draw_scale_bar(axes[0, 0])
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     caption = (
         "Episodes on C MuJoCo from starts spread over the maze, one forward pass per plan, to the goal's disc (green). Where a "
@@ -190,7 +191,7 @@ def _tracks(walks: Walks) -> tuple[str, str, str, Any]:
 
 def _cost_to_go(showcase: Showcase) -> tuple[str, str, str, Any]:
     field = showcase.field
-    height, width = figures.maze_size(showcase.layout)
+    height, width = drawing.maze_size(showcase.layout)
     figure, axes = figures.canvas(1, 2, _WIDTH, 0.46 * _WIDTH * height / width + 0.4)
     finite = np.isfinite(field.learned)
     highest = float(max(field.shortest.max(), field.learned.max(where=finite, initial=0.0)))
@@ -199,9 +200,9 @@ def _cost_to_go(showcase: Showcase) -> tuple[str, str, str, Any]:
         (axes[0, 0], field.learned, "learned from the data"),
         (axes[0, 1], field.shortest, "the map's shortest way at 5 m/s"),
     ):
-        figures.draw_maze(axis, showcase.layout)
-        figures.draw_goal(axis, showcase.goal, filled=False)
-        image = figures.draw_field(axis, field.points, field.pitch, values, highest)
+        drawing.draw_maze(axis, showcase.layout)
+        drawing.draw_goal(axis, showcase.goal, filled=False)
+        image = drawing.draw_field(axis, field.points, field.pitch, values, highest)
         axis.set_title(title)
     bar = figure.colorbar(image, ax=list(axes.flat), shrink=0.9, pad=0.015)
     bar.set_label(f"seconds to the goal, a line every {figures.contour_step(highest):g} s")
@@ -230,13 +231,13 @@ def _model_error(errors: dict[str, dict]) -> tuple[str, str, str, Any]:
 
 
 def _hacking(summary: dict, showcase: Showcase) -> tuple[str, str, str, Any]:
-    height, width = figures.maze_size(showcase.layout)
+    height, width = drawing.maze_size(showcase.layout)
     across = 0.62 * _WIDTH
     figure, axes = figures.canvas(1, 1, across, across * height / width + 0.4)
     axis = axes[0, 0]
-    figures.draw_maze(axis, showcase.layout)
-    figures.draw_hacking(axis, summary["worst"])
-    figures.draw_scale_bar(axis)
+    drawing.draw_maze(axis, showcase.layout)
+    drawing.draw_hacking(axis, summary["worst"])
+    drawing.draw_scale_bar(axis)
     if summary["worst"]:
         figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     rate, low, high = (100 * summary[f"wrong_side_{part}"] for part in ("rate", "low", "high"))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from experiments.pipelines.results import Group, Measure, Row
 from experiments.pipelines.run_files import RunFiles, part
-from experiments.pipelines.wording import number, significant, span
+from invlearn_jax.report.wording import number, significant, span
 
 _STRIP = 116  # pixels
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
-from experiments.pipelines.published import Published, best_published
 from experiments.pipelines.run_files import RunFiles, part
+from invlearn_jax.tasks.published import Published, best_published
 
 
 class Row(NamedTuple):

@@ -19,20 +19,12 @@ from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
-from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
-PlannerConfig = (
-    MazePlannerConfig
-    | MazeStackConfig
-    | AntMotorConfig
-    | AntStackConfig
-    | PulseConfig
-)
+PlannerConfig = MazePlannerConfig | AntMotorConfig | AntStackConfig
 
 
 class Kind(NamedTuple):
@@ -52,10 +44,8 @@ class Kind(NamedTuple):
 # A description without a kind is of the first.
 _KINDS = {
     "maze": Kind(MazePlannerConfig, build_planner),
-    "maze_stack": Kind(MazeStackConfig, build_stack),
     "ant_motor": Kind(AntMotorConfig, build_motor),
     "ant_stack": Kind(AntStackConfig, build_ant_stack, shared=((".motor", ""),)),
-    "pulse": Kind(PulseConfig, build_pulse_planner),
 }
 
 
@@ -194,8 +184,7 @@ def load_planner(
         name: a shipped name such as ``maze2d-large-v1``, or a folder written by ``save_planner``.
         refine_steps: K steps of refinement; 0 is one forward pass.
         candidates: proposals per problem; the planner's own recommendation by default.
-        refiner: ``adam`` (the default), ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``; for pulses
-            ``gauss_newton``, ``lbfgs`` or ``adam``.
+        refiner: ``adam`` (the default), ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``.
         execute_steps: motor steps between plans; the planner's own recommendation by default.
 
     Returns:

@@ -8,7 +8,7 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-from experiments.figures import canvas, style
+from invlearn_jax.report.figures import canvas, style
 from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.layouts import Layout

@@ -1,0 +1,1 @@
+"""The report of runs, and what pictures are drawn with."""
