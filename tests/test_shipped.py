@@ -12,8 +12,8 @@ from conftest import ROOT
 import invlearn_jax
 from benchmarks import tables
 from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco, start_states
-from invlearn_jax.io import planners as first_edition
 from invlearn_jax.io.planners import load_config
+from invlearn_jax.methods.saved import load_task
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of, success
 from invlearn_jax.tasks.published import best_published
@@ -36,8 +36,8 @@ def test_names():
 @pytest.mark.parametrize("kind", BASELINES)
 def test_baselines_stand_on_their_mazes_planner(kind):
     for name in NAMES:
-        params, base = (first_edition.load_planner(each)[1] for each in (f"{name}-{kind}", name))
-        assert load_config(f"{name}-{kind}")[0].env == name
+        params, base = (invlearn_jax.load_planner(each)[1] for each in (f"{name}-{kind}", name))
+        assert load_task(f"{name}-{kind}").name == name
         for mine, theirs in zip(jax.tree.leaves(params.objective), jax.tree.leaves(base.objective), strict=True):
             np.testing.assert_array_equal(mine, theirs)
 
