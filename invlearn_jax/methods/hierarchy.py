@@ -19,6 +19,7 @@ from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import inverter, inverter_settings
 from invlearn_jax.methods import inverter_training as training
 from invlearn_jax.methods.level_rows import evenly, level_rows
+from invlearn_jax.methods.registry import Shared
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.planners.hierarchy import Hierarchy, HierarchyParams
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
@@ -110,9 +111,9 @@ class SubgoalTask(Task):
         return self._task.draw_goal(key)
 
 
-def shared(settings: Settings) -> dict[str, str]:
+def shared(settings: Settings) -> dict[str, Shared]:
     """Which part of the parameters another planner's folder holds: the lower level's."""
-    return {".lower": settings.lower}
+    return {".lower": Shared(settings.lower)}
 
 
 def build(

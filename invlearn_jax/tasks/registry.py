@@ -24,7 +24,14 @@ class TaskEntry(NamedTuple):
 # that describe a task instead of listing it. They are imported when a name is looked up.
 _WORLDS: tuple[str, ...] = ("maze2d", "antmaze", "gates")
 # Kinds of planner that the first edition saved, and the world whose ``first_edition.convert`` reads them.
-_FIRST_EDITION = {"maze": "maze2d", "ant_motor": "antmaze", "ant_stack": "antmaze", "pulse": "gates"}
+_FIRST_EDITION = {
+    "maze": "maze2d",
+    "maze_policy": "maze2d",
+    "maze_diffusion": "maze2d",
+    "ant_motor": "antmaze",
+    "ant_stack": "antmaze",
+    "pulse": "gates",
+}
 _TASKS: dict[str, TaskEntry] = {}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.data.dataset import Dataset, concatenate
+from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.evaluate.metrics import jerk, mean_ci
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.inverter import problem_sampler
@@ -74,7 +75,8 @@ class Maze2dTask(Task):
     execute_steps = 8
     state_size, action_size, goal_size = 4, 2, 2
     gradient: Literal["reverse", "forward", "none"] = "forward"
-    fourier_size = 2
+    fourier_size, second_order = 2, True
+    state_limits = np.array([np.inf, np.inf, ball.MAX_SPEED, ball.MAX_SPEED])
 
     def __init__(
         self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "", solver_iterations: int | None = None
@@ -203,9 +205,13 @@ class Maze2dTask(Task):
         broad = Dataset(made["observations"], made["actions"], made["timeouts"])
         return {name: Part(main, 1 - own.random_share), "random": Part(broad, own.random_share)}
 
+    def joined(self, rows: Dataset) -> Dataset:
+        """Rows without the ends that D4RL marks at each new goal, though the ball rolls on."""
+        return joined_episodes(rows, 2 * ball.MAX_SPEED * self.dt, 2)
+
     def configure(self, method: str, settings: Any) -> Any:
         """See ``configured.configure``."""
-        return configured.configure(self.spec.layout, method, settings)
+        return configured.configure(self.spec, self.multi_goal, method, settings)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """D4RL's return and score, beside those of the shortest ways and of D4RL's controller from the same starts."""
