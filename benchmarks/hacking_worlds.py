@@ -11,7 +11,6 @@ import numpy as np
 
 from experiments.configs.antmaze import MotorConfig
 from experiments.pipelines.ant_motor import first_actions, local_problems, tried_actions
-from experiments.pipelines.maze2d_stack import covered_places
 from experiments.pipelines.stages import kept_data
 from invlearn_jax.data import (
     Dataset,
@@ -27,7 +26,7 @@ from invlearn_jax.learn.forward_model import fit_scales
 from invlearn_jax.learn.inverter import InverterTraining, problem_sampler
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
-from invlearn_jax.planners import InversePlanner, PlannerParams
+from invlearn_jax.planners import InversePlanner, InverterParams, MlpInverter, PlannerParams
 from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
@@ -119,7 +118,7 @@ class Maze:
         self.objective_params = params.objective._replace(unvisited=jnp.asarray(unvisited))
         self._scaled = params.inverter
         self.training = InverterTraining(batch=192)
-        self._places = covered_places(shipped.inverter, params.inverter)
+        self._places = _covered_places(shipped.inverter, params.inverter)
         self.draw = problem_sampler(self._places, params.inverter.scale)
 
     def _steered(self, rows: int) -> Dataset:
@@ -279,3 +278,11 @@ World = Maze | Ant
 def _rate(reached: np.ndarray) -> dict:
     rate = wilson(int(reached.sum()), len(reached))
     return {"success_rate": rate.mean, "success_ci95": [rate.low, rate.high], "episodes": len(reached)}
+
+
+def _covered_places(inverter: MlpInverter, params: InverterParams, pitch: float = _BIN) -> jax.Array:
+    """``[M, 2]`` m: the places of a grid over an Inverter's box where its training data were, as its ``covers`` has them."""
+    axes = [jnp.arange(c - h, c + h, pitch) for c, h in zip(params.centre, params.half, strict=True)]
+    places = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
+    at_rest = jnp.pad(places, ((0, 0), (0, inverter.state_size - len(axes))))
+    return places[jax.vmap(inverter.covers, in_axes=(None, 0))(params, Problem(at_rest, places))]

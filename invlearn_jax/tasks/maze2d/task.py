@@ -128,8 +128,12 @@ class Maze2dTask(Task):
 
     def cost(self, state: Float[Array, "4"], action: Float[Array, "2"], goal: Float[Array, "2"]) -> Terms:
         """``time_outside`` of the goal's disc."""
+        return self.place_cost(state[:2], goal)
+
+    def place_cost(self, place: Float[Array, "2"], goal: Float[Array, "2"]) -> Terms:
+        """``time_outside`` of the goal's disc."""
         # The root is kept away from zero, where its gradient is infinite.
-        distance = jnp.sqrt(((state[:2] - goal) ** 2).sum() + 1e-6)
+        distance = jnp.sqrt(((place - goal) ** 2).sum() + 1e-6)
         return {"time_outside": jax.nn.sigmoid((distance - _DISC) / _EDGE)}
 
     def reward(self, state: Float[Array, "4"], action: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
