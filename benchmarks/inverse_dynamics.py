@@ -18,7 +18,6 @@ from scipy import stats
 
 from experiments.pipelines.run_files import read_run
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, sample_windows, split, window_store
-from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.run_folder import manifest
@@ -27,6 +26,7 @@ from invlearn_jax.learn.forward_model import Source
 from invlearn_jax.learn.inverse_dynamics import inverse_dynamics_state, inverse_dynamics_update
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import InverseDynamics
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.environment import inside_maze
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
 from invlearn_jax.tasks.maze2d.planner import ACTION_SIZE, POSITION_SIZE, STATE_LIMITS, STATE_SIZE
@@ -64,7 +64,7 @@ def judge(model: InverseDynamics, params: object, held: Dataset, env: str, pairs
     )
     first, last, action = states[:, 0], states[:, -1], np.asarray(actions[:, 0])
     error = np.asarray(jax.jit(jax.vmap(model, in_axes=(None, 0, 0)))(params, first, last)) - action
-    layout = registry.spec(env).layout
+    layout = maze2d_specs.spec(env).layout
     clear = np.all([inside_maze(layout, np.asarray(s[:, :2]), slack=-_CLEAR) for s in (first, last)], axis=0)
     if clear.all() or not clear.any():
         raise ValueError(f"{100 * clear.mean():.0f} % of the pairs are clear of walls; give data with both kinds.")

@@ -10,13 +10,13 @@ from test_fit import Cart
 import invlearn_jax as il
 from invlearn_jax.frames import Frame
 from invlearn_jax.methods.fitting import method_settings
-from invlearn_jax.methods.registry import Method, find_method, method_names
+from invlearn_jax.methods.registry import Method, find_method, method_entries
 from invlearn_jax.settings import check_settings
 from invlearn_jax.tasks.registry import task_entries, task_reference
 from invlearn_jax.tasks.task import Simulator
 
 TASKS = sorted(task_entries())
-METHODS = sorted(method_names())
+METHODS = sorted(method_entries())
 # Of tasks that differ in numbers alone one is tried out; gates, whose states are matrices, bring their own method and tests.
 TRIED = ["ant-walk", "antmaze-umaze-v2", "maze2d-open-multi-v0", "maze2d-umaze-dense-v1"]
 
@@ -48,7 +48,7 @@ def test_a_task_keeps_its_contract(name):
 def test_a_method_keeps_its_contract(name):
     method, task = find_method(name), Cart()
     assert isinstance(method, Method)
-    assert method_names()[name]
+    assert method_entries()[name].summary
     settings = method_settings(task, name)
     assert dataclasses.is_dataclass(settings)
     assert isinstance(settings, method.Settings)

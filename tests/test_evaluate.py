@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from invlearn_jax.data import Dataset
-from invlearn_jax.envs import registry
 from invlearn_jax.learn.forward_model import prediction_errors
 from invlearn_jax.objectives import reach, weighted_sum
 from invlearn_jax.planners.planner import InversePlanner
@@ -16,6 +15,7 @@ from invlearn_jax.rollout import unroll_steps
 from invlearn_jax.tasks import d4rl, layouts
 from invlearn_jax.tasks.layouts import parse_layout
 from invlearn_jax.tasks.maze2d import controller, cost_to_go, hacking, oracle
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.environment import inside_maze, maze2d_spec
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 
@@ -110,7 +110,7 @@ def test_no_controller_run_beats_the_bound(umaze):
     assert ((bound == 0) == (steps == 0)).all()
     returns = d4rl.returns_of(umaze.spec, states, goals)
     assert (returns <= oracle.bound_return(bound, umaze.episode_length)).all()
-    dense = d4rl.returns_of(registry.spec("maze2d-umaze-dense-v1"), states, goals)
+    dense = d4rl.returns_of(maze2d_specs.spec("maze2d-umaze-dense-v1"), states, goals)
     assert (dense <= oracle.bound_return(bound, umaze.episode_length, "dense")).all()
     assert (dense > 0.5 * oracle.bound_return(bound, umaze.episode_length, "dense")).all()
     again = controller.controller_returns(umaze, starts, goals, jax.random.key(4))
@@ -118,7 +118,7 @@ def test_no_controller_run_beats_the_bound(umaze):
 
 
 def test_no_random_bang_bang_run_beats_the_bound():
-    rng, spec = np.random.default_rng(0), registry.spec("maze2d-umaze-v1")
+    rng, spec = np.random.default_rng(0), maze2d_specs.spec("maze2d-umaze-v1")
     for start, goal in (
         ((2.0, 3.0, 0, 0), (1.0, 1.8)),
         ((1.6, 3.1, -5, 0), (0.8, 1.8)),
@@ -133,7 +133,7 @@ def test_no_random_bang_bang_run_beats_the_bound():
 
 @pytest.mark.parametrize(("speed", "actions"), [(0.0, (0, 1)), (4.0, (0, 1)), (-2.0, (0, 1)), (0.0, (1, 1))])
 def test_full_force_in_the_open_nearly_meets_the_bound(speed, actions):
-    spec = registry.spec("maze2d-open-v0")
+    spec = maze2d_specs.spec("maze2d-open-v0")
     start, goal = (0.6, 0.6, 0.0, speed), (3.0, 3.0) if actions[0] else (0.6, 4.9)
     bound = oracle.time_bound(OPEN, np.array([start]), np.array([goal]))[0]
     steps = first_inside(spec, start, goal, np.tile(np.array(actions, float), (1, 120, 1)))[0]
@@ -182,7 +182,7 @@ def test_returns_agree_with_the_environment(umaze):
 
 
 def test_normalized_score():
-    spec = registry.spec("maze2d-large-v1")
+    spec = maze2d_specs.spec("maze2d-large-v1")
     assert d4rl.normalized_score(spec, np.array([6.7, 273.99, 140.345])) == pytest.approx([0, 100, 50])
     with pytest.raises(ValueError, match="no reference returns"):
         d4rl.normalized_score(maze2d_spec(layouts.UMAZE), np.zeros(1))

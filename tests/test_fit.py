@@ -4,7 +4,6 @@ import inspect
 import json
 import re
 import shutil
-import types
 
 import jax
 import jax.numpy as jnp
@@ -16,13 +15,13 @@ from helpers import count_compilations, run_python
 
 import invlearn_jax as il
 from experiments import run as experiments_run
-from experiments import task_run
+from experiments.run import carry_out
 from invlearn_jax.evaluate.episodes import evaluate_episodes
 from invlearn_jax.export import export_planner, load_exported
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.methods import inverter
 from invlearn_jax.methods import registry as methods
-from invlearn_jax.methods.registry import method_names
+from invlearn_jax.methods.registry import method_entries
 from invlearn_jax.methods.saved import load_task
 from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks import registry as tasks
@@ -443,7 +442,6 @@ def test_a_users_task_and_method_from_the_shell(users_file, tmp_path):
         (("--task=slo",), "Unknown task .* 'slo'"),
         (("--task={file}:Slow", "--method=constent"), "Unknown method 'constent'. Nearest known: constant"),
         (("--task={file}:Slow", "--config.model.stepz=3"), "Unknown config field 'model.stepz'"),
-        (("--task={file}:Slow", "--experiment=maze2d-umaze"), "Both --task and --experiment are given"),
         (("--method=inverter",), "Give --task=NAME or FILE.py:CLASS"),
     ],
 )
@@ -456,29 +454,27 @@ def test_the_command_line_is_refused_with_a_sentence(users_file, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"refine_steps": ["0", "many"]}, "--refine_steps is 0,many; give whole numbers"),
-        ({"episodes": 1}, "--episodes is 1; give at least 2"),
-        ({"workdir": ""}, "--workdir. is empty"),
-    ],
+    ("changes", "message"),
+    [({"episodes": 1}, "--episodes is 1; give at least 2"), ({"workdir": ""}, "--workdir. is empty")],
 )
-def test_wrong_flags_are_refused_before_training(tmp_path, monkeypatch, values, message):
-    given = {"refine_steps": ["0"], "episodes": 2, "workdir": str(tmp_path / "run"), "method": "inverter", "seed": 0}
-    monkeypatch.setattr(task_run.flags, "FLAGS", types.SimpleNamespace(**given | values))
+def test_wrong_flags_are_refused_before_training(tmp_path, changes, message):
+    settings = with_settings(inverter.Settings(), NO_CORRECTION)
     with pytest.raises(ValueError, match=message):
-        task_run.carry_out(Cart(), with_settings(inverter.Settings(), NO_CORRECTION))
+        carry_out(Cart(), "inverter", settings, **{"workdir": str(tmp_path / "run")} | changes)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_of_other_settings_is_left_as_it_was(tmp_path, monkeypatch):
-    settings = with_settings(inverter.Settings(), NO_CORRECTION)
+def test_numbers_of_refinement_steps_are_whole():
+    assert experiments_run.whole_numbers(["10", "0", "10"]) == [0, 10]
+    with pytest.raises(ValueError, match="--refine_steps is 0,many; give whole numbers"):
+        experiments_run.whole_numbers(["0", "many"])
+
+
+def test_a_run_of_other_settings_is_left_as_it_was(tmp_path):
     il.fit(Rest(), workdir=tmp_path, settings=NO_CORRECTION)
     before = (tmp_path / "status.json").read_text()
-    given = {"refine_steps": ["0"], "episodes": 2, "workdir": str(tmp_path), "method": "inverter", "seed": 0}
-    monkeypatch.setattr(task_run.flags, "FLAGS", types.SimpleNamespace(**given))
     with pytest.raises(ValueError, match="holds a run with other settings"):
-        task_run.carry_out(Cart(), settings)
+        carry_out(Cart(), "inverter", with_settings(inverter.Settings(), NO_CORRECTION), str(tmp_path))
     assert (tmp_path / "status.json").read_text() == before
 
 
@@ -486,5 +482,6 @@ def test_the_list_has_a_line_for_each(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["run", "--list"])
     experiments_run.cli()
     printed = capsys.readouterr().out
-    for name in (*task_entries(), *method_names()):
+    for name in (*task_entries(), *method_entries()):
         assert re.search(rf"^  {name} +\S", printed, re.MULTILINE), name
+    assert re.search(r"^  inverter .* two cores\)$", printed, re.MULTILINE)

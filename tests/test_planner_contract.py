@@ -19,11 +19,15 @@ import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, TINY, double_integrator
 
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
-from invlearn_jax.planners import InversePlanner, MlpInverter, Shooting, Stack
+from invlearn_jax.methods import inverter
+from invlearn_jax.methods.hierarchy import SubgoalTask
+from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams, Shooting
 from invlearn_jax.planners.diffusion import Tracker
+from invlearn_jax.planners.hierarchy import Hierarchy
 from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.planners.watched import WatchedPlanner
 from invlearn_jax.refine import gauss_newton, gradient
+from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates import systems
@@ -33,7 +37,7 @@ from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
 from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import build_planner
 from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)
@@ -75,6 +79,14 @@ def watched() -> WatchedPlanner:
     return WatchedPlanner(planner, MODEL, lambda state: state[:2])
 
 
+def hierarchy() -> Hierarchy:
+    task = make_task("maze2d-umaze-v1")
+    small = {"model.hidden": (8,), "net.hidden": (8,), "tail.hidden": (8,), "model.chunk": 1, "inverter.advance": (1,)}
+    settings = with_settings(inverter.Settings(), small | {"correction.rounds": 0})
+    levels = (inverter.build(each, settings) for each in (SubgoalTask(task, 4, 2, 0.7), task))
+    return Hierarchy(*levels, task.achieved, reach=0.7, execute_steps=2)
+
+
 def shooting() -> InversePlanner:
     return InversePlanner(Shooting(4, 2), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.adam(0.1)), 2, 3)
 
@@ -84,7 +96,7 @@ KINDS = {
     "inverse": Kind(lambda: build_planner(TINY), BALL),
     "refined": Kind(lambda: build_planner(TINY, 2, 3), BALL),
     "shooting": Kind(shooting, BALL._replace(guess=GUESS), ()),
-    "stack": Kind(lambda: build_stack(MazeStackConfig(TINY, subgoals=2, hidden=(8,))), BALL),
+    "hierarchy": Kind(hierarchy, BALL),
     "watched": Kind(watched, BALL),
     "diffusion": Kind(lambda: changed(DIFFUSION), BALL),
     "tracker": Kind(lambda: changed(DIFFUSION, follow="pd"), BALL),
@@ -106,8 +118,19 @@ def made(name: str) -> tuple:
     params = jax.jit(planner.init)(KEY)
     if name == "watched":
         params = params._replace(threshold=jnp.array(1e3))
+    if name == "hierarchy":
+        params = type(params)(*(bounded_to(10.0, level) for level in params))
     batch = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))
     return planner, params, jax.jit(planner.plan), batch
+
+
+def bounded_to(limit: float, params: PlannerParams) -> PlannerParams:
+    """The parameters of a network Inverter whose data lay within a limit."""
+    state, goal = (
+        scales._replace(low=jnp.full_like(scales.low, -limit), high=jnp.full_like(scales.high, limit))
+        for scales in (params.inverter.state, params.inverter.goal)
+    )
+    return params._replace(inverter=params.inverter._replace(state=state, goal=goal))
 
 
 def arrays(problem: Problem, dtype: Any = None) -> Problem:
@@ -175,7 +198,7 @@ def test_a_goal_far_from_the_data_is_told(name):
 def with_cost(planner: Any, value: jax.Array) -> Any:
     """The planner with an objective that says the same of everything."""
     planner = copy.copy(planner)
-    inner = {Stack: "upper", SubgoalPlanner: "upper", WatchedPlanner: "planner"}.get(type(planner))
+    inner = {Hierarchy: "upper", SubgoalPlanner: "upper", WatchedPlanner: "planner"}.get(type(planner))
     if inner:
         setattr(planner, inner, with_cost(getattr(planner, inner), value))
     else:
@@ -252,7 +275,7 @@ def test_any_form_of_numbers_is_taken_and_gives_one_type(name):
 @every_kind
 def test_an_inverter_takes_any_form_of_numbers(name):
     planner, params, _, _ = made(name)
-    if name in ("stack", "subgoals", "watched"):
+    if name in ("hierarchy", "subgoals", "watched"):
         pytest.skip("has no Inverter of its own")
     if name in ("rebrac", "dt"):
         params = params._replace(inverter=params.inverter._replace(model=params.model))
@@ -279,7 +302,7 @@ def test_complex_states_are_refused_where_real_ones_are_wanted():
         planner.plan(params, KEY, BALL._replace(state=np.array(BALL.state) * 1j))
 
 
-@pytest.mark.parametrize("name", ["tracker", "tracker_actions", "subgoals"])
+@pytest.mark.parametrize("name", ["tracker", "tracker_actions", "hierarchy", "subgoals"])
 def test_following_a_plan(name):
     """Lists are taken; a state that cannot be computed with, or a plan that could not be made, gives zeros."""
     planner, params, plan, _ = made(name)
@@ -348,7 +371,7 @@ def test_counts_that_are_not_whole_are_refused(argument, count):
     makers = {
         InversePlanner: (MlpInverter(4, 2, 4, 2, (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
         Tracker: (made("tracker")[0].inverter, REACH_WITH_LITTLE_EFFORT, "pd"),
-        Stack: (made("stack")[0].upper,),
+        Hierarchy: (made("hierarchy")[0].upper, made("hierarchy")[0].lower, lambda state: state[:2], 1.0),
         SubgoalPlanner: (made("subgoals")[0].upper, made("subgoals")[0].motor, 1.0),
     }
     tried = 0

@@ -9,8 +9,8 @@ from helpers import TINY, read_record, run_python
 from experiments.configs.maze2d import Config
 from experiments.pipelines.evaluation import result_shares
 from invlearn_jax.data import Dataset, write_ogbench
-from invlearn_jax.envs import registry
 from invlearn_jax.io.run_folder import RunFolder
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 
 
 def run_program(name, *arguments):
@@ -38,7 +38,7 @@ def test_evaluate_writes_a_record(planner_folder, tmp_path, backend, multi_goal)
         "refiner": "adam",
     }
     assert {key: record[key] for key in expected} == expected
-    spec = registry.spec(TINY.env)
+    spec = maze2d_specs.spec(TINY.env)
     assert 0 <= record["return_mean"] <= spec.episode_length
     share = (record["return_mean"] - spec.ref_min) / (spec.ref_max - spec.ref_min)
     assert record["score_mean"] == pytest.approx(100 * share)
@@ -185,10 +185,11 @@ MAP = """
 import jax
 import numpy as np
 from benchmarks.gap_attribution import map_cost_to_go
-from invlearn_jax.envs import registry
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.tasks.maze2d.oracle import free_space_times
 
-env = registry.make("maze2d-umaze-v1")
+env = make_task("maze2d-umaze-v1").environment
 points, seconds = free_space_times(env.spec.layout, np.asarray(env.goal))
 cost = jax.jit(jax.vmap(map_cost_to_go(env, 0.1), in_axes=(None, 0, None)))
 still = np.concatenate([points, np.zeros_like(points)], axis=1)

@@ -20,11 +20,9 @@ from invlearn_jax.tasks.gates.settings import GateSettings
 from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
 from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 
 BUILDERS = {
     MazePlannerConfig: build_planner,
-    MazeStackConfig: build_stack,
     MazePolicyConfig: build_policy_planner,
     MazeDiffusionConfig: build_diffusion_planner,
     AntMotorConfig: build_motor,

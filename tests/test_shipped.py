@@ -50,7 +50,7 @@ def test_baselines_reach_what_is_published_for_them(kind, least):
         candidates=1,
         **({"sampler": "ddim", "denoise_steps": 10} if kind == "diffuser" else {}),
     )
-    env = invlearn_jax.make("maze2d-umaze-v1")
+    env = invlearn_jax.make_task("maze2d-umaze-v1").environment
     starts, goals = start_states(env, jax.random.key(21), 40, multi_goal=False)
     episodes = run_mujoco(planner, params, env, jax.random.key(22), starts, goals)
     assert normalized_score(env.spec, returns_of(env.spec, episodes.states, goals)).mean() > least
@@ -60,7 +60,7 @@ def test_baselines_reach_what_is_published_for_them(kind, least):
 @pytest.mark.parametrize("name", NAMES)
 def test_one_forward_pass_beats_the_best_published_score(name):
     planner, params = invlearn_jax.load_planner(name)
-    env = invlearn_jax.make(load_config(name)[0].env)
+    env = invlearn_jax.make_task(load_config(name)[0].env).environment
     starts, goals = start_states(env, jax.random.key(11), 40, multi_goal=False)
     episodes = run_mujoco(planner, params, env, jax.random.key(12), starts, goals)
     scores = normalized_score(env.spec, returns_of(env.spec, episodes.states, goals))
@@ -73,7 +73,7 @@ def test_one_forward_pass_beats_the_best_published_score(name):
 def test_both_engines_give_the_same_episodes():
     """Within half a second; later, float32 and float64 part at the first corner that is grazed."""
     planner, params = invlearn_jax.load_planner("maze2d-umaze-v1")
-    env = invlearn_jax.make("maze2d-umaze-v1")
+    env = invlearn_jax.make_task("maze2d-umaze-v1").environment
     starts, goals = start_states(env, jax.random.key(13), 16, multi_goal=True)
     first, second = (
         run(planner, params, env, jax.random.key(14), starts, goals, steps=48) for run in (run_mujoco, run_mjx)
@@ -98,7 +98,7 @@ def test_all_ants_walk_alike():
 @pytest.mark.parametrize("name", ["antmaze-umaze-v2", "antmaze-large-diverse-v2"])
 def test_ants_reach_the_goal_without_a_fall(name):
     planner, params = invlearn_jax.load_planner(name)
-    env = invlearn_jax.make(name)
+    env = invlearn_jax.make_task(name).environment
     starts, goals = start_states(env, jax.random.key(23), 16, multi_goal=False)
     steps = 180 if "umaze" in name else 380
     episodes = run_mujoco(planner, params, env, jax.random.key(24), starts, goals, steps=steps)
@@ -108,7 +108,7 @@ def test_ants_reach_the_goal_without_a_fall(name):
 
 def test_refinement_lowers_the_planners_own_cost():
     planner, params = invlearn_jax.load_planner("maze2d-umaze-v1", refine_steps=5)
-    env = invlearn_jax.make("maze2d-umaze-v1")
+    env = invlearn_jax.make_task("maze2d-umaze-v1").environment
     starts, goals = start_states(env, jax.random.key(15), 32, multi_goal=True)
     problems = invlearn_jax.Problem(jnp.asarray(starts), jnp.asarray(goals))
     plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(

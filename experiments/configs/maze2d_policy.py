@@ -3,8 +3,8 @@
 import dataclasses
 
 from experiments.configs.shared import DataConfig, EvaluationConfig, maze_data
-from invlearn_jax.envs import registry
 from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 
 
 @dataclasses.dataclass
@@ -134,7 +134,7 @@ def for_maze(size: str, method: str) -> Config:
     config.base, config.data = f"maze2d-{size}-v1", maze_data(size)
     config.data.random_rows = 0
     if method == "dt":
-        config.policy.return_steps = registry.spec(config.base).episode_length
+        config.policy.return_steps = maze2d_specs.spec(config.base).episode_length
     if method == "rebrac" and size != "umaze":
         # Ways of four seconds and more: the value has to come further, and round more corners.
         config.policy.discount, config.policy.slowness, config.policy.octaves = 0.995, 0.2, 4

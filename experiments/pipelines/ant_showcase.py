@@ -8,11 +8,11 @@ import jax
 import numpy as np
 
 from experiments.pipelines.run_files import saved_planner
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
 from invlearn_jax.tasks.antmaze.drawing import ant_gif
 from invlearn_jax.tasks.d4rl import steps_to_goal
 from invlearn_jax.tasks.layouts import Layout
+from invlearn_jax.tasks.registry import make_task
 
 _EPISODES, _ANIMATED = 12, 6
 _ROLL = 5  # steps that are shown after the last arrival
@@ -57,7 +57,7 @@ def walk_maze(folder: Path, env_name: str, episodes: int = _EPISODES) -> Walks:
         ValueError: if the planner's files are broken; names the folder.
     """
     planner, params = saved_planner(folder)
-    env = registry.make(env_name)
+    env = make_task(env_name).environment
     start_key, run_key = jax.random.split(jax.random.key(_SEED))
     starts, goals = start_states(env, start_key, episodes, multi_goal=False)
     states = run_mujoco(planner, params, env, run_key, starts, goals).states

@@ -9,7 +9,6 @@ from experiments.configs.maze2d_policy import BcConfig, Config, DtConfig, Rebrac
 from experiments.pipelines.maze_data import base_config, load_data, unbroken
 from experiments.pipelines.stages import PlannerOf, run_stage
 from invlearn_jax.data import Dataset, fit_normalizer
-from invlearn_jax.envs import registry
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, stream
@@ -32,6 +31,7 @@ from invlearn_jax.learn.rebrac import (
 from invlearn_jax.models.policy import PolicyParams
 from invlearn_jax.planners import InverterParams, PlannerParams
 from invlearn_jax.planners.policy import RolloutParams
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.planner import POSITION_SIZE
 from invlearn_jax.tasks.maze2d.policy import (
     MazePolicyConfig,
@@ -131,7 +131,7 @@ def _transformer(config: DtConfig, data: Dataset, key: jax.Array) -> _Learner:
 
 
 def _goal(env: str) -> jax.Array:
-    return jnp.asarray(registry.spec(env).layout.goal, jnp.float32)
+    return jnp.asarray(maze2d_specs.spec(env).layout.goal, jnp.float32)
 
 
 def train_policy(config: Config, run: RunFolder, seed: int) -> tuple[str, PlannerOf]:

@@ -9,14 +9,15 @@ from experiments.configs.shared import DataConfig
 from experiments.pipelines.stages import kept_data
 from invlearn_jax.data import Dataset, concatenate
 from invlearn_jax.data.plans import joined_episodes
-from invlearn_jax.envs import registry
 from invlearn_jax.io.planners import load_config
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, stream
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
+from invlearn_jax.tasks.maze2d.files import read_for
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
 from invlearn_jax.tasks.maze2d.planner import DT, POSITION_SIZE, MazePlannerConfig
-from invlearn_jax.tasks.user_files import read_for
+from invlearn_jax.tasks.registry import make_task
 
 
 class Data(NamedTuple):
@@ -56,7 +57,7 @@ def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data
     """
     paths, folder = [path for path in settings.path.split(",") if path], run.path / "data"
     if paths:
-        name, main = "own", concatenate(*(read_for(registry.spec(env), path) for path in paths))
+        name, main = "own", concatenate(*(read_for(maze2d_specs.spec(env), path) for path in paths))
     else:
         name, main = "d4rl", kept_data(folder / "d4rl.npz", functools.partial(_controller, settings, env, seed))
     if not settings.random_rows:
@@ -65,7 +66,7 @@ def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data
 
 
 def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:
-    env = registry.make(name)
+    env = make_task(name).environment
     rows = controller_data(env, stream(from_seed(seed), "controller data"), settings.rows, settings.noise)
     # The true state: D4RL's observation repeats once after every new goal.
     states = np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], axis=1)
@@ -73,6 +74,6 @@ def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:
 
 
 def _random(settings: DataConfig, name: str, seed: int) -> Dataset:
-    env = registry.make(name)
+    env = make_task(name).environment
     rows = random_data(env, stream(from_seed(seed), "random data"), settings.random_rows)
     return Dataset(rows["observations"], rows["actions"], rows["timeouts"])

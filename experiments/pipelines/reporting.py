@@ -10,12 +10,12 @@ from experiments.pipelines.report_figures import draw_pictures
 from experiments.pipelines.results import all_groups
 from experiments.pipelines.run_files import RunFiles, read_runs
 from experiments.pipelines.showcase import make_showcase
-from invlearn_jax.envs import registry
 from invlearn_jax.files import replace_files, write_text
 from invlearn_jax.io.planners import load_config
 from invlearn_jax.progress import progress
 from invlearn_jax.tasks.antmaze.environment import AntmazeSpec
 from invlearn_jax.tasks.maze2d.environment import Maze2dSpec
+from invlearn_jax.tasks.registry import make_task
 
 _REFINE = 10  # K of the drawn plans where no evaluation names one
 
@@ -61,6 +61,6 @@ def _run_page(run: RunFiles) -> RunPage:
 def _maze(env: str) -> Maze2dSpec | AntmazeSpec | None:
     """The maze of that name, of which there is more to show; None for other tasks."""
     try:
-        return registry.spec(env)
+        return getattr(make_task(env), "spec", None)
     except ValueError:
         return None

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.pipelines.run_files import saved_planner
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS, steps_to_goal
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.tasks.maze2d.oracle import free_space, times_to
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Key, Planner, Problem
 
 _DRAWN = 64  # starts to choose from
@@ -91,7 +91,7 @@ def make_showcase(folder: Path, env_name: str, refine_steps: int, episodes: int 
     """
     one_pass, params = saved_planner(folder)
     refining = saved_planner(folder, refine_steps)[0]
-    env = registry.make(env_name)
+    env = make_task(env_name).environment
     layout, goal = env.spec.layout, np.asarray(env.goal)
     field = _field(one_pass.objective.cost_to_go, params.objective, layout, goal)
     run_key, start_key, plan_key = jax.random.split(jax.random.key(_SEED), 3)

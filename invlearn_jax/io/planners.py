@@ -24,14 +24,11 @@ from invlearn_jax.tasks.maze2d import policy as maze_policy
 from invlearn_jax.tasks.maze2d.diffusion import OPTIONS, MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
 from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
-PlannerConfig = (
-    MazePlannerConfig | MazeStackConfig | MazePolicyConfig | MazeDiffusionConfig | AntMotorConfig | AntStackConfig
-)
+PlannerConfig = MazePlannerConfig | MazePolicyConfig | MazeDiffusionConfig | AntMotorConfig | AntStackConfig
 
 
 class Kind(NamedTuple):
@@ -55,7 +52,6 @@ class Kind(NamedTuple):
 # A description without a kind is of the first.
 _KINDS = {
     "maze": Kind(MazePlannerConfig, build_planner),
-    "maze_stack": Kind(MazeStackConfig, build_stack),
     "maze_policy": Kind(MazePolicyConfig, build_policy_planner, ("target_return",), maze_policy.inference_options),
     "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner, OPTIONS, maze_diffusion.inference_options),
     "ant_motor": Kind(AntMotorConfig, build_motor),

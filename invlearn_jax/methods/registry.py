@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.names import unknown_name
@@ -35,31 +35,47 @@ class SharesParams(Protocol):
         """The part of the parameters, such as ``.lower``, for the planner (shipped name or folder) whose folder holds it."""
 
 
+class MethodEntry(NamedTuple):
+    """One line about a method, and how long it takes with its default settings, where that was measured."""
+
+    summary: str
+    duration: str = ""
+
+
 _MODULES = {
-    "inverter": "Inverse Learning: an Inverter trained through a learned forward model, corrected online",
-    "hierarchy": "sub-goals over a learned planner, planned through what it was seen to achieve",
+    "inverter": MethodEntry(
+        "Inverse Learning: an Inverter trained through a learned forward model, corrected online",
+        "two to ten minutes on two cores",
+    ),
+    "hierarchy": MethodEntry("sub-goals over a learned planner, planned through what it was seen to achieve"),
 }
-_METHODS: dict[str, tuple[Method, str]] = {}
+_METHODS: dict[str, tuple[Method, MethodEntry]] = {}
 
 
-def register_method(name: str, method: Method, summary: str = "") -> None:
+def register_method(name: str, method: Method, summary: str = "", duration: str = "") -> None:
     """Adds a method to the registry of this process.
+
+    Args:
+        name: how it is called, e.g. on the command line.
+        method: a module, or any object, with ``Settings``, ``fit`` and ``build``.
+        summary: one line about it.
+        duration: how long it takes with its default settings, e.g. ``minutes on two cores``.
 
     Raises:
         ValueError: if the name is taken.
         TypeError: if it lacks ``Settings``, ``fit`` or ``build``.
     """
-    if name in method_names():
+    if name in method_entries():
         raise ValueError(f"There is a method {name!r} already. Give another name.")
     missing = [part for part in ("Settings", "fit", "build") if not hasattr(method, part)]
     if missing:
         raise TypeError(f"The method {name!r} has no {missing[0]}. A method is a module with Settings, fit and build.")
-    _METHODS[name] = (method, summary)
+    _METHODS[name] = (method, MethodEntry(summary, duration))
 
 
-def method_names() -> Mapping[str, str]:
-    """All registered methods, with one line about each."""
-    return _MODULES | {name: summary for name, (_, summary) in _METHODS.items()}
+def method_entries() -> Mapping[str, MethodEntry]:
+    """All registered methods by name."""
+    return _MODULES | {name: entry for name, (_, entry) in _METHODS.items()}
 
 
 def find_method(name: str, task: Task | None = None) -> Method:
@@ -74,5 +90,5 @@ def find_method(name: str, task: Task | None = None) -> Method:
     if name in _METHODS:
         return _METHODS[name][0]
     if name not in _MODULES:
-        raise unknown_name("method", name, method_names())
+        raise unknown_name("method", name, method_entries())
     return importlib.import_module(f"invlearn_jax.methods.{name.replace('-', '_')}")

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -81,15 +81,28 @@ def find_planner(name: str | os.PathLike) -> Path:
     raise unknown_name("planner (neither shipped nor a folder with planner.json)", str(name), planner_names())
 
 
-def load_task(name: str | os.PathLike) -> Task:
-    """The task that a saved planner plans for.
+class Description(NamedTuple):
+    """What a saved planner plans for, how it was learned, and with which settings of that method."""
+
+    task: Task
+    method: str
+    settings: Any
+
+
+def describe_planner(name: str | os.PathLike) -> Description:
+    """Reads what a saved planner is, by shipped name or folder.
 
     Raises:
         ValueError: for an unknown planner, or a broken description.
         FileNotFoundError: if the file of a user's task is missing.
     """
     folder = find_planner(name)
-    return _described(folder, *_contents(folder), None)[0]
+    return Description(*_described(folder, *_contents(folder), None)[:3])
+
+
+def load_task(name: str | os.PathLike) -> Task:
+    """The task that a saved planner plans for. See ``describe_planner``."""
+    return describe_planner(name).task
 
 
 def load_planner(

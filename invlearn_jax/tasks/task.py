@@ -219,9 +219,20 @@ class Task:
         """One control step in JAX. Needed on accelerators only; on a CPU ``simulator`` serves."""
         raise _missing(self, "step", "the state [S] one control step later, in JAX")
 
+    def differentiable(self) -> "Task":
+        """The same with a ``step`` that has a reverse-mode gradient, where the physics can be had so. By default itself."""
+        return self
+
     def simulator(self) -> Simulator:
         """The true system on the host. By default ``step``, jitted."""
         return JaxSimulator(self)
+
+    def check_states(self, states: np.ndarray) -> None:
+        """Refuses states ``[N, S]`` that the system cannot be in. By default it can be in all.
+
+        Raises:
+            ValueError: says which, and why.
+        """
 
     def data(self, rows: int, key: Key) -> Dataset | Mapping[str, Part]:
         """What to learn a model from. By default smoothed random actions from ``draw_state``. The key is consumed."""

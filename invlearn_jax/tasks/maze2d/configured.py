@@ -8,7 +8,8 @@ from invlearn_jax.tasks import layouts
 from invlearn_jax.tasks.layouts import Layout, parse_layout
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
 
-_CELLS = [len(parse_layout(rows).free) for rows in (layouts.UMAZE, layouts.MEDIUM, layouts.LARGE)]
+_SHIPPED = {getattr(layouts, size.upper()): f"maze2d-{size}-v1" for size in ("umaze", "medium", "large")}
+_CELLS = [len(parse_layout(rows).free) for rows in _SHIPPED]
 # About 450 updates of the model per free cell: with a third of them, and of the data, it let plans through walls.
 _SIZES = {
     "rows": (1_000_000, 2_000_000, 4_000_000),
@@ -31,17 +32,36 @@ def sizes(layout: Layout) -> dict[str, int]:
 
 def configure(layout: Layout, method: str, settings: Any) -> Any:
     """The settings of a method for a maze, given the method's own defaults."""
+    if method == "hierarchy":
+        return _two_levels(layout, settings)
     if method != "inverter":
         return settings
     size = sizes(layout)
     settings.data.rows = size["rows"]
-    model, tail, objective, inverter = settings.model, settings.tail, settings.objective, settings.inverter
+    model, objective, inverter = settings.model, settings.objective, settings.inverter
     model.chunk, model.hidden, model.octaves, model.steps = 8, (size["width"],) * 2, 7, size["model_steps"]
-    # Each axis has its own limit of speed.
-    tail.kind, tail.max_speed, tail.per_axis, tail.look_ahead = "graph", MAX_SPEED, True, 0.06
-    tail.bin_size, tail.steps = _BIN, size["tail_steps"]
+    _tail(settings.tail, size)
+    settings.tail.look_ahead = 0.06
     objective.along, objective.smoothness, objective.unvisited = 0.3, 1e-4, 30.0
     settings.among, settings.normalise = _BIN, False
     inverter.steps, inverter.advance = size["inverter_steps"], (4, 8, 16)
     settings.correction.rounds = 0
     return settings
+
+
+def _two_levels(layout: Layout, settings: Any) -> Any:
+    """Sub-goals up to the next cell but one, over the maze's shipped planner where there is one."""
+    size, upper = sizes(layout), settings.upper
+    settings.lower = _SHIPPED.get(layout.rows, "")
+    settings.hold, settings.reach, settings.near, settings.execute_steps = 16, 1.5, 1.0, 8
+    upper.data.rows = size["rows"] // 4
+    _tail(upper.tail, size)
+    upper.objective.along, upper.objective.unvisited = 0.3, 30.0
+    upper.among, upper.normalise = _BIN, False
+    return settings
+
+
+def _tail(tail: Any, size: dict[str, int]) -> None:
+    """Shortest ways between the walls; each axis has its own limit of speed."""
+    tail.kind, tail.max_speed, tail.per_axis = "graph", MAX_SPEED, True
+    tail.bin_size, tail.steps = _BIN, size["tail_steps"]

@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from jaxtyping import Array
 
-from invlearn_jax.envs import registry
 from invlearn_jax.models.decision_transformer import DecisionTransformer
 from invlearn_jax.models.padded import PaddedModel
 from invlearn_jax.models.policy import MlpPolicy, Policy
@@ -24,6 +23,7 @@ from invlearn_jax.tasks.maze2d.planner import (
     build_model,
     build_refiner,
 )
+from invlearn_jax.tasks.maze2d.specs import spec
 
 METHODS = ("bc", "rebrac", "dt")
 
@@ -83,7 +83,7 @@ def reward_of(env: str) -> Callable[[Array, Array], Array]:
     Raises:
         ValueError: for an environment that is unknown or no maze2d.
     """
-    return {"sparse": sparse_reward, "dense": dense_reward}[registry.spec(env, "maze2d").reward]
+    return {"sparse": sparse_reward, "dense": dense_reward}[spec(env).reward]
 
 
 def build_cloner(config: MazePolicyConfig) -> MlpInverter:
