@@ -143,10 +143,11 @@ def build(
         raise ValueError(f"{task.name} has no goals, so there are no sub-goals to them. Use the method 'inverter'.")
     if settings.level.kind not in LEVELS:
         raise unknown_name("kind of level", settings.level.kind, LEVELS)
-    if settings.upper.correction.rounds or settings.upper.cloning.steps or settings.upper.cloning.weight:
+    own = settings.upper
+    if own.correction.rounds or own.cloning.steps or own.cloning.weight or own.watch.steps:
         raise ValueError(
-            "The upper level has neither correction nor cloning: set upper.correction.rounds, upper.cloning.steps and "
-            "upper.cloning.weight to 0."
+            "The upper level has neither correction nor cloning, and no second model: set upper.correction.rounds, "
+            "upper.cloning.steps, upper.cloning.weight and upper.watch.steps to 0."
         )
     if not settings.lower:
         raise ValueError(
@@ -162,7 +163,7 @@ def build(
                 f"{name} of the lower level {settings.lower} is {have}, of {task.name} {want}. Give another one."
             )
     subgoals = _subgoal_task(task, settings)
-    upper = inverter.build(subgoals, settings.upper, refine_steps, candidates, refiner)
+    upper = inverter.unwatched(subgoals, settings.upper, refine_steps, candidates, refiner)
     steps = settings.execute_steps if execute_steps is None else execute_steps
     return Hierarchy(upper, lower, task.achieved, subgoals.reach, steps, settings.near)
 
@@ -196,7 +197,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
         lambda: lower_level(task, settings, sub.reach, lower, lower_params, rows, places, keys["level"]),
     )
 
-    upper = inverter.build(sub, own)
+    upper = inverter.unwatched(sub, own)
     model_params = training.first_model(upper.model, level, keys["model weights"])
     model_params = training.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
     objective_params = training.fit_objective(sub, upper, own, run, places, keys["tail"])
