@@ -2,10 +2,7 @@
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 
 import chex
 import jax
@@ -13,12 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import ROOT
 
 from experiments.configs.maze2d_stack import for_maze
 from experiments.configs.shared import InverterConfig
 from experiments.pipelines.maze2d_stack import check, covered_places
-from experiments.pipelines.reporting import write_report
 from experiments.pipelines.stages import inverter_training
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.learn.inverter import InverterTraining
@@ -210,49 +205,3 @@ def test_a_stack_over_a_stack_is_refused(saved):
     config.stack.motor = str(saved[0])
     with pytest.raises(ValueError, match="a stack itself"):
         check(config)
-
-
-def program(name, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", f"experiments.{name}", *arguments],
-        cwd=ROOT,
-        env={**os.environ, "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache" / "tests")},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-
-
-def test_a_stack_is_trained_evaluated_and_reported(tmp_path, motor_folder):
-    workdir, output = tmp_path / "run", tmp_path / "evaluation.json"
-    settings = {
-        "stack.motor": motor_folder,
-        "stack.subgoals": 2,
-        "stack.hidden": "(8,)",
-        "stack.octaves": 2,
-        "inverter.steps": 20,
-        "inverter.batch": 4,
-        "inverter.advance": "(1,2)",
-        "block": 10,
-        "checkpoint_every": 20,
-        "evaluation.episodes": 2,
-        "evaluation.refine_steps": "(0,)",
-    }
-    arguments = ["--experiment=maze2d-umaze-stack", f"--workdir={workdir}"]
-    program("run", *arguments, *(f"--config.{name}={value}" for name, value in settings.items()))
-    assert json.loads((workdir / "status.json").read_text())["state"] == "done"
-    motor, trained = load_planner(motor_folder)[1], load_planner(workdir / "planner")[1]
-    chex.assert_trees_all_equal(trained.model, LevelParams(motor.inverter, motor.model))
-    chex.assert_trees_all_equal(trained.inverter._replace(net=()), motor.inverter._replace(net=()))
-
-    chosen = ["--episodes=2", "--refine_steps=1", "--candidates=2"]
-    program("evaluate", f"--planner={workdir / 'planner'}", *chosen, f"--output={output}")
-    record = json.loads(output.read_text())
-    numbers = ("env", "horizon", "execute_steps", "refine_steps", "candidates")
-    assert [record[name] for name in numbers] == ["maze2d-umaze-v1", 16, 8, 1, 2]
-
-    pytest.importorskip("matplotlib")
-    write_report([str(workdir)], tmp_path / "report.html")
-    assert (workdir / "figures" / "plans.png").stat().st_size > 0
