@@ -16,7 +16,6 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
-from experiments.pipelines.run_files import read_run
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, sample_windows, split, window_store
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
@@ -26,6 +25,7 @@ from invlearn_jax.learn.forward_model import Source
 from invlearn_jax.learn.inverse_dynamics import inverse_dynamics_state, inverse_dynamics_update
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import InverseDynamics
+from invlearn_jax.report.run_files import read_run
 from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.environment import inside_maze
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
@@ -94,7 +94,7 @@ def judge(model: InverseDynamics, params: object, held: Dataset, env: str, pairs
 
 def main(argv: list[str]) -> None:
     """Trains and judges all models."""
-    env = read_run(Path(_RUN.value)).env
+    env = read_run(Path(_RUN.value)).task
     parts = [split(read(path), 0.02) for path in sorted((Path(_RUN.value) / "data").glob("*.npz"))]
     held = concatenate(*(part[1] for part in parts))
     rows = []
