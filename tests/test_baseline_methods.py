@@ -12,7 +12,7 @@ import pytest
 import small_tasks
 
 import invlearn_jax as il
-from invlearn_jax.methods.fitting import check_fit, method_settings
+from invlearn_jax.methods.fitting import check_fit, method_settings, refinable
 from invlearn_jax.methods.registry import find_method
 from invlearn_jax.methods.saved import load_planner, save_planner
 from invlearn_jax.planners.diffusion import Tracker
@@ -241,6 +241,8 @@ def test_bad_settings_are_refused(method, changes, message):
 
 def test_a_followed_plan_is_not_refined():
     settings = tiny(small_tasks.Cart(), "diffuser")
+    assert refinable(small_tasks.Cart(), "diffuser", settings, (0, 10)) == [0]
+    assert refinable(small_tasks.Cart(), "bc", tiny(small_tasks.Cart(), "bc"), (0, 10)) == [0, 10]
     with pytest.raises(ValueError, match="is not refined"):
         find_method("diffuser").build(small_tasks.Cart(), settings, refine_steps=3)
 
