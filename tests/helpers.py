@@ -27,6 +27,8 @@ from invlearn_jax.rollout import unroll_steps
 from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
+from invlearn_jax.tasks.maze2d.task import Maze2dTask
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.tasks.task import Task
 
 # Raised once for each program that is lowered, whether or not the persistent cache then has it compiled already.
@@ -38,7 +40,14 @@ TINY = MazePlannerConfig(
 
 
 # A small Inverter's networks, by the method's settings.
-SMALL = {"model.hidden": (16,), "tail.hidden": (16,), "net.hidden": (16,)}
+SMALL = {"model.hidden": (16,), "model.chunk": 4, "tail.hidden": (16,), "net.hidden": (16,), "inverter.advance": ()}
+
+
+def small_maze(name: str = "maze2d-umaze-v1") -> Maze2dTask:
+    """A maze with plans of 8 steps, 4 of them executed."""
+    task = make_task(name)
+    task.settings.horizon, task.settings.execute_steps = 8, 4
+    return task
 
 
 def small_planner(task: Task, **inference: Any) -> tuple[InversePlanner, Any]:

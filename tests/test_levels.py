@@ -9,7 +9,6 @@ from invlearn_jax.data import Dataset, fit_normalizer, window_store
 from invlearn_jax.learn.forward_model import Source, ensemble_state, ensemble_update, forward_model_update
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import EnsembleModel, SequenceModel, SimulatorModel
-from invlearn_jax.tasks.maze2d.environment import Maze2d
 
 KEY = jax.random.key(0)
 
@@ -65,8 +64,8 @@ def test_an_ensemble_of_one_is_refused():
         EnsembleModel(SequenceModel(4, 2, 0.1), 1)
 
 
-def test_the_simulator_is_a_model(umaze):
-    model, begin = SimulatorModel(umaze), jnp.array([2.0, 3.0, 1.0, -0.5])
+def test_the_simulator_is_a_model(umaze_task, umaze):
+    model, begin = SimulatorModel(umaze_task), jnp.array([2.0, 3.0, 1.0, -0.5])
     actions = jnp.array([[0.3, -0.2], [1.0, 0.4], [-2.0, 0.0]])
     states = jax.jit(model.unroll)((), begin, actions)
     state, step = umaze.reset_to(begin, umaze.goal), jax.jit(umaze.step)
@@ -76,8 +75,8 @@ def test_the_simulator_is_a_model(umaze):
     assert model.gradient == "forward"
 
 
-def test_one_solver_iteration_has_a_reverse_gradient(umaze):
-    model = SimulatorModel(Maze2d(umaze.spec, solver_iterations=1))
+def test_one_solver_iteration_has_a_reverse_gradient(umaze_task):
+    model = SimulatorModel(umaze_task.differentiable())
     assert model.gradient == "reverse"
     begin, actions = jnp.array([2.0, 3.0, 0.0, 0.0]), jnp.full((3, 2), 0.1)
     slope = jax.jit(jax.grad(lambda a: model.unroll((), begin, a)[-1, 0]))(actions)

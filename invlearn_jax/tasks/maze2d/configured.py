@@ -11,6 +11,7 @@ from invlearn_jax.tasks.layouts import Layout, parse_layout
 from invlearn_jax.tasks.maze2d.environment import Maze2dSpec
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
 
+# The mazes whose planners are shipped.
 _SHIPPED = {getattr(layouts, size.upper()): f"maze2d-{size}-v1" for size in ("umaze", "medium", "large")}
 _CELLS = [len(parse_layout(rows).free) for rows in _SHIPPED]
 # About 450 updates of the model per free cell: with a third of them, and of the data, it let plans through walls.

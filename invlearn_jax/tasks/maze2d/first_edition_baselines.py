@@ -15,7 +15,7 @@ _PLANS = (
 
 def convert_baseline(
     fields: dict[str, Any], arrays: Arrays, base_settings: dict[str, Any]
-) -> tuple[str, str, dict[str, Any], Arrays]:
+) -> tuple[str, dict[str, Any], Arrays]:
     """A baseline, but for model and objective.
 
     Args:
@@ -24,7 +24,7 @@ def convert_baseline(
         base_settings: of model and objective, as of the method ``inverter``; unused where another planner's folder holds them.
 
     Returns:
-        The task's name, the method, its settings, and those of the arrays that are the baseline's own by today's names.
+        The method, its settings, and those of the arrays that are the baseline's own by today's names.
 
     Raises:
         KeyError: if a field is missing.
@@ -32,16 +32,15 @@ def convert_baseline(
     named = {name: base_settings[name] for name in ("model", "tail", "objective")}
     settings = named | {"base": fields.get("shares", "")}
     kept = {name: x for name, x in arrays.items() if name.startswith(".inverter.")}
-    task = fields["base"]["env"]
     if fields["kind"] == "maze_diffusion":
         settings |= {name: fields[name] for name in _PLANS} | {"refine_rate": fields["base"]["refine_rate"]}
         one_step = fields["denoise_steps"] == 1 and fields["ask_goal"]
         method = "diffuser" if fields["pin_goal"] else "consistency" if one_step else "decision-diffuser"
-        return task, method, settings, kept
+        return method, settings, kept
     method = fields["method"]
     settings |= {"refine_rate": fields["refine_rate"], "horizon": fields["horizon"]}
     if method == "bc":
-        return task, method, settings | {name: fields[name] for name in ("hidden", "octaves")}, kept
+        return method, settings | {name: fields[name] for name in ("hidden", "octaves")}, kept
     settings |= {"one_goal": True, "same_goal": _SAME_GOAL, "execute_steps": fields["execute_steps"]}
     names = _TRANSFORMER if method == "dt" else ("hidden", "octaves")
-    return task, method, settings | {name: fields[name] for name in names}, kept
+    return method, settings | {name: fields[name] for name in names}, kept

@@ -39,25 +39,29 @@ from invlearn_jax.tasks.registry import TaskEntry
 from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
 from invlearn_jax.types import Key, Problem
 
-_DISC, _EDGE = (
-    0.45,
-    0.05,
-)  # m: radius of the goal's soft disc, a little inside the 0.5 m that count, and width of its edge
 _BIN = 0.1  # m, of the places between which starts and goals of training are drawn evenly
 _LEAST = 3  # rows in a bin that counts
 
 
 @dataclasses.dataclass
 class Settings:
-    """What a maze's planners learn from, beside the rows of D4RL's controller that the method sets.
+    """How far a maze's planners look, what they are to reach, and what they learn from beside the rows that the method sets.
 
     Attributes:
+        horizon: T, steps of a plan.
+        execute_steps: how many of them to execute before the next plan.
+        goal_radius: metres, of the goal's soft disc; a little inside the 0.5 m that count.
+        goal_width: metres, of the disc's edge.
         path: files of your own (D4RL HDF5, OGBench npz or a Minari folder), comma-separated, instead of the controller's rows.
         noise: standard deviation of the controller's action noise.
         random_rows: rows of broad random data to add; 0 learns from the D4RL-style data alone.
         random_share: of a training batch that is drawn from these.
     """
 
+    horizon: int = bounded(32, low=1)
+    execute_steps: int = bounded(8, low=1)
+    goal_radius: float = bounded(0.45, above=0.0)
+    goal_width: float = bounded(0.05, above=0.0)
     path: str = ""
     noise: float = bounded(0.5, low=0.0)
     random_rows: int = bounded(800_000, low=0)
@@ -67,12 +71,10 @@ class Settings:
 class Maze2dTask(Task):
     """D4RL's maze2d: the state is position (m) and velocity (m/s), the goal a place, the action a force.
 
-    J = dt sum_t sigmoid((|x_t - g| - 0.45) / 0.05): seconds outside the goal's disc.
+    J = dt sum_t sigmoid((|x_t - g| - radius) / width): seconds outside the goal's disc; see ``Settings``.
     """
 
     dt = ball.TIMESTEP
-    horizon = 32
-    execute_steps = 8
     state_size, action_size, goal_size = 4, 2, 2
     gradient: Literal["reverse", "forward", "none"] = "forward"
     fourier_size, second_order = 2, True
@@ -96,6 +98,16 @@ class Maze2dTask(Task):
         self.episode_length = spec.episode_length
         self._driven: tuple[tuple, np.ndarray] | None = None
         self.settings = Settings(random_rows=configured.sizes(spec.layout)["random_rows"])
+
+    @property
+    def horizon(self) -> int:  # type: ignore[override]  # Of the settings, which can be set.
+        """T, steps of a plan."""
+        return self.settings.horizon
+
+    @property
+    def execute_steps(self) -> int:  # type: ignore[override]
+        """Steps of a plan to execute before the next one."""
+        return self.settings.execute_steps
 
     @functools.cached_property
     def environment(self) -> Maze2d:
@@ -134,7 +146,8 @@ class Maze2dTask(Task):
         """``time_outside`` of the goal's disc."""
         # The root is kept away from zero, where its gradient is infinite.
         distance = jnp.sqrt(((place - goal) ** 2).sum() + 1e-6)
-        return {"time_outside": jax.nn.sigmoid((distance - _DISC) / _EDGE)}
+        own = self.settings
+        return {"time_outside": jax.nn.sigmoid((distance - own.goal_radius) / own.goal_width)}
 
     def reward(self, state: Float[Array, "4"], action: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
         """D4RL's: of being within 0.5 m of the goal, or of the distance; see ``tasks.d4rl``."""
