@@ -4,7 +4,6 @@ The planners are tiny and as drawn. Those that know where their data were believ
 """
 
 import copy
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -17,10 +16,13 @@ import numpy as np
 import optax
 import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, TINY, double_integrator
+from small_tasks import Ball
 
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
+from invlearn_jax.inverters.network import NetworkParams
 from invlearn_jax.methods import inverter
 from invlearn_jax.methods.hierarchy import SubgoalTask
+from invlearn_jax.methods.registry import find_method
 from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams, Shooting
 from invlearn_jax.planners.diffusion import Tracker
 from invlearn_jax.planners.hierarchy import Hierarchy
@@ -34,9 +36,7 @@ from invlearn_jax.tasks.gates import systems
 from invlearn_jax.tasks.gates.gates import named_gate
 from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
-from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import build_planner
-from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem, Result
 
@@ -44,10 +44,12 @@ KEY = jax.random.key(0)
 MODEL = double_integrator(2, dt=0.1)
 MOTOR = AntMotorConfig(horizon=4, inverter_hidden=(8,), model_hidden=(8,))
 ANT_STACK = AntStackConfig(motor=MOTOR, subgoals=2, inverter_hidden=(8,), model_hidden=(8,), cost_to_go_hidden=(8,))
-DIFFUSION = MazeDiffusionConfig(
-    TINY, tokens=8, stride=4, width=8, multipliers=(1, 2), train_steps=4, denoise_steps=2, gap=4, horizon=8,
-    inverse_hidden=(8,), candidates=2, execute_steps=4, with_actions=True,
-)  # fmt: skip
+BASELINE = {"model.hidden": (8,), "model.horizon": 8}
+POLICY = BASELINE | {"horizon": 4}
+DIFFUSION = BASELINE | {
+    "tokens": 8, "stride": 4, "width": 8, "multipliers": (1, 2), "train_steps": 4, "denoise_steps": 2, "horizon": 8,
+    "inverse_hidden": (8,), "candidates": 2, "execute_steps": 4, "with_actions": True,
+}  # fmt: skip
 QUBIT = systems.qubit(slices=11)
 WIDTH = 5 * 29  # five values in each entry of the largest state
 
@@ -65,13 +67,9 @@ class Kind(NamedTuple):
     bounded: range | tuple = range(4)
 
 
-def changed(config: MazeDiffusionConfig, **changes: Any) -> Any:
-    return build_diffusion_planner(dataclasses.replace(config, **changes))
-
-
-def maze_policy(method: str) -> InversePlanner:
-    small = {"hidden": (8,), "context": 4, "width": 8, "layers": 1}
-    return build_policy_planner(MazePolicyConfig(TINY, method, 4, 2, **small))
+def baseline(method: str, settings: dict[str, Any], **changes: Any) -> Any:
+    learner = find_method(method)
+    return learner.build(Ball(), with_settings(learner.Settings(), settings | changes))
 
 
 def watched() -> WatchedPlanner:
@@ -98,12 +96,15 @@ KINDS = {
     "shooting": Kind(shooting, BALL._replace(guess=GUESS), ()),
     "hierarchy": Kind(hierarchy, BALL),
     "watched": Kind(watched, BALL),
-    "diffusion": Kind(lambda: changed(DIFFUSION), BALL),
-    "tracker": Kind(lambda: changed(DIFFUSION, follow="pd"), BALL),
-    "tracker_actions": Kind(lambda: changed(DIFFUSION, follow="actions", pin_goal=True, ask_goal=False), BALL),
-    "bc": Kind(lambda: maze_policy("bc"), BALL),
-    "rebrac": Kind(lambda: maze_policy("rebrac"), BALL._replace(goal=[0.25, 0.0])),
-    "dt": Kind(lambda: maze_policy("dt"), BALL._replace(goal=[0.25, 0.0])),
+    "diffusion": Kind(lambda: baseline("decision-diffuser", DIFFUSION), BALL),
+    "tracker": Kind(lambda: baseline("decision-diffuser", DIFFUSION, follow="pd"), BALL),
+    "tracker_actions": Kind(lambda: baseline("diffuser", DIFFUSION), BALL),
+    "bc": Kind(lambda: baseline("bc", POLICY, hidden=(8,)), BALL),
+    "rebrac": Kind(lambda: baseline("rebrac", POLICY, hidden=(8,)), BALL),
+    "dt": Kind(
+        lambda: baseline("dt", POLICY, context=4, width=8, layers=1, one_goal=True, same_goal=0.5),
+        BALL._replace(goal=[0.25, 0.0]),
+    ),
     "motor": Kind(lambda: build_motor(MOTOR), ANT, range(2, 29)),
     "subgoals": Kind(lambda: build_ant_stack(ANT_STACK), ANT, range(29)),
     "pulse": Kind(lambda: pulse_planner(QubitInverter(QUBIT, (8,)), None, gauss_newton(), 2), GATE, ()),
@@ -118,6 +119,8 @@ def made(name: str) -> tuple:
     params = jax.jit(planner.init)(KEY)
     if name == "watched":
         params = params._replace(threshold=jnp.array(1e3))
+    if isinstance(getattr(params, "inverter", None), NetworkParams):
+        params = bounded_to(10.0, params)
     if name == "hierarchy":
         params = type(params)(*(bounded_to(10.0, level) for level in params))
     batch = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))

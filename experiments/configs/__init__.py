@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.configs import antmaze, maze2d, maze2d_diffusion, maze2d_policy
+from experiments.configs import antmaze, maze2d
 from invlearn_jax.names import unknown_name
 
 
@@ -24,22 +24,6 @@ EXPERIMENTS = {
     "maze2d-umaze": Experiment(maze2d.umaze, "maze2d.train_planner"),
     "maze2d-medium": Experiment(maze2d.medium, "maze2d.train_planner"),
     "maze2d-large": Experiment(maze2d.large, "maze2d.train_planner"),
-    **{
-        f"maze2d-{size}-{method}": Experiment(
-            partial(maze2d_policy.for_maze, size, method), "maze2d_policy.train_policy"
-        )
-        for size in ("umaze", "medium", "large")
-        for method in ("bc", "rebrac", "dt")
-    },
-    **{
-        f"maze2d-{size}-{method}": Experiment(partial(configure, size), "maze2d_diffusion.train_planner")
-        for size in ("umaze", "medium", "large")
-        for method, configure in (
-            ("diffuser", maze2d_diffusion.diffuser),
-            ("decision-diffuser", maze2d_diffusion.decision_diffuser),
-            ("consistency", maze2d_diffusion.consistency),
-        )
-    },
     **{
         f"antmaze-{variant}": Experiment(partial(antmaze.for_maze, variant), "antmaze.train_planner")
         for variant in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")

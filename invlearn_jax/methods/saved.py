@@ -144,7 +144,7 @@ def load_planner(
     folder = find_planner(name)
     fields, arrays = _contents(folder)
     if "task" not in fields:
-        return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
+        return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps)
     task, method, settings, arrays = _described(folder, fields, arrays, task)
     learner = find_method(method, task)
     known = learner.INFERENCE_OPTIONS if isinstance(learner, HasInferenceOptions) else ()
