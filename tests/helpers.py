@@ -63,21 +63,34 @@ def save_small_planner(folder: Path, task: Task) -> Path:
     return folder
 
 
-def run_here(name: str, *arguments: object) -> str:
-    """Runs a benchmark in this process and returns what it printed. Its flags are taken back, so that others can define them."""
-    before = set(flags.FLAGS)
-    sys.modules.pop(f"benchmarks.{name}", None)
-    printed = io.StringIO()
+def run_here(program: str, *arguments: object, **attributes: Any) -> str:
+    """Runs a program of flags in this process.
+
+    Its flags are taken back, so that others can define them.
+
+    Args:
+        program: a module with ``main(argv)``; of one name in ``benchmarks``.
+        *arguments: its command line.
+        **attributes: of the module, to be set before.
+
+    Returns:
+        What it printed.
+    """
+    name = program if "." in program else f"benchmarks.{program}"
+    before, printed = set(flags.FLAGS), io.StringIO()
+    sys.modules.pop(name, None)
     try:
-        module = importlib.import_module(f"benchmarks.{name}")
-        flags.FLAGS([name, *map(str, arguments)])
+        module = importlib.import_module(name)
+        for attribute, value in attributes.items():
+            setattr(module, attribute, value)
+        flags.FLAGS([program, *map(str, arguments)])
         with contextlib.redirect_stdout(printed):
             module.main([])
     finally:
         for flag in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, flag)
         flags.FLAGS.unparse_flags()
-        sys.modules.pop(f"benchmarks.{name}", None)
+        sys.modules.pop(name, None)
     return printed.getvalue()
 
 

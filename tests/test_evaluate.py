@@ -95,6 +95,19 @@ def test_a_goal_in_a_wall_is_refused():
         oracle.free_space_times(UMAZE, np.array([-2.0, 1.0]))
 
 
+def test_the_maps_cost_to_go_is_the_shortest_time(umaze_task):
+    goal = umaze_task.spec.layout.goal
+    points, seconds = oracle.free_space_times(UMAZE, goal.astype(float))
+    cost = jax.jit(jax.vmap(oracle.MapCost(umaze_task, 0.1), in_axes=(None, 0, None)))
+    still = np.concatenate([points, np.zeros_like(points)], axis=1)
+    np.testing.assert_allclose(cost((), still, goal), seconds, rtol=0, atol=1e-4)
+    moving = still + [0.1, -0.2, -1.0, 2.0]
+    np.testing.assert_allclose(cost((), moving, goal), seconds, rtol=0, atol=1e-4)
+    # In the wall between the two corridors, each half belongs to its own.
+    near, far = np.asarray(cost((), np.array([[1.5, 1.0, 0, 0], [2.1, 1.0, 0, 0]]), goal))
+    assert near < 0.1 < 0.4 < far
+
+
 # The bound.
 
 

@@ -184,6 +184,8 @@ def _contents(folder: Path) -> tuple[dict[str, Any], Arrays]:
     if converted is not None:
         task, method, settings, arrays = converted
         fields = {"task": task, "method": method, "settings": settings}
+        if isinstance(task, Task) and task.settings is not None:
+            fields["task_settings"] = dataclasses.asdict(task.settings)
     return fields, arrays
 
 
