@@ -11,20 +11,15 @@ from helpers import run_python
 from ml_collections import config_flags
 
 from experiments.configs import EXPERIMENTS, experiment
-from invlearn_jax.io.planners import load_config, load_planner, planner_names
+from invlearn_jax.methods.registry import find_method, method_names
+from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.settings import bounded, check_settings
 from invlearn_jax.tasks.gates.method import Settings as GateMethodSettings
 from invlearn_jax.tasks.gates.settings import GateSettings
-from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
-from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 
 BUILDERS = {
     MazePlannerConfig: build_planner,
-    MazeStackConfig: build_stack,
-    MazePolicyConfig: build_policy_planner,
-    MazeDiffusionConfig: build_diffusion_planner,
 }
 
 
@@ -129,7 +124,10 @@ def numbers(config, prefix=""):
 WITHOUT_RANGE = {"target_return", "drift"}
 
 
-@pytest.mark.parametrize("config", [*EXPERIMENTS, *BUILDERS, GateSettings, GateMethodSettings], ids=str)
+METHODS = [find_method(name).Settings for name in method_names()]
+
+
+@pytest.mark.parametrize("config", [*EXPERIMENTS, *BUILDERS, *METHODS, GateSettings, GateMethodSettings], ids=str)
 def test_every_number_has_a_range_and_defaults_keep_it(config):
     given = EXPERIMENTS[config].config() if isinstance(config, str) else config()
     check_settings(given)
@@ -140,11 +138,6 @@ def test_every_number_has_a_range_and_defaults_keep_it(config):
         fresh = EXPERIMENTS[config].config() if isinstance(config, str) else config()
         with pytest.raises(ValueError, match=f"^{name} is "):
             check_settings(changed(fresh, name, bad))
-
-
-def test_shipped_planners_keep_their_ranges():
-    for name in planner_names():
-        check_settings(load_config(name)[0])
 
 
 MAZE_FAULTS = {

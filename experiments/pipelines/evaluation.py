@@ -10,7 +10,7 @@ from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.names import unknown_name
-from invlearn_jax.planners import InversePlanner, PlannerParams, Stack
+from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.progress import announce
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of, steps_to_goal, success
 from invlearn_jax.tasks.maze2d.controller import controller_returns
@@ -36,7 +36,7 @@ def check_request(backend: str, episodes: int) -> None:
 
 
 def evaluate_planner(
-    planner: InversePlanner | Stack,
+    planner: InversePlanner,
     params: PlannerParams,
     env_name: str,
     episodes: int,

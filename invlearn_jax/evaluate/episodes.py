@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.evaluate.latency import Latency, measure
+from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.evaluate.metrics import mean_ci, wilson
 from invlearn_jax.evaluate.model_gap import gap_summary, model_gap
 from invlearn_jax.inputs import float_type
@@ -190,7 +190,7 @@ def evaluate(
     if not isinstance(task, JudgesPlans):
         return evaluate_episodes(planner, params, task, episodes, seed, backend)[0]
     judge_key, latency_key = streams(from_seed(seed), "plans", "latency")
-    latency = _latency(planner, params, latency_key, jax.tree.map(np.asarray, task.draw_problem(latency_key)))
+    times = _times(planner, params, latency_key, jax.tree.map(np.asarray, task.draw_problem(latency_key)))
     shared = {"task": task.name, "backend": None, "episodes": episodes, "seed": seed}
     shared |= {
         "refine_steps": planner.refine_steps if isinstance(planner, Refines) else 0,
@@ -198,12 +198,18 @@ def evaluate(
         "score_mean": None,
         "score_sem": None,
     }
-    times = {"plan_ms_p50": latency.p50, "plan_ms_p95": latency.p95, "plan_ms_p99": latency.p99}
     return shared | task.judge(planner, params, judge_key, episodes) | times | manifest(seed)
 
 
-def _latency(planner: Planner, params: Params, key: Key, problem: Problem) -> Latency:
-    return measure(lambda p, k, q: planner.plan(p, k, q).actions, params, key, problem)
+def _times(planner: Planner, params: Params, key: Key, problem: Problem) -> dict[str, float]:
+    """Milliseconds of a plan and, of a planner that follows it with feedback, of a single action."""
+    plan = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, key, problem)
+    times = {"plan_ms_p50": plan.p50, "plan_ms_p95": plan.p95, "plan_ms_p99": plan.p99}
+    if isinstance(planner, Follows):
+        out = jax.jit(planner.plan)(params, key, problem)
+        act = measure(lambda p, o, s: planner.act(p, o, 0, s), params, out, problem.state)
+        times |= {"act_ms_p50": act.p50, "act_ms_p99": act.p99}
+    return times
 
 
 def evaluate_episodes(
@@ -225,10 +231,10 @@ def evaluate_episodes(
             "or its physics, diverges. See that both are finite in every state that the system can come to."
         )
     cost = mean_ci(costs[finite])
-    reached = np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
+    reached = successes(task, rows)
     ever, last = wilson(int(reached.any(1).sum()), episodes), wilson(int(reached[:, -1].sum()), episodes)
     first = jax.tree.map(lambda x: jnp.asarray(x[0], float_type()), problems)
-    latency = _latency(planner, params, latency_key, first)
+    times = _times(planner, params, latency_key, first)
     own = task.metrics(rows)
     record = {
         "task": task.name,
@@ -252,9 +258,7 @@ def evaluate_episodes(
         **own,
         **gap_summary(model_gap(planner, params, task, gap_key)),
         "results": {result.name.lower(): int((rows.results == result).sum()) for result in Result},
-        "plan_ms_p50": latency.p50,
-        "plan_ms_p95": latency.p95,
-        "plan_ms_p99": latency.p99,
+        **times,
         **manifest(seed),
     }
     return record, rows
@@ -267,6 +271,11 @@ def episode_costs(task: Task, rows: Episodes) -> np.ndarray:
         return total(task.trajectory_cost(states, actions, goal))
 
     return np.asarray(jax.jit(jax.vmap(cost))(rows.states, rows.actions, rows.goals))
+
+
+def successes(task: Task, rows: Episodes) -> np.ndarray:
+    """``[N, L+1]`` whether each state is a success."""
+    return np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
 
 
 def summary(record: dict[str, Any]) -> str:

@@ -189,7 +189,7 @@ def covered_places(task: Task, rows: Dataset, most: int = 200_000) -> np.ndarray
 
 
 def cost_scale(task: Task, rows: Dataset, count: int = 4096) -> jax.Array:
-    """The mean absolute cost of the data's windows of a plan's length towards goals of the task; at least 1e-6."""
+    """The mean absolute cost of the data's windows of a plan's length towards goals of the task; 1 for a task without costs."""
     horizon = min(task.horizon, longest_episode(rows) - 1)
     store = window_store(rows, horizon)
     window_key, goal_key = streams(jax.random.key(0), "windows", "goals")
@@ -201,7 +201,8 @@ def cost_scale(task: Task, rows: Dataset, count: int = 4096) -> jax.Array:
         return total(task.trajectory_cost(states, actions, task.draw_goal_from(key, states[0])))
 
     costs = jax.jit(jax.vmap(cost))(states, actions, jax.random.split(goal_key, count))
-    return jnp.maximum(jnp.abs(costs).mean(), 1e-6)
+    mean = jnp.abs(costs).mean()
+    return jnp.where(mean > 0, jnp.maximum(mean, 1e-6), 1.0)
 
 
 def input_scales(task: Task, rows: Dataset, key: Key, most: int = 100_000) -> dict[str, Scales]:
