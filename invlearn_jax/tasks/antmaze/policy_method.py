@@ -8,6 +8,7 @@ reads ``policy.npz`` in the run's folder.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +108,7 @@ class _Generation(AntWalk):
         data = dataclasses.replace(task.settings.data, path="", policy=RANDOM, broad_rows=0)
         self.settings, self._executed = dataclasses.replace(task.settings, data=data), executed
 
-    def data(self, rows: int, key: Key) -> dict[str, Part]:
+    def data(self, rows: int, key: Key) -> Mapping[str, Part]:
         """See ``AntWalk``. The key is consumed."""
         return super().data(rows, key) if self._executed is None else {"executed before": Part(self._executed)}
 
@@ -128,8 +129,8 @@ def build(
     for name, own in (("first", settings.first), ("later", settings.later)):
         if own.correction.rounds < 1:
             raise ValueError(
-                f"{name}.correction.rounds is {own.correction.rounds}; give 1 or more, since each generation learns from what the "
-                "one before executed."
+                f"{name}.correction.rounds is {own.correction.rounds}; give 1 or more, since each generation learns from what "
+                "the one before executed."
             )
         if own.model.chunk != 1 or own.watch.steps:
             raise ValueError(
