@@ -9,7 +9,7 @@ from invlearn_jax.report import figures
 from invlearn_jax.report.episodes import Shown
 from invlearn_jax.report.results import Measure, Row, judged_by, run_group
 from invlearn_jax.report.run_files import Curve, RunFiles
-from invlearn_jax.tasks.task import Drawing, Episodes, Illustrates, Task
+from invlearn_jax.tasks.task import Drawing, Episodes, Illustrates, has_success
 
 _WIDTH = 10.4  # inches of a figure as wide as the page
 _MOST_POINTS = 400  # of a plotted curve
@@ -150,7 +150,7 @@ def draw_episodes(shown: Shown) -> Drawing:
             continue
         shown.task.draw(axis, Episodes(*(part[index : index + 1] for part in shown.episodes)))
         arrival = shown.arrivals[index]
-        if _has_success(shown.task):
+        if has_success(shown.task):
             axis.set_title("not at the goal" if arrival is None else f"at the goal after {arrival:.2f} s", fontsize=9)
     first = axes[0, 0]
     if first.get_aspect() == 1.0:
@@ -162,11 +162,6 @@ def draw_episodes(shown: Shown) -> Drawing:
         figure.legend(handles, labels, loc="outside upper center", ncols=4)
     caption = f"{count} closed-loop episodes on the task's simulator, one forward pass per plan, the longest first."
     return Drawing("episodes", "Episodes", caption, figure)
-
-
-def _has_success(task: Task) -> bool:
-    """Whether the task says when its goal is reached."""
-    return type(task).success is not Task.success
 
 
 def _model_error(errors: dict[str, dict]) -> Drawing:
