@@ -15,7 +15,6 @@ import numpy as np
 from absl import flags
 
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
 from invlearn_jax.evaluate.latency import measure
@@ -25,11 +24,13 @@ from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, streams
+from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.drawing import ant_gif
 from invlearn_jax.tasks.antmaze.generator import navigated
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig
 from invlearn_jax.tasks.d4rl import steps_to_goal
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem
 
 _PLANNERS = flags.DEFINE_list("planners", None, "Planners (names or folders), one per training seed.", required=True)
@@ -101,13 +102,13 @@ def _video(env: str, episodes: Episodes) -> bytes:
     chosen = np.argsort(-np.nan_to_num(steps, nan=np.inf))[:_LOST]
     chosen = np.concatenate([chosen[np.isnan(steps[chosen])], np.flatnonzero(np.isfinite(steps))])[:_SHOWN]
     last = int(np.nanmax(steps[chosen])) + 5 if np.isfinite(steps[chosen]).any() else episodes.states.shape[1]
-    layout = registry.spec(env, "antmaze").layout
+    layout = antmaze_specs.spec(env).layout
     return ant_gif(layout, episodes.states[chosen, :last], episodes.goals[chosen])
 
 
 def _throughput(planner: object, params: object, env_name: str) -> float:
     """Whole plans per second at a batch of 1024."""
-    env = registry.make(env_name, "antmaze")
+    env = make_task(env_name).environment
     start_key, plan_key = streams(jax.random.key(0), "throughput starts", "throughput planning")
     starts, goals = start_states(env, start_key, _BATCH, multi_goal=True)
     problems = Problem(jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
@@ -116,7 +117,7 @@ def _throughput(planner: object, params: object, env_name: str) -> float:
 
 
 def _data_policy(env_name: str) -> dict:
-    env = registry.make(env_name, "antmaze")
+    env = make_task(env_name).environment
     start_key, walk_key = jax.random.split(from_seed(_SEED.value))
     starts, goals = start_states(env, start_key, _POLICY_EPISODES.value, multi_goal=False)
     policy = read_goal_policy(_POLICY.value)

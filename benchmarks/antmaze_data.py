@@ -11,12 +11,12 @@ import time
 import numpy as np
 from absl import flags
 
-from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.generator import antmaze_data
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
 from invlearn_jax.tasks.antmaze.rows import uprightness
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     use_compile_cache()
     policy, rows = read_goal_policy(_POLICY.value), []
     for env in _ENVS.value:
-        spec, begin = registry.spec(env, "antmaze"), time.perf_counter()
+        spec, begin = antmaze_specs.spec(env), time.perf_counter()
         data = antmaze_data(spec, policy, from_seed(_SEED.value), _ROWS.value, noise=_NOISE.value)
         seconds = time.perf_counter() - begin
         states, moving = data["observations"], ~data["timeouts"][:-1]

@@ -1,15 +1,21 @@
-"""What a planner's quality costs: every planner and every setting of its options, on one device, one data set, one evaluation.
+"""What a planner's quality costs: every planner and every setting of its options, on one device, one evaluation, for any task.
 
     python -m benchmarks.compute_budget --output=benchmarks/results/compute_budget.json
-    python -m benchmarks.compute_budget --preset=quick --sizes=umaze --output=quick.json
-    python -m benchmarks.compute_budget --preset=all --sizes=umaze --only=MPPI --output=mppi.json
+    python -m benchmarks.compute_budget --preset=quick --tasks=maze2d-umaze-v1 --output=quick.json
+    python -m benchmarks.compute_budget --preset=all --tasks=maze2d-umaze-v1 --only=MPPI --output=mppi.json
+    python -m benchmarks.compute_budget --tasks=my_robot.py:Reach --planners=runs/reach/planner,mine.py:factory --output=f.json
 
-The full preset has every setting in the first of the mazes, one or two for each planner in the
-others, times alone for what takes minutes to score. ``all`` leaves nothing out.
+Without ``--planners`` every shipped planner for a task competes, as in the published record. A planner of one's own is a folder,
+or ``FILE.py:factory`` with ``factory(task) -> (planner, params)``; against a planner of the method ``inverter`` model-based
+control on its learned model competes, and on the true simulator.
 
-All rows of a maze are compiled first and then timed in turn at batch 1, a few calls of each per round, so that a busy moment
-of the machine hits them alike. A program that an earlier maze had already compiled is not compiled again: its ``compile_s`` is
-the time to load it. Scores are D4RL's, on C MuJoCo, the same starts for all rows. The file is written after every row.
+The full preset has every setting for the first of the tasks, one or two for each planner for the others, times alone for what
+takes minutes to score. ``all`` leaves nothing out.
+
+All rows of a task are compiled first and then timed in turn at batch 1, a few calls of each per round, so that a busy moment
+of the machine hits them alike. A program that an earlier task had already compiled is not compiled again: its ``compile_s`` is
+the time to load it. Scores and costs are of closed-loop episodes on the task's simulator, the same starts for all rows. The file
+is written after every row.
 """
 
 import tempfile
@@ -21,22 +27,26 @@ import jax
 import numpy as np
 from absl import flags
 
-from benchmarks.contenders import Contender, contenders
+from benchmarks.contenders import Contender, own_contenders, published_contenders
 from benchmarks.harness import random_problems
-from invlearn_jax.envs import registry
-from invlearn_jax.evaluate import mean_ci
-from invlearn_jax.evaluate.closed_loop import first_guess, follows, run_mujoco, start_states
+from invlearn_jax.evaluate.episodes import draw_problems, episode_costs, first_guess, run_mujoco, successes
 from invlearn_jax.evaluate.flops import flops
+from invlearn_jax.evaluate.metrics import mean_ci
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import manifest
-from invlearn_jax.keys import from_seed
-from invlearn_jax.tasks.d4rl import normalized_score, returns_of, success
-from invlearn_jax.tasks.maze2d.environment import Maze2d
-from invlearn_jax.types import Params, PlanOutput, Problem
+from invlearn_jax.keys import from_seed, streams
+from invlearn_jax.tasks.registry import make_task
+from invlearn_jax.tasks.task import JudgesPlans, Task
+from invlearn_jax.types import Follows, Params, PlanOutput, Problem
 
-_SIZES = flags.DEFINE_list("sizes", ["umaze", "medium", "large"], "Mazes.")
+_TASKS = flags.DEFINE_list(
+    "tasks", ["maze2d-umaze-v1", "maze2d-medium-v1", "maze2d-large-v1"], "Tasks, by name or FILE.py:CLASS."
+)
+_PLANNERS = flags.DEFINE_list(
+    "planners", [], "Shipped names, folders or FILE.py:factory; by default all that are shipped for a task."
+)
 _PRESET = flags.DEFINE_enum("preset", "full", ["quick", "full", "all"], "How much of it; see the program's own words.")
 _ONLY = flags.DEFINE_list("only", [], "Rows whose planner's name begins so; all by default.")
 _CHECKPOINTS = flags.DEFINE_string("checkpoints", "", "A folder that is searched for planners before the shipped ones.")
@@ -75,7 +85,8 @@ class Running:
 
     def _output(self, params: Params, key: jax.Array, problem: Problem) -> jax.Array:
         out = self.planner.plan(params, key, problem)
-        return out.states if follows(self.planner) and self.planner.controller == "pd" else out.actions
+        # Of a plan that is followed with feedback, whatever its first action needs.
+        return self.planner.act(params, out, 0, problem.state) if isinstance(self.planner, Follows) else out.actions
 
     def _call(self, plan: Callable, given: tuple) -> float:
         begin = time.perf_counter()
@@ -110,10 +121,14 @@ class Running:
             "execute_steps": executed,
         }
 
-    def score(self, env: Maze2d, episodes: int, seed: int) -> dict[str, Any]:
-        """The closed-loop score on D4RL's own task, and where it is not known yet the throughput of planning for all."""
-        start_key, run_key = jax.random.split(from_seed(seed))
-        starts, goals = start_states(env, start_key, episodes, multi_goal=False)
+    def score(self, task: Task, episodes: int, seed: int) -> dict[str, Any]:
+        """Quality in the task's own evaluation, and where it is not known yet the throughput of planning for all episodes."""
+        problem_key, run_key = streams(from_seed(seed), "problems", "episodes")
+        begin = time.perf_counter()
+        if isinstance(task, JudgesPlans):
+            judged = task.judge(self.planner, self.params, run_key, episodes)
+            found = {name: judged[name] for name in ("cost_mean", "cost_sem", "success_rate")}
+            return found | {"episodes": episodes, "score_s": time.perf_counter() - begin}
         plan, seconds = jax.jit(jax.vmap(self.planner.plan, in_axes=(None, 0, 0))), []
 
         def timed(*given: Any) -> PlanOutput:
@@ -122,15 +137,17 @@ class Running:
             seconds.append(time.perf_counter() - begin)
             return out
 
-        begin = time.perf_counter()
-        rows = run_mujoco(self.planner, self.params, env, run_key, starts, goals, plan=timed)
-        found = mean_ci(normalized_score(env.spec, returns_of(env.spec, rows.states, goals)))
+        problems = draw_problems(task, problem_key, episodes)
+        rows = run_mujoco(self.planner, self.params, task, run_key, problems, plan=timed)
+        cost, own = mean_ci(episode_costs(task, rows)), task.metrics(rows)
         # The first call compiles.
         throughput = {"plans_per_s": episodes / float(np.median(seconds[1:])), "batch": episodes} if seconds[1:] else {}
         return ({} if self._plans is not None else throughput) | {
-            "score_mean": found.mean,
-            "score_sem": found.sem,
-            "success_rate": float(success(rows.states, goals).mean()),
+            "score_mean": own.get("score_mean"),
+            "score_sem": own.get("score_sem"),
+            "cost_mean": cost.mean,
+            "cost_sem": cost.sem,
+            "success_rate": float(successes(task, rows).any(1).mean()),
             "episodes": episodes,
             "score_s": time.perf_counter() - begin,
         }
@@ -141,7 +158,7 @@ def _compiled(function: Callable, *args: Any) -> Callable:
 
 
 def main(argv: list[str]) -> None:
-    """Times all rows of each maze in turn, then scores them one by one."""
+    """Times all rows of each task in turn, then scores them one by one."""
     with tempfile.TemporaryDirectory() as folder:
         use_compile_cache(folder)
         _run()
@@ -149,52 +166,77 @@ def main(argv: list[str]) -> None:
 
 def _run() -> None:
     record: dict[str, Any] = {"rows": [], **manifest(_SEED.value)}
-    for size in _SIZES.value:
-        for row in _maze(size):
+    tasks = [make_task(name) for name in _TASKS.value]
+    # All are known before anything is measured.
+    chosen = [_chosen(task, first=index == 0) for index, task in enumerate(tasks)]
+    _check(tasks, chosen)
+    for task, rows in zip(tasks, chosen, strict=True):
+        for row in _measured(task, rows):
             record["rows"].append(row)
             write_json(_OUTPUT.value, record)
             print(_line(row), flush=True)
 
 
-def _maze(size: str) -> Iterator[dict[str, Any]]:
-    env = f"maze2d-{size}-v1"
-    chosen = _chosen(size)
-    if not chosen:
-        raise ValueError(f"No planner's name begins with any of {_ONLY.value}; leave --only out to see them all.")
-    maze = registry.make(env)
-    keys, problems = random_problems(maze, from_seed(_SEED.value), _BATCH.value)
+def _measured(task: Task, chosen: list[Contender]) -> Iterator[dict[str, Any]]:
+    keys, problems = random_problems(task, from_seed(_SEED.value), _BATCH.value)
     running = []
     for contender in chosen:
-        running.append(Running(contender, keys, problems, maze.episode_length))
+        running.append(Running(contender, keys, problems, task.episode_length))
         print(
-            f"{size}: {contender.planner} {contender.setting}: compiled, {1e3 * running[-1].once_s:.3g} ms", flush=True
+            f"{task.name}: {contender.planner} {contender.setting}: compiled, {1e3 * running[-1].once_s:.3g} ms",
+            flush=True,
         )
     for _ in range(_ROUNDS):
         for each in running:
             each.turn(_SECONDS.value / _ROUNDS)
     for each in running:
         contender = each.contender
-        labels = {"planner": contender.planner, "setting": contender.setting, "env": env, "trained": contender.trained}
-        row = labels | {"device": jax.devices()[0].device_kind} | each.row()
-        row |= {"score_mean": None, "score_sem": None, "success_rate": None, "episodes": 0}
+        labels = {"planner": contender.planner, "setting": contender.setting, "env": task.name}
+        row = labels | {"trained": contender.trained, "device": jax.devices()[0].device_kind} | each.row()
+        row |= dict.fromkeys(("score_mean", "score_sem", "cost_mean", "cost_sem", "success_rate")) | {"episodes": 0}
         if contender.trained is not None:
-            row |= each.score(maze, _EPISODES.value, _SEED.value)
+            row |= each.score(task, _EPISODES.value, _SEED.value)
         yield row
 
 
-def _chosen(size: str) -> list[Contender]:
-    preset, first = _PRESET.value, size == _SIZES.value[0]
-    rows = [row for row in contenders(size, _CHECKPOINTS.value) if row.planner.startswith(tuple(_ONLY.value) or "")]
+def _chosen(task: Task, first: bool) -> list[Contender]:
+    preset, only = _PRESET.value, tuple(_ONLY.value) or ""
+    rows = [row for row in _contenders(task) if row.planner.startswith(only)]
     if preset != "all":
         rows = [row if not row.costly else row._replace(trained=None) for row in rows]
     return [row for row in rows if row.quick or preset == "all" or (preset == "full" and first)]
 
 
+def _contenders(task: Task) -> list[Contender]:
+    if not _PLANNERS.value:
+        return published_contenders(task, _CHECKPOINTS.value)
+    return [row for name in _PLANNERS.value for row in own_contenders(task, name)]
+
+
+def _check(tasks: list[Task], chosen: list[list[Contender]]) -> None:
+    """Refuses a table without rows, and a planner that is for none of the tasks.
+
+    Raises:
+        ValueError: says what is to be given.
+    """
+    if _ONLY.value and not all(chosen):
+        raise ValueError(f"No planner's name begins with any of {_ONLY.value}; leave --only out to see them all.")
+    for name in _PLANNERS.value:
+        if not any(own_contenders(task, name) for task in tasks):
+            names = ", ".join(task.name for task in tasks)
+            raise ValueError(
+                f"{name} plans for none of the tasks {names}; give its own task by --tasks, or leave it out."
+            )
+
+
 def _line(row: dict[str, Any]) -> str:
-    scored = "not scored" if row["score_mean"] is None else f"score {row['score_mean']:.1f} +- {row['score_sem']:.1f}"
+    found = "not scored"
+    if row["cost_mean"] is not None:
+        name = "score" if row["score_mean"] is not None else "cost"
+        found = f"{name} {row[f'{name}_mean']:.4g} +- {row[f'{name}_sem']:.2g}"
     return (
         f"{row['env']} {row['planner']} {row['setting']}: {row['plan_ms_p50']:.3g} ms, {row['plans_per_s']:.3g} plans/s, "
-        f"{row['flops_per_plan']:.3g} FLOPs, {scored}"
+        f"{row['flops_per_plan']:.3g} FLOPs, {found}"
     )
 
 

@@ -13,13 +13,12 @@ import numpy as np
 from absl import flags
 
 from benchmarks.harness import random_problems
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
-from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.methods.saved import load_planner, load_task
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _DEADLINES = flags.DEFINE_multi_float("deadlines", [1.0, 5.0, 20.0], "In milliseconds.", lower_bound=0.0)
@@ -43,12 +42,11 @@ def _burn() -> None:
 
 def main(argv: list[str]) -> None:
     """Calibrates once, idle, and counts the misses."""
-    config = load_config(_PLANNER.value)[0]
-    env = registry.make(config.env)
-    params = load_planner(_PLANNER.value)[1]
-    keys, problems = random_problems(env, from_seed(_SEED.value), _PROBLEMS)
+    task = load_task(_PLANNER.value)
+    params = load_planner(_PLANNER.value, task=task)[1]
+    keys, problems = random_problems(task, from_seed(_SEED.value), _PROBLEMS)
     planner = DeadlinePlanner(
-        lambda steps, candidates: load_planner(_PLANNER.value, steps, candidates)[0],
+        lambda steps, candidates: load_planner(_PLANNER.value, steps, candidates, task=task)[0],
         params,
         problems,
         [(steps, candidates) for steps in _STEPS.value for candidates in _CANDIDATES.value],
@@ -73,7 +71,7 @@ def main(argv: list[str]) -> None:
             print(rows[-1], flush=True)
         for process in beside:
             process.terminate()
-    record = {"planner": _PLANNER.value, "env": config.env, "margin": _MARGIN.value, "calls": _CALLS.value}
+    record = {"planner": _PLANNER.value, "env": task.name, "margin": _MARGIN.value, "calls": _CALLS.value}
     table = [row._asdict() for row in planner.table]
     write_json(_OUTPUT.value, {**record, "calibration": table, "rows": rows, **manifest(_SEED.value)})
 

@@ -1,4 +1,4 @@
-"""How much of a plan to execute before the next one: the score against k, for one pass and refined.
+"""How much of a plan to execute before the next one: score and cost against k, for one pass and refined.
 
     python -m benchmarks.execute_steps --planner=maze2d-large-v1 --output=benchmarks/results/execute_steps_large.json
 
@@ -7,12 +7,12 @@ The same starts for all rows. A planner's own ``execute_steps`` is what this tab
 
 from absl import flags
 
-from experiments.pipelines.evaluation import evaluate_planner
+from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
-from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.methods.saved import load_planner, load_task
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
 _EXECUTE = flags.DEFINE_multi_integer("execute_steps", [1, 2, 4, 8, 16, 32], "The k to sweep.", lower_bound=1)
@@ -25,6 +25,8 @@ _KEPT = (
     "refine_steps",
     "score_mean",
     "score_sem",
+    "cost_mean",
+    "cost_sem",
     "success_rate",
     "bound_score",
     "action_jerk",
@@ -35,18 +37,14 @@ _KEPT = (
 def main(argv: list[str]) -> None:
     """Sweeps k."""
     use_compile_cache()
-    env, rows = load_config(_PLANNER.value)[0].env, []
+    task, rows = load_task(_PLANNER.value), []
     for steps in _STEPS.value:
         for execute in _EXECUTE.value:
-            planner, params = load_planner(_PLANNER.value, steps, execute_steps=execute)
-            record, _ = evaluate_planner(planner, params, env, _EPISODES.value, _SEED.value)
-            rows.append({name: record[name] for name in _KEPT})
-            print(
-                f"{env} K={steps} k={execute}: score {record['score_mean']:.1f} +- {record['score_sem']:.1f}, "
-                f"success {100 * record['success_rate']:.1f} %",
-                flush=True,
-            )
-    record = {"env": env, "planner": _PLANNER.value, "episodes": _EPISODES.value}
+            planner, params = load_planner(_PLANNER.value, steps, execute_steps=execute, task=task)
+            record = evaluate(planner, params, task, _EPISODES.value, _SEED.value)
+            rows.append({name: record.get(name) for name in _KEPT})
+            print(f"k={execute}: {summary(record)}", flush=True)
+    record = {"env": task.name, "planner": _PLANNER.value, "episodes": _EPISODES.value}
     write_json(_OUTPUT.value, {**record, "rows": rows, **manifest(_SEED.value)})
 
 

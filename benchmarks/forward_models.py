@@ -2,17 +2,18 @@
 
     python -m benchmarks.forward_models --run=runs/umaze-0 --output=benchmarks/results/forward_models_umaze.json
 
-The run's folder gives the data (``data/*.npz``); held-out episodes are judged over the planner's horizon, free space and
-windows that met a wall apart.
+The run's folder gives the task and the data, in the parts and shares that it trained with; held-out episodes of the last part
+are judged over a horizon, free space and windows that met a wall apart.
 """
 
 import time
-from pathlib import Path
 
+import jax
 import numpy as np
 from absl import flags
 
-from invlearn_jax.data import concatenate, fit_normalizer, read, split, window_store
+from benchmarks.harness import run_data
+from invlearn_jax.data import concatenate, fit_normalizer, split, window_store
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
@@ -27,8 +28,8 @@ from invlearn_jax.learn.forward_model import (
     prediction_errors,
 )
 from invlearn_jax.learn.loop import default_optimizer, train
-from invlearn_jax.models import EnsembleModel, SequenceModel
-from invlearn_jax.tasks.maze2d.planner import ACTION_SIZE, DT, POSITION_SIZE, STATE_SIZE
+from invlearn_jax.models.chunked import ChunkedModel
+from invlearn_jax.models.ensemble import EnsembleModel
 
 _RUN = flags.DEFINE_string("run", None, "A run's folder, for its data.", required=True)
 _STEPS = flags.DEFINE_integer("steps", 1500, "Updates of each model.")
@@ -51,16 +52,16 @@ _KINDS = (
 
 def main(argv: list[str]) -> None:
     """Trains and judges all kinds."""
-    parts = [split(read(path), 0.02) for path in sorted((Path(_RUN.value) / "data").glob("*.npz"))]
-    rows = concatenate(*(p[0] for p in parts))
-    normalizer, horizon = fit_normalizer(rows), _HORIZON.value
-    # The broad part, where there is one, makes three quarters of a batch.
-    shares = [1.0] if len(parts) == 1 else [0.25, 0.75]
-    sources = [Source(window_store(p[0], horizon), share) for p, share in zip(parts, shares, strict=True)]
-    held = parts[-1][1]
+    task, parts = run_data(_RUN.value)
+    halves, horizon = [(split(part.rows, 0.02), part.share) for part in parts.values()], _HORIZON.value
+    rows = concatenate(*(train for (train, _), _ in halves))
+    features = np.asarray(jax.jit(jax.vmap(task.local_features))(rows.states))
+    normalizer = fit_normalizer(rows._replace(states=features))
+    sources = [Source(window_store(train, horizon), share) for (train, _), share in halves]
+    held = halves[-1][0][1]
     results = []
     for name, chunk, hidden, octaves, size in _KINDS:
-        single = SequenceModel(STATE_SIZE, ACTION_SIZE, DT, chunk or horizon, hidden, POSITION_SIZE, octaves)
+        single = ChunkedModel(task, chunk or horizon, hidden, octaves)
         optimizer, key = default_optimizer(2e-3, _STEPS.value), from_seed(_SEED.value)
         update = forward_model_update(single, optimizer, sources, _BATCH.value, horizon)
         if size == 1:
@@ -71,8 +72,8 @@ def main(argv: list[str]) -> None:
         begin = time.time()
         state = train(update, state, _STEPS.value, 500)
         seconds = time.time() - begin
-        errors = prediction_errors(model, state.params, held, horizon, POSITION_SIZE)
-        latency = measure(model.unroll, state.params, held.states[0], np.zeros((horizon, ACTION_SIZE), np.float32))
+        errors = prediction_errors(model, state.params, held, horizon, task.goal_size)
+        latency = measure(model.unroll, state.params, held.states[0], np.zeros((horizon, task.action_size), np.float32))
         results.append(
             {
                 "model": name,

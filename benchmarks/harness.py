@@ -1,15 +1,16 @@
 """What the speed benchmarks share: problems, a sweep over batches that knows when to stop, and tables."""
 
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from invlearn_jax.evaluate.closed_loop import start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.keys import streams
-from invlearn_jax.tasks.maze2d.environment import Maze2d
+from invlearn_jax.learn.stages import read_parts
+from invlearn_jax.methods.saved import load_task
+from invlearn_jax.tasks.task import Part, Task
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 # measure() makes at least one call to warm up and five timed ones.
@@ -40,11 +41,29 @@ def plan_case(planner: Planner, refine_steps: int, output: str) -> Case:
     return Case({"stage": "plan", "output": output, "refine_steps": refine_steps}, plan)
 
 
-def random_problems(env: Maze2d, key: Key, count: int) -> tuple[jax.Array, Problem]:
-    """``count`` keys and problems of D4RL's multi-goal protocol. The key is consumed."""
-    plan_key, start_key = streams(key, "planning of problems", "starts of problems")
-    starts, goals = start_states(env, start_key, count, multi_goal=True)
-    return jax.random.split(plan_key, count), Problem(jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
+def random_problems(task: Task, key: Key, count: int) -> tuple[jax.Array, Problem]:
+    """``count`` keys and problems: starts of episodes, any goals. The key is consumed."""
+    plan_key, problem_key = streams(key, "planning of problems", "starts of problems")
+
+    def draw(key: Key) -> Problem:
+        start_key, goal_key = streams(key, "start", "goal")
+        start = task.reset(start_key)
+        return Problem(start, task.draw_goal_from(goal_key, start))
+
+    problems = jax.jit(jax.vmap(draw))(jax.random.split(problem_key, count))
+    return jax.random.split(plan_key, count), problems
+
+
+def run_data(folder: str) -> tuple[Task, dict[str, Part]]:
+    """The task that a run is of, and the data that it trains on.
+
+    Raises:
+        ValueError: if the run has not made its data and planner.
+    """
+    run = Path(folder)
+    if not (run / "data" / "data.json").is_file() or not (run / "planner").is_dir():
+        raise ValueError(f"{folder} is no run's folder with data and a planner; give one of experiments.run.")
+    return load_task(run / "planner"), read_parts(run / "data", "data")
 
 
 def sweep(

@@ -14,15 +14,14 @@ import jax
 from absl import flags
 
 from benchmarks.harness import Case, plan_case, print_head, random_problems, sweep
-from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
-from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.methods.saved import load_planner, load_task, planner_names
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
-from invlearn_jax.refine.base import CostFn
-from invlearn_jax.tasks.maze2d.planner import REFINERS
+from invlearn_jax.refine import REFINERS
+from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Problem
 
 
@@ -77,20 +76,17 @@ def preset(name: str) -> Preset:
 def stage_cases(planner: InversePlanner) -> list[Case]:
     """The planner's stages, each fed with the output of the one before."""
 
-    def cost_of(params: PlannerParams, problem: Problem) -> CostFn:
-        return lambda actions: planner.score(params, problem, actions).cost
-
     def propose(params: PlannerParams, key: Key, problem: Problem, extra: Any = ()) -> jax.Array:
-        return planner.inverter.propose(params.inverter, key, problem, planner.candidates)
+        return planner.propose(params, key, problem)
 
     def score(params: PlannerParams, key: Key, problem: Problem, proposals: jax.Array) -> tuple:
-        return planner.score(params, problem, proposals[0])
+        return planner.score(params, problem, planner.decode(proposals[0]))
 
     def begin(params: PlannerParams, key: Key, problem: Problem) -> Any:
-        return planner.refiner.init(cost_of(params, problem), propose(params, key, problem))[0]
+        return planner.refiner.init(planner.cost_of(params, problem), propose(params, key, problem))[0]
 
     def refine_step(params: PlannerParams, key: Key, problem: Problem, state: Any) -> tuple:
-        return planner.refiner.update(key, cost_of(params, problem), state)
+        return planner.refiner.update(key, planner.cost_of(params, problem), state)
 
     labels = {"output": "full", "refine_steps": None}
     return [
@@ -102,15 +98,17 @@ def stage_cases(planner: InversePlanner) -> list[Case]:
 
 def main(argv: list[str]) -> None:
     """Measures the planner of the flags."""
-    config, _ = load_config(_PLANNER.value)
-    planners = {k: load_planner(_PLANNER.value, k, refiner=_REFINER.value) for k in (0, *_settings().refine_steps)}
-    rows = _rows(planners, config.env)
+    task = load_task(_PLANNER.value)
+    planners = {
+        k: load_planner(_PLANNER.value, k, refiner=_REFINER.value, task=task) for k in (0, *_settings().refine_steps)
+    }
+    rows = _rows(planners, task)
     record = {
         "planner": _PLANNER.value,
-        "env": config.env,
+        "env": task.name,
         "preset": _PRESET.value,
         "refiner": _REFINER.value,
-        "horizon": config.horizon,
+        "horizon": task.horizon,
         "rows": rows,
         **manifest(_SEED.value),
     }
@@ -126,14 +124,14 @@ def _settings() -> Preset:
     )
 
 
-def _rows(planners: dict[int, tuple[InversePlanner, PlannerParams]], env_name: str) -> list[dict[str, Any]]:
-    settings, env = _settings(), registry.make(env_name)
+def _rows(planners: dict[int, tuple[InversePlanner, PlannerParams]], task: Task) -> list[dict[str, Any]]:
+    settings = _settings()
     cases = [(case, planners[0][1]) for case in stage_cases(planners[0][0])]
     for steps in settings.refine_steps:
         planner, params = planners[steps]
         cases += [(plan_case(planner, steps, output), params) for output in ("actions", "full")]
     print_head(_COLUMNS)
-    keys, problems = random_problems(env, from_seed(_SEED.value), settings.batches[-1])
+    keys, problems = random_problems(task, from_seed(_SEED.value), settings.batches[-1])
     rows = []
     for case, params in cases:
         rows += sweep(case, params, keys, problems, settings.batches, settings.calls, _ROW_SECONDS.value, _COLUMNS)

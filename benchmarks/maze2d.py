@@ -9,12 +9,13 @@ The evaluation seed is to be one that no choice was made on. C MuJoCo, D4RL's pr
 import numpy as np
 from absl import flags
 
-from experiments.pipelines.evaluation import evaluate_planner, summary
+from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
-from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
+from invlearn_jax.methods.saved import load_planner, load_task
+from invlearn_jax.tasks.maze2d.task import Maze2dTask
 
 _PLANNERS = flags.DEFINE_list("planners", None, "Planners (names or folders), one per training seed.", required=True)
 _DATA = flags.DEFINE_string("data", "D4RL + random", "What they were trained on, for the table.")
@@ -41,10 +42,14 @@ def main(argv: list[str]) -> None:
         for multi_goal in (False, True):
             records = []
             for name in _PLANNERS.value:
-                planner, params = load_planner(name, refine_steps=steps)
-                env = load_config(name)[0].env
-                record, _ = evaluate_planner(planner, params, env, _EPISODES.value, _SEED.value, "mujoco", multi_goal)
-                records.append({"planner": name, **record})
+                own = load_task(name)
+                if not isinstance(own, Maze2dTask):
+                    raise ValueError(f"{name} plans for {own.name}; give planners of a maze2d.")
+                task = Maze2dTask(own.spec, multi_goal)
+                task.settings = own.settings
+                planner, params = load_planner(name, refine_steps=steps, task=task)
+                record = evaluate(planner, params, task, _EPISODES.value, _SEED.value)
+                records.append({"planner": name, "env": own.spec.name, **record})
                 print(summary(record), flush=True)
             rows += records
             table.append(_mean_row(records))

@@ -1,8 +1,11 @@
 """The pulses page's pictures and text, from a record of ``benchmarks.pulses``."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
+from invlearn_jax.files import replace_files
 from invlearn_jax.report.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, label_points, style
 
 TITLES = {"qubit": "Qubit", "transmon": "Transmon", "two_qubit": "Two qubits"}
@@ -19,6 +22,32 @@ _WAYS = {
     "drag": ("DRAG, virtual z", INK, "x"),
 }
 _FLOOR = 1e-15  # below is rounding
+
+
+def write_page(paths: Sequence[Path], folder: Path) -> None:
+    """Writes ``pulses.md``, ``pulses-race.png`` and, where errors were measured, ``pulses-robust.png``.
+
+    Args:
+        paths: files of ``benchmarks.pulses``, which hold a system or several each.
+        folder: to write to.
+
+    Raises:
+        ValueError: for a system that several files hold.
+        OSError: if a file cannot be read or written.
+    """
+    records = [json.loads(path.read_text()) for path in paths]
+    for name in (*TITLES, "robust"):
+        holding = [str(path) for path, part in zip(paths, records, strict=True) if name in part]
+        if len(holding) > 1:
+            raise ValueError(f"{name} is in {' and '.join(holding)}; say which files to take by --input.")
+    record = {name: value for part in records for name, value in part.items()}
+    record["command"] = "\n".join(part["command"] for part in records)
+    files = {folder / "pulses.md": markdown(record).encode()}
+    if systems := systems_of(record):
+        files[folder / "pulses-race.png"] = draw_race(systems)
+    if "robust" in record:
+        files[folder / "pulses-robust.png"] = draw_robust(record["robust"])
+    replace_files(files)
 
 
 def systems_of(record: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import expm
 
-from invlearn_jax.io.planners import load_planner
 from invlearn_jax.keys import stream
+from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.tasks.gates.fidelity import infidelity
 from invlearn_jax.tasks.gates.propagators import propagate

@@ -8,9 +8,8 @@ import numpy as np
 
 from benchmarks.pulse_measures import load, over_gates, place, problem_of
 from benchmarks.pulse_race import methods
-from invlearn_jax.io.planners import load_config
 from invlearn_jax.keys import from_seed
-from invlearn_jax.tasks.gates.build import build_objective
+from invlearn_jax.methods.saved import load_task
 from invlearn_jax.tasks.gates.fidelity import infidelity
 from invlearn_jax.tasks.gates.gates import haar_gates
 from invlearn_jax.tasks.gates.grape import drag_pulse, grape
@@ -38,16 +37,17 @@ def robust_record(folder: str, seed: int, count: int, mean_steps: int) -> dict[s
         ``methods``: for each the nominal, the mean and the worst infidelity over the errors (median, mean, maximum over gates)
         and the first gates' own values; ``beats``: on which share of the gates the robust Inverter's worst case is smaller.
     """
-    config, _ = load_config(place(folder, NAME))
+    task = load_task(place(folder, NAME))
+    bears = task.settings
     planner, params = load(folder, NAME)
     system = planner.inverter.system
     gates = haar_gates(from_seed(seed), count, 2)
-    errors = error_grid(config.detuning_error * MHZ, config.amplitude_error, _GRID)
+    errors = error_grid(bears.detuning_error * MHZ, bears.amplitude_error, _GRID)
     refined = load(folder, NAME, refine_steps=10)[0]
     newton = methods(system)["newton"]
     # The best of three starts to rounding: what an optimiser without errors in mind gives.
     nominal = pulse_planner(newton.inverter, None, newton.refiner, newton.steps, 3)
-    mean = grape(system, 1, mean_steps, 0.5, build_objective(config))
+    mean = grape(system, 1, mean_steps, 0.5, task.objective.cost)
     ways = {
         "inverter": lambda key, gate: (planner.plan(params, key, problem_of(gate)).actions, gate),
         "refined": lambda key, gate: (refined.plan(params, key, problem_of(gate)).actions, gate),
@@ -62,8 +62,8 @@ def robust_record(folder: str, seed: int, count: int, mean_steps: int) -> dict[s
     return {
         "gates": count,
         "seed": seed,
-        "detuning_mhz": config.detuning_error,
-        "amplitude": config.amplitude_error,
+        "detuning_mhz": bears.detuning_error,
+        "amplitude": bears.amplitude_error,
         "grid": list(_GRID),
         "gate_time_us": system.gate_time,
         "limit_mhz": system.limit / MHZ,

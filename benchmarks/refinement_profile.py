@@ -15,16 +15,15 @@ import numpy as np
 from absl import flags
 
 from benchmarks.harness import random_problems
-from experiments.pipelines.evaluation import evaluate_planner
-from invlearn_jax.envs import registry
+from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
-from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.planners import InversePlanner, PlannerParams
-from invlearn_jax.tasks.maze2d.planner import REFINERS
+from invlearn_jax.refine import REFINERS
 from invlearn_jax.types import Problem
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
@@ -41,22 +40,22 @@ def stages(planner: InversePlanner, params: PlannerParams, key: jax.Array, probl
     """Median milliseconds of the parts of one plan."""
 
     def propose(params: PlannerParams, problem: Problem) -> jax.Array:
-        return planner.inverter.propose(params.inverter, key, problem, 1)[0]
+        return planner.propose(params, key, problem)[0]
 
-    def cost(params: PlannerParams, problem: Problem, actions: jax.Array) -> jax.Array:
-        return planner.score(params, problem, actions).cost
+    def cost(params: PlannerParams, problem: Problem, latents: jax.Array) -> jax.Array:
+        return planner.cost_of(params, problem)(latents)
 
     def step(params: PlannerParams, problem: Problem, state: tuple) -> tuple:
-        return planner.refiner.update(key, lambda a: cost(params, problem, a), state)
+        return planner.refiner.update(key, planner.cost_of(params, problem), state)
 
-    actions = jax.jit(propose)(params, problem)
-    state = planner.refiner.init(lambda a: cost(params, problem, a), actions[None])[0]
+    latents = jax.jit(propose)(params, problem)
+    state = planner.refiner.init(planner.cost_of(params, problem), latents[None])[0]
     gradient = jax.value_and_grad(cost, argnums=2)
     times = {
         "dispatch": measure(lambda x: x + 1, jnp.zeros(()), calls=calls).p50,
         "proposal": measure(propose, params, problem, calls=calls).p50,
-        "forward": measure(cost, params, problem, actions, calls=calls).p50,
-        "value_and_gradient": measure(gradient, params, problem, actions, calls=calls).p50,
+        "forward": measure(cost, params, problem, latents, calls=calls).p50,
+        "value_and_gradient": measure(gradient, params, problem, latents, calls=calls).p50,
         "step": measure(step, params, problem, state, calls=calls).p50,
     }
     times["backward"] = times["value_and_gradient"] - times["forward"]
@@ -66,17 +65,16 @@ def stages(planner: InversePlanner, params: PlannerParams, key: jax.Array, probl
 
 def main(argv: list[str]) -> None:
     """Profiles the planner of the flags."""
-    config = load_config(_PLANNER.value)[0]
-    env = registry.make(config.env)
-    keys, problems = random_problems(env, from_seed(_SEED.value), 200)
+    task = load_task(_PLANNER.value)
+    keys, problems = random_problems(task, from_seed(_SEED.value), 200)
     key, problem = keys[0], jax.tree.map(lambda x: x[0], problems)
     rows, plan = [], None
     for steps in sorted(set(_STEPS.value)):
-        planner, params = load_planner(_PLANNER.value, steps, refiner=_REFINER.value)
+        planner, params = load_planner(_PLANNER.value, steps, refiner=_REFINER.value, task=task)
         plan = jax.jit(planner.plan)
         batch = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, keys, problems)
         times = measure(planner.plan, params, key, problem, calls=_CALLS.value)
-        record, _ = evaluate_planner(planner, params, config.env, _EPISODES.value, _SEED.value)
+        record = evaluate(planner, params, task, _EPISODES.value, _SEED.value)
         rows.append(
             {
                 "refine_steps": steps,
@@ -87,13 +85,14 @@ def main(argv: list[str]) -> None:
                 "proposal_cost_mean": float(batch.proposal_cost.mean()),
                 "score_mean": record["score_mean"],
                 "score_sem": record["score_sem"],
+                "episode_cost_mean": record["cost_mean"],
+                "episode_cost_sem": record["cost_sem"],
                 "success_rate": record["success_rate"],
                 "episodes": _EPISODES.value,
             }
         )
         print(
-            f"K = {steps:2d}: {times.p50:.3f} ms (p99 {times.p99:.3f}), cost {rows[-1]['cost_mean']:.4f}, score "
-            f"{record['score_mean']:.1f} +- {record['score_sem']:.1f}",
+            f"K = {steps:2d}: {times.p50:.3f} ms (p99 {times.p99:.3f}), cost {rows[-1]['cost_mean']:.4f}; {summary(record)}",
             flush=True,
         )
     parts = stages(planner, params, key, problem, _CALLS.value) if planner.refiner.needs == "reverse" else {}
@@ -104,7 +103,7 @@ def main(argv: list[str]) -> None:
         with jax.profiler.trace(_TRACE.value):
             for _ in range(10):
                 jax.block_until_ready(plan(params, key, problem))
-    record = {"planner": _PLANNER.value, "env": config.env, "refiner": _REFINER.value, "horizon": config.horizon}
+    record = {"planner": _PLANNER.value, "env": task.name, "refiner": _REFINER.value, "horizon": task.horizon}
     times = {"stages_ms": parts, "step_inside_ms": inside}
     write_json(_OUTPUT.value, {**record, **times, "rows": rows, **manifest(_SEED.value)})
 

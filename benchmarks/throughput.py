@@ -2,7 +2,7 @@
 
     python -m benchmarks.throughput --planner=maze2d-umaze-v1 --output=benchmarks/results/throughput.json [--preset=quick]
 
-Physics: balls driven by random actions, each held for 25 steps, from states that two calls led to; one call is 100
+Physics: systems driven by random actions, each held for 25 steps, from states that two calls led to; one call is 100
 steps of the whole batch, and the device is waited for. Actions are drawn outside the timed calls. Settings of the rows:
 
 - ``plain``: MJX (jit, vmap, scan) on one XLA device with the compiler's defaults.
@@ -28,15 +28,14 @@ from absl import flags
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from benchmarks.harness import plan_case, print_head, print_row, random_problems, sweep
-from invlearn_jax.envs import registry
-from invlearn_jax.evaluate.closed_loop import start_states
+from invlearn_jax.evaluate.episodes import draw_problems
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
-from invlearn_jax.io.planners import load_config, load_planner, planner_names
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
-from invlearn_jax.tasks.maze2d.environment import Maze2d
-from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
+from invlearn_jax.methods.saved import load_planner, load_task, planner_names
+from invlearn_jax.tasks.registry import make_task
+from invlearn_jax.tasks.task import Task
 
 SETTINGS = ("plain", "tuned", "mujoco")
 _TUNED_CPU = {"xla_cpu_experimental_ynn_fusion_type": "", "xla_cpu_multi_thread_eigen": False}
@@ -47,7 +46,7 @@ _BURN_IN_CALLS = 2
 class Preset(NamedTuple):
     """How much to measure."""
 
-    envs: tuple[str, ...]
+    tasks: tuple[str, ...]
     batches: tuple[int, ...]
     plan_batches: tuple[int, ...]
     refine_steps: tuple[int, ...]
@@ -70,8 +69,8 @@ _PLANNER = flags.DEFINE_string(
 )
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
 _PRESET = flags.DEFINE_enum("preset", "full", sorted(PRESETS), "How much to measure.")
-_ENVS = flags.DEFINE_list("envs", None, "Environments instead of the preset's.")
-_BATCHES = flags.DEFINE_multi_integer("batches", None, "Batches of balls instead of the preset's.", lower_bound=1)
+_TASKS = flags.DEFINE_list("tasks", None, "Tasks, by name or FILE.py:CLASS, instead of the preset's.")
+_BATCHES = flags.DEFINE_multi_integer("batches", None, "Batches of systems instead of the preset's.", lower_bound=1)
 _PLAN_BATCHES = flags.DEFINE_multi_integer("plan_batches", None, "Batches of plans instead of the preset's.")
 _KINDS = flags.DEFINE_multi_enum("settings", SETTINGS, SETTINGS, "Which rows of physics.")
 _STEPS = flags.DEFINE_integer("steps", 100, "Steps per timed call.", lower_bound=1)
@@ -82,14 +81,11 @@ _TRACE = flags.DEFINE_string("trace", None, "A folder for a jax.profiler trace o
 _SEED = define_seed(0, "Seed of states and actions.")
 
 
-def physics(env: Maze2d, devices: Sequence[jax.Device]) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """``(obs [B, 4], actions [B, T, 2]) -> obs [B, 4]`` after T steps, each device stepping its share of the batch."""
+def physics(task: Task, devices: Sequence[jax.Device]) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """``(states [B, S], actions [B, T, A]) -> states [B, S]`` after T steps, each device stepping its share of the batch."""
 
-    def rollout(obs: jax.Array, actions: jax.Array) -> jax.Array:
-        last, _ = jax.lax.scan(
-            lambda state, action: (env.step(state, action), None), env.reset_to(obs, env.goal), actions
-        )
-        return last.obs
+    def rollout(state: jax.Array, actions: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda state, action: (task.step(state, action), None), state, actions)[0]
 
     batched = jax.vmap(rollout)
     if len(devices) == 1:
@@ -119,58 +115,58 @@ def compile_with(function: Callable, options: dict[str, Any], *args: Any) -> tup
         return compiled, options, time.perf_counter() - begin
 
 
-def mjx_row(env: Maze2d, batch: int, settings: str, steps: int, calls: int, seed: int, trace: str | None) -> dict:
+def mjx_row(task: Task, batch: int, settings: str, steps: int, calls: int, seed: int, trace: str | None) -> dict:
     """Steps per second of MJX; ``settings`` is ``plain`` or ``tuned``."""
     devices = _devices(settings, batch)
     options = _TUNED_CPU if settings == "tuned" and devices[0].platform == "cpu" else {}
     sharding = NamedSharding(_mesh(devices), PartitionSpec("batch"))
-    obs = jax.device_put(_starts(env, batch, seed), sharding)
+    state = jax.device_put(_starts(task, batch, seed), sharding)
     rng = np.random.default_rng(seed)
 
     def draw() -> jax.Array:
-        return jax.block_until_ready(jax.device_put(_actions(rng, batch, steps), sharding))
+        return jax.block_until_ready(jax.device_put(_actions(task, rng, batch, steps), sharding))
 
-    step, options, compile_s = compile_with(physics(env, devices), options, obs, draw())
+    step, options, compile_s = compile_with(physics(task, devices), options, state, draw())
     seconds = []
     for _ in range(_BURN_IN_CALLS + calls):
         actions = draw()
         begin = time.perf_counter()
-        obs = jax.block_until_ready(step(obs, actions))
+        state = jax.block_until_ready(step(state, actions))
         seconds.append(time.perf_counter() - begin)
-    if not np.isfinite(np.asarray(obs)).all():
-        raise FloatingPointError(f"A state of {env.spec.name} is not finite after {steps * len(seconds)} steps.")
+    if not np.isfinite(np.asarray(state)).all():
+        raise FloatingPointError(f"A state of {task.name} is not finite after {steps * len(seconds)} steps.")
     if trace:
         with jax.profiler.trace(trace):
-            jax.block_until_ready(step(obs, draw()))
-    row = {"engine": "mjx", "settings": settings, "env": env.spec.name, "batch": batch, "devices": len(devices)}
+            jax.block_until_ready(step(state, draw()))
+    row = {"engine": "mjx", "settings": settings, "env": task.name, "batch": batch, "devices": len(devices)}
     return row | {"compiler_options": options, "compile_s": compile_s} | _rates(seconds, batch * steps)
 
 
-def mujoco_row(env: Maze2d, batch: int, steps: int, calls: int, seed: int) -> dict:
+def mujoco_row(task: Task, batch: int, steps: int, calls: int, seed: int) -> dict:
     """Steps per second of C MuJoCo, one thread per core."""
-    simulator = MujocoMaze2d(env.spec)
-    obs, rng = np.asarray(_starts(env, batch, seed), np.float64), np.random.default_rng(seed)
+    simulator = task.simulator()
+    state, rng = np.asarray(_starts(task, batch, seed), np.float64), np.random.default_rng(seed)
     seconds = []
     for _ in range(_BURN_IN_CALLS + calls):
-        actions = _actions(rng, batch, steps)
+        actions = _actions(task, rng, batch, steps)
         begin = time.perf_counter()
         for step in range(steps):
-            obs = simulator.step(obs, actions[:, step])
+            state = simulator.step(state, actions[:, step])
         seconds.append(time.perf_counter() - begin)
     simulator.close()
-    row = {"engine": "mujoco", "settings": "mujoco", "env": env.spec.name, "batch": batch, "devices": os.cpu_count()}
+    row = {"engine": "mujoco", "settings": "mujoco", "env": task.name, "batch": batch, "devices": os.cpu_count()}
     return row | {"compiler_options": {}, "compile_s": None} | _rates(seconds, batch * steps)
 
 
 def plan_rows(batches: Sequence[int], refine_steps: Sequence[int], calls: int) -> list[dict[str, Any]]:
     """Plans per second of the planner of the flags."""
-    env = registry.make(load_config(_PLANNER.value)[0].env)
+    task = load_task(_PLANNER.value)
     batches = sorted(batches)
-    keys, problems = random_problems(env, from_seed(_SEED.value), batches[-1])
+    keys, problems = random_problems(task, from_seed(_SEED.value), batches[-1])
     rows: list[dict[str, Any]] = []
     print_head(_PLAN_COLUMNS)
     for steps in refine_steps:
-        planner, params = load_planner(_PLANNER.value, refine_steps=steps)
+        planner, params = load_planner(_PLANNER.value, refine_steps=steps, task=task)
         for output in ("actions", "full"):
             case = plan_case(planner, steps, output)
             rows += sweep(case, params, keys, problems, batches, calls, _ROW_SECONDS.value, _PLAN_COLUMNS)
@@ -184,18 +180,18 @@ def main(argv: list[str]) -> None:
         jax.config.update("jax_num_cpu_devices", _DEVICES.value)
     chosen = PRESETS[_PRESET.value]
     batches, calls = sorted(_BATCHES.value or chosen.batches), _CALLS.value or chosen.calls
-    envs = [registry.make(name, "maze2d") for name in _ENVS.value or chosen.envs]
+    tasks = [make_task(name) for name in _TASKS.value or chosen.tasks]
     if _PLANNER.value:
-        load_config(_PLANNER.value)
+        load_task(_PLANNER.value)  # refused before anything is measured
     print_head(_COLUMNS)
     rows = []
-    for env in envs:
+    for task in tasks:
         for settings in _KINDS.value:
             for batch in batches:
                 if settings == "mujoco":
-                    row = mujoco_row(env, batch, _STEPS.value, calls, _SEED.value)
+                    row = mujoco_row(task, batch, _STEPS.value, calls, _SEED.value)
                 else:
-                    row = mjx_row(env, batch, settings, _STEPS.value, calls, _SEED.value, _TRACE.value)
+                    row = mjx_row(task, batch, settings, _STEPS.value, calls, _SEED.value, _TRACE.value)
                 rows.append(row | {"steps_per_call": _STEPS.value})
                 print_row(row, _COLUMNS)
     plan_batches = _PLAN_BATCHES.value or chosen.plan_batches
@@ -216,13 +212,14 @@ def _mesh(devices: Sequence[jax.Device]) -> Mesh:
     return Mesh(np.array(devices), ("batch",))
 
 
-def _starts(env: Maze2d, batch: int, seed: int) -> jax.Array:
-    return jnp.asarray(start_states(env, from_seed(seed), batch, multi_goal=False)[0], jnp.float32)
+def _starts(task: Task, batch: int, seed: int) -> jax.Array:
+    return jnp.asarray(draw_problems(task, from_seed(seed), batch).state, jnp.float32)
 
 
-def _actions(rng: np.random.Generator, batch: int, steps: int) -> np.ndarray:
-    """``[batch, steps, 2]`` random actions, each held long enough to carry a ball into the walls."""
-    drawn = rng.uniform(-1, 1, (batch, -(-steps // _HOLD), 2)).astype(np.float32)
+def _actions(task: Task, rng: np.random.Generator, batch: int, steps: int) -> np.ndarray:
+    """``[batch, steps, A]`` random actions, each held long enough to carry the system far, into walls where there are any."""
+    shape = (batch, -(-steps // _HOLD), task.action_size)
+    drawn = rng.uniform(task.action_low, task.action_high, shape).astype(np.float32)
     return np.repeat(drawn, _HOLD, axis=1)[:, :steps]
 
 

@@ -21,7 +21,7 @@ from invlearn_jax.io.command import command_line, define_config, define_seed, op
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import NonFiniteLossError
-from invlearn_jax.methods.fitting import begin, check_fit, fit_in, method_settings
+from invlearn_jax.methods.fitting import begin, check_fit, fit_in, method_settings, refinable
 from invlearn_jax.methods.registry import method_entries
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.progress import announce
@@ -94,6 +94,7 @@ def carry_out(
             "--episodes is 1; give at least 2, or there is no confidence interval, or 0 for no evaluation."
         )
     check_fit(task, method, settings)
+    refine_steps = refinable(task, method, settings, refine_steps)
     with RunFolder(workdir) as run:
         begin(run, task, method, settings, seed)
         try:

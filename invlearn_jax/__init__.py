@@ -5,7 +5,6 @@ plan = jax.jit(planner.plan)(params, key, invlearn_jax.Problem(state=x, goal=g))
 plan.actions  # [T, A]
 """
 
-from invlearn_jax.envs.registry import environment_names, make
 from invlearn_jax.evaluate.episodes import evaluate
 from invlearn_jax.methods.fitting import fit
 from invlearn_jax.methods.registry import register_method
@@ -41,12 +40,10 @@ __all__ = [
     "Task",
     "cem",
     "check_task",
-    "environment_names",
     "evaluate",
     "fit",
     "gradient",
     "load_planner",
-    "make",
     "make_task",
     "maze2d_spec",
     "mppi",

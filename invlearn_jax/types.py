@@ -20,7 +20,7 @@ class Problem(NamedTuple):
     Attributes:
         state: ``[S]`` the current state, in the environment's units and frame.
         goal: ``[G]`` what to reach (for maze2d the position x, y in metres).
-        guess: ``[T, A]`` actions to start from, for planners with ``warm_start``; by default none.
+        guess: ``[T, A]`` actions to start from, for planners that warm-start (``WarmStarts``); by default none.
 
     Planners take lists, tuples and NumPy arrays of any real type too, and cast them to their parameters' floating type.
     """

@@ -33,17 +33,22 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="session")
-def umaze():
-    from invlearn_jax.envs import registry  # noqa: PLC0415
+def umaze_task():
+    from invlearn_jax.tasks.registry import make_task  # noqa: PLC0415
 
-    return registry.make("maze2d-umaze-v1")
+    return make_task("maze2d-umaze-v1")
+
+
+@pytest.fixture(scope="session")
+def umaze(umaze_task):
+    return umaze_task.environment
 
 
 @pytest.fixture(scope="session")
 def large():
-    from invlearn_jax.envs import registry  # noqa: PLC0415
+    from invlearn_jax.tasks.registry import make_task  # noqa: PLC0415
 
-    return registry.make("maze2d-large-v1")
+    return make_task("maze2d-large-v1").environment
 
 
 @pytest.fixture(scope="session")
@@ -62,15 +67,10 @@ def large_batch(large):
 
 @pytest.fixture(scope="session")
 def planner_folder(tmp_path_factory):
-    """A tiny planner as drawn, on disk."""
-    from helpers import TINY  # noqa: PLC0415
+    """A small planner of a maze as drawn, on disk."""
+    from helpers import save_small_planner, small_maze  # noqa: PLC0415
 
-    from invlearn_jax.io.planners import save_planner  # noqa: PLC0415
-    from invlearn_jax.tasks.maze2d.planner import build_planner  # noqa: PLC0415
-
-    folder = tmp_path_factory.mktemp("planner")
-    save_planner(folder, TINY, build_planner(TINY).init(jax.random.key(0)))
-    return folder
+    return save_small_planner(tmp_path_factory.mktemp("planner"), small_maze())
 
 
 @pytest.fixture(scope="session")

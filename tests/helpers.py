@@ -1,23 +1,35 @@
 """What several test files share: counting compilations, programs, batched physics, a linear world with a known solution."""
 
 import contextlib
+import importlib
+import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 from conftest import ROOT
 
 from invlearn_jax.data import Dataset
+from invlearn_jax.methods import inverter
+from invlearn_jax.methods.fitting import method_settings
+from invlearn_jax.methods.saved import save_planner
 from invlearn_jax.objectives import effort, reach, weighted_sum
+from invlearn_jax.planners import InversePlanner
 from invlearn_jax.rollout import unroll_steps
+from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.maze2d.environment import Maze2d
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
+from invlearn_jax.tasks.maze2d.task import Maze2dTask
+from invlearn_jax.tasks.registry import make_task
+from invlearn_jax.tasks.task import Task
 
 # Raised once for each program that is lowered, whether or not the persistent cache then has it compiled already.
 _LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"
@@ -25,6 +37,61 @@ _LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"
 TINY = MazePlannerConfig(
     horizon=8, model_chunk=4, inverter_hidden=(16,), model_hidden=(16,), cost_to_go_hidden=(16,), execute_steps=4
 )
+
+
+# A small Inverter's networks, by the method's settings.
+SMALL = {"model.hidden": (16,), "model.chunk": 4, "tail.hidden": (16,), "net.hidden": (16,), "inverter.advance": ()}
+
+
+def small_maze(name: str = "maze2d-umaze-v1") -> Maze2dTask:
+    """A maze with plans of 8 steps, 4 of them executed."""
+    task = make_task(name)
+    task.settings.horizon, task.settings.execute_steps = 8, 4
+    return task
+
+
+def small_planner(task: Task, **inference: Any) -> tuple[InversePlanner, Any]:
+    """An untrained planner of the method ``inverter`` with small networks, and the settings it is built by."""
+    settings = with_settings(method_settings(task, "inverter"), SMALL)
+    return inverter.build(task, settings, **inference), settings
+
+
+def save_small_planner(folder: Path, task: Task) -> Path:
+    """A planner as drawn, on disk."""
+    planner, settings = small_planner(task)
+    save_planner(folder, task, "inverter", settings, jax.jit(planner.init)(jax.random.key(0)))
+    return folder
+
+
+def run_here(program: str, *arguments: object, **attributes: Any) -> str:
+    """Runs a program of flags in this process.
+
+    Its flags are taken back, so that others can define them.
+
+    Args:
+        program: a module with ``main(argv)``; of one name in ``benchmarks``.
+        *arguments: its command line.
+        **attributes: of the module, to be set before.
+
+    Returns:
+        What it printed.
+    """
+    name = program if "." in program else f"benchmarks.{program}"
+    before, printed = set(flags.FLAGS), io.StringIO()
+    sys.modules.pop(name, None)
+    try:
+        module = importlib.import_module(name)
+        for attribute, value in attributes.items():
+            setattr(module, attribute, value)
+        flags.FLAGS([program, *map(str, arguments)])
+        with contextlib.redirect_stdout(printed):
+            module.main([])
+    finally:
+        for flag in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, flag)
+        flags.FLAGS.unparse_flags()
+        sys.modules.pop(name, None)
+    return printed.getvalue()
 
 
 def run_environment() -> dict[str, str]:
@@ -52,9 +119,9 @@ def run_python(*arguments: object, **environment: str) -> subprocess.CompletedPr
     )
 
 
-def read_record(done: subprocess.CompletedProcess, path: Path) -> dict:
+def read_record(done: subprocess.CompletedProcess | None, path: Path) -> dict:
     """The record that a program wrote, after checking that it ended well and says where the record comes from."""
-    assert done.returncode == 0, done.stderr
+    assert done is None or done.returncode == 0, done.stderr
     record = json.loads(path.read_text())
     assert {"command", "git_revision", "versions", "device", "seed", "date"} <= set(record)
     return record

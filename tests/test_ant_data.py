@@ -9,17 +9,17 @@ import pytest
 from conftest import ROOT
 
 from invlearn_jax import data
-from invlearn_jax.envs import registry
 from invlearn_jax.keys import indexed
-from invlearn_jax.tasks import user_files
 from invlearn_jax.tasks.antmaze import generator, goal_policy
 from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze import specs as antmaze_specs
+from invlearn_jax.tasks.antmaze.files import read_ant
 from invlearn_jax.tasks.antmaze.generator import COLLECTIONS, Collection, navigated, navigator, starts_and_goals
 from invlearn_jax.tasks.antmaze.goal_policy import GoalPolicy, Linear
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 
-UMAZE, DIVERSE = registry.spec("antmaze-umaze-v2"), registry.spec("antmaze-umaze-diverse-v2")
-MEDIUM = registry.spec("antmaze-medium-play-v2").layout
+UMAZE, DIVERSE = antmaze_specs.spec("antmaze-umaze-v2"), antmaze_specs.spec("antmaze-umaze-diverse-v2")
+MEDIUM = antmaze_specs.spec("antmaze-medium-play-v2").layout
 ROWS = 3 * 1001 + 100
 KEY = jax.random.key(0)
 SHARED_POLICY = ROOT.parent / "shared" / "data" / "ant_goal_policy.npz"
@@ -132,7 +132,7 @@ VARIANTS = {
 @pytest.mark.parametrize("stem", VARIANTS)
 def test_starts_and_goals_of_each_variant(stem):
     origin, goal_cells = VARIANTS[stem]
-    spec = registry.spec(f"antmaze-{stem}-v2")
+    spec = antmaze_specs.spec(f"antmaze-{stem}-v2")
     starts, goals = starts_and_goals(spec, COLLECTIONS[spec.name], KEY, 1000)
     free = set(map(tuple, spec.layout.free.tolist()))
     found = (np.floor(goals / 4).astype(int) + 1)[:, ::-1]
@@ -329,7 +329,7 @@ def test_policies_that_make_data_walk(name):
 def test_antmaze_files_are_read_as_they_were_made(tmp_path, made):
     path = tmp_path / "ant.hdf5"
     data.write_d4rl(path, made)
-    rows = user_files.read_ant(path)
+    rows = read_ant(path)
     # infos are one row late, so the observations are the states.
     np.testing.assert_array_equal(rows.states, made["observations"])
     np.testing.assert_array_equal(rows.actions, made["actions"])
@@ -340,10 +340,10 @@ def test_data_of_another_robot_are_refused(tmp_path, made):
     path, rows = tmp_path / "rows.npz", np.zeros(9, bool)
     data.write_ogbench(path, data.Dataset(np.zeros((9, 4), np.float32), np.zeros((9, 2), np.float32), rows))
     with pytest.raises(ValueError, match="rows.npz has states and actions of 4 and 2 numbers; an ant has 29 and 8"):
-        user_files.read_ant(path)
+        read_ant(path)
     data.write_ogbench(path, data.Dataset(np.zeros((9, 29), np.float32), np.zeros((9, 8), np.float32), rows))
     with pytest.raises(ValueError, match="The states in .*rows.npz hold no unit quaternion.*row 0"):
-        user_files.read_ant(path)
+        read_ant(path)
 
 
 # ---- broad data

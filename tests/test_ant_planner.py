@@ -10,7 +10,6 @@ import pytest
 from helpers import count_compilations
 
 from invlearn_jax import objectives
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.closed_loop import run_mujoco
 from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.learn.loop import default_optimizer, train
@@ -21,6 +20,7 @@ from invlearn_jax.tasks.antmaze.goal_policy import fresh_policy
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Planner, Problem, Result
 
 KEY = jax.random.key(0)
@@ -147,7 +147,7 @@ def test_near_the_goal_the_goal_is_the_subgoal(stack, plan):
 
 def test_an_episode_stays_where_it_reached_its_goal(stack):
     planner, params = stack
-    env = registry.make("antmaze-umaze-v2")
+    env = make_task("antmaze-umaze-v2").environment
     starts = np.stack([np.asarray(start(i)) for i in range(2)])
     goals = np.stack([starts[0, :2], [0.0, 8.0]])
     rows = run_mujoco(planner, params, env, KEY, starts, goals, steps=4)

@@ -10,19 +10,20 @@ import mujoco
 import numpy as np
 import pytest
 
-from invlearn_jax.envs import registry
-from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Environment, Problem
 
-UMAZE, LARGE = registry.spec("antmaze-umaze-v2"), registry.spec("antmaze-large-play-v2")
+UMAZE, LARGE = antmaze_specs.spec("antmaze-umaze-v2"), antmaze_specs.spec("antmaze-large-play-v2")
 LANES = 64
 
 
 @pytest.fixture(scope="module")
 def umaze_ant():
-    return registry.make("antmaze-umaze-v2")
+    return make_task("antmaze-umaze-v2").environment
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def test_environment_meets_the_contract(umaze_ant):
     assert (umaze_ant.dt, umaze_ant.observation_size, umaze_ant.action_size) == (pytest.approx(0.1), 29, 8)
     assert umaze_ant.gradient == "forward"
     assert UMAZE.ends_at_goal
-    assert not registry.spec("maze2d-umaze-v1").ends_at_goal
+    assert not maze2d_specs.spec("maze2d-umaze-v1").ends_at_goal
 
 
 def test_model_numbers_are_d4rls(simulator):
@@ -329,13 +330,6 @@ def test_walls_hold(simulator):
     floor = MujocoAntmaze(threads=1)
     assert explored(floor, state, rng, 20)[2][-1, :, 1].max() < -2.0
     floor.close()
-
-
-def test_simulators_by_specification():
-    for name, kind in (("maze2d-umaze-v1", "MujocoMaze2d"), ("antmaze-umaze-v2", "MujocoAntmaze")):
-        simulator = mujoco_simulator(registry.spec(name), threads=1)
-        assert type(simulator).__name__ == kind
-        simulator.close()
 
 
 # --- states that are none ---

@@ -3,12 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from invlearn_jax.envs import registry
-from invlearn_jax.evaluate import run_mujoco, start_states
+from invlearn_jax.evaluate.episodes import draw_problems, run_mujoco
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of
-from invlearn_jax.types import PlanOutput
+from invlearn_jax.tasks.registry import make_task
+from invlearn_jax.types import PlanOutput, Problem
 
 
 class Still:
@@ -25,33 +24,13 @@ class Still:
 
 
 def test_closed_loop_on_c_mujoco():
-    env = registry.make("antmaze-umaze-v2")
-    begin, goals = start_states(env, jax.random.key(0), 6, multi_goal=False)
+    task = make_task("antmaze-umaze-v2")
+    begin, goals, _ = draw_problems(task, jax.random.key(0), 6)
     goals = np.where(np.arange(6)[:, None] < 2, begin[:, :2] + 0.1, goals)
-    rows = run_mujoco(Still(), (), env, jax.random.key(1), begin, goals, steps=5)
+    rows = run_mujoco(Still(), (), task, jax.random.key(1), Problem(begin, goals), steps=5)
     assert rows.states.shape == (6, 6, 29)
     assert rows.actions.shape == (6, 5, 8)
     # The goal ends an episode, so it pays once.
-    returns = returns_of(env.spec, rows.states, goals)
+    returns = returns_of(task.spec, rows.states, goals)
     assert returns.tolist() == [1, 1, 0, 0, 0, 0]
-    assert normalized_score(env.spec, returns).tolist() == [100, 100, 0, 0, 0, 0]
-
-
-def test_gymnasium_bridge():
-    pytest.importorskip("gymnasium")
-    from invlearn_jax.envs.gymnasium_bridge import as_gymnasium
-
-    env = as_gymnasium("antmaze-umaze-v2")
-    first, info = env.reset(seed=4)
-    assert env.observation_space.contains(first)
-    assert env.action_space.shape == (8,)
-    again, other = env.reset()
-    assert (info["goal"] != other["goal"]).all()
-    np.testing.assert_array_equal(env.reset(seed=4)[0], first)
-    for _ in range(3):
-        obs, reward, terminated, truncated, _ = env.step(env.action_space.sample())
-        assert (reward, terminated, truncated) == (0, False, False)
-    env._goal[:] = obs[:2]
-    _, reward, terminated, truncated, _ = env.step(np.zeros(8))
-    assert (reward, terminated, truncated) == (1, True, False)
-    env.close()
+    assert normalized_score(task.spec, returns).tolist() == [100, 100, 0, 0, 0, 0]

@@ -6,10 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import read_record, run_python
+from conftest import ROOT
+from helpers import read_record, run_here, run_python, save_small_planner
 
 from benchmarks import contenders, frontier_page
 from invlearn_jax.evaluate.flops import flops
+from invlearn_jax.tasks.registry import make_task
+from invlearn_jax.types import WarmStarts
 
 FIELDS = {
     "planner", "setting", "env", "device", "plan_ms_p50", "plan_ms_p95", "plan_ms_p99", "plans_per_s", "batch",
@@ -139,7 +142,7 @@ def test_the_page_has_every_row_and_its_pictures(tmp_path):
 
 @pytest.mark.parametrize("size", ["umaze", "medium", "large"])
 def test_all_families_compete(size):
-    names = {c.planner for c in contenders.contenders(size)}
+    names = {row.planner for row in contenders.published_contenders(make_task(f"maze2d-{size}-v1"))}
     assert {
         "Inverter",
         "Diffuser, PD controller",
@@ -151,28 +154,123 @@ def test_all_families_compete(size):
         assert {f"{method}, learned model", f"{method}, true simulator"} <= names
 
 
-def test_a_planner_that_is_not_shipped_is_named():
-    with pytest.raises(ValueError, match="maze2d-uumaze-v1"):
-        contenders.contenders("uumaze")
+def test_a_task_without_shipped_planners_has_no_published_record():
+    with pytest.raises(ValueError, match="name planners by --planners.*maze2d-open-v0"):
+        contenders.published_contenders(make_task("maze2d-open-v0"))
+
+
+OWN = """
+import jax.numpy as jnp
+from invlearn_jax import PlanOutput
+
+
+class Still:
+    horizon = execute_steps = 50
+
+    def __init__(self, task):
+        self.task = task
+
+    def init(self, key):
+        return jnp.zeros(())
+
+    def plan(self, params, key, problem):
+        states, zero = jnp.repeat(problem.state[None], 51, axis=0), params * problem.state.sum()
+        return PlanOutput(jnp.zeros((50, self.task.action_size)) + zero, states, zero, {}, zero, jnp.zeros(0), jnp.int32(0))
+
+
+def factory(task):
+    return Still(task), jnp.zeros(())
+
+
+def nothing(task):
+    return None
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """An untrained planner of a user's robot, and a file with a planner of the user's own."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "mine.py").write_text(OWN)
+    return save_small_planner(folder / "planner", make_task(ROBOT)), folder / "mine.py"
+
+
+ROBOT = f"{ROOT}/examples/my_robot.py:Reach"
+
+
+def test_a_users_task_and_planners_compete(own, tmp_path):
+    folder, file = own
+    output = tmp_path / "rows.json"
+    printed = run_here(
+        "compute_budget", f"--tasks={ROBOT}", f"--planners={folder},{file}:factory", "--preset=quick", "--episodes=2",
+        "--row_seconds=0.1", "--batch=2", f"--output={output}",
+    )  # fmt: skip
+    rows = read_record(None, output)["rows"]
+    mine, theirs = f"{file}:factory", str(folder)
+    wanted = [(theirs, 0), (theirs, 10), (f"MPPI, learned model of {folder}", 2), (mine, None)]
+    assert [(row["planner"], row["setting"].get("refine_steps")) for row in rows] == wanted
+    for row in rows:
+        assert FIELDS <= set(row)
+        assert row["env"] == "Reach"
+        assert 0 < row["plan_ms_p50"] <= row["plan_ms_p99"]
+        # Of costs alone, without D4RL's scores.
+        assert (row["score_mean"], row["episodes"]) == (None, 2)
+        assert row["cost_mean"] > 0 and 0 <= row["success_rate"] <= 1
+    assert rows[1]["flops_per_plan"] > 10 * rows[0]["flops_per_plan"] > 0
+    assert rows[3]["execute_steps"] == 50
+    assert "Reach" in printed and "cost" in printed
+
+
+def test_the_rest_of_a_shooting_plan_starts_the_next(own):
+    task = make_task(ROBOT)
+    row = next(row for row in contenders.own_contenders(task, str(own[0])) if row.planner.startswith("MPPI"))
+    planner, _ = row.load()
+    assert isinstance(planner, WarmStarts)
+    actions = jnp.arange(planner.horizon)[:, None] * jnp.ones((1, task.action_size))
+    left = planner.next_guess(actions)[:, 0]
+    assert left[0] == planner.execute_steps
+    assert left[-1] == left[-2] == planner.horizon - 1
+    np.testing.assert_allclose(planner.first_guess(), 0.0, atol=1e-7)
+
+
+def test_physics_without_a_gradient_are_not_refined_by_one(own):
+    names = {row.planner for row in contenders.own_contenders(make_task(ROBOT), str(own[0]))}
+    assert {"CEM, true simulator", "Random shooting, true simulator"} <= names
+    assert not {"iLQR, true simulator", "Gradient shooting, true simulator"} & names
+
+
+@pytest.mark.parametrize(
+    ("planner", "message"),
+    [
+        ("maze2d-umaze-v1", "maze2d-umaze-v1 plans for none of the tasks Reach"),
+        ("no-such-planner", "Unknown planner"),
+        ("{file}:other", "has no function other"),
+        ("{file}:nothing", r"gave None; let it give \(planner, params\)"),
+        ("gone.py:factory", "There is no file"),
+    ],
+)
+def test_a_planner_that_cannot_compete_is_an_error(own, tmp_path, planner, message):
+    given = planner.format(file=own[1])
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        run_here("compute_budget", f"--tasks={ROBOT}", f"--planners={given}", f"--output={tmp_path / 'f.json'}")
+
+
+def test_no_such_row_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="No planner's name begins with"):
+        run_here("compute_budget", "--tasks=maze2d-umaze-v1", "--only=Nobody", f"--output={tmp_path / 'rows.json'}")
 
 
 @pytest.mark.slow
 def test_rows_hold_what_is_promised(tmp_path):
     output = tmp_path / "rows.json"
-    done = run_python(
-        "-m", "benchmarks.compute_budget", "--preset=quick", "--sizes=umaze", "--only=Inverter,MPPI", "--episodes=4",
+    run_here(
+        "compute_budget", "--preset=quick", "--tasks=maze2d-umaze-v1", "--only=Inverter,MPPI", "--episodes=4",
         "--row_seconds=0.2", "--batch=4", f"--output={output}",
     )  # fmt: skip
-    rows = read_record(done, output)["rows"]
+    rows = read_record(None, output)["rows"]
     assert [r["planner"] for r in rows] == ["Inverter", "Inverter", "MPPI, learned model"]
     for r in rows:
         assert FIELDS <= set(r)
         assert 0 < r["plan_ms_p50"] <= r["plan_ms_p99"] and r["flops_per_plan"] > 1e5 and r["peak_bytes"] > 1e4
     assert rows[1]["flops_per_plan"] > 10 * rows[0]["flops_per_plan"]
     assert rows[0]["score_mean"] > 120
-
-
-def test_no_such_row_is_an_error(tmp_path):
-    done = run_python("-m", "benchmarks.compute_budget", "--only=Nobody", f"--output={tmp_path / 'rows.json'}")
-    assert done.returncode != 0
-    assert "No planner's name begins with" in done.stderr

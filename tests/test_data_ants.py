@@ -5,12 +5,11 @@ import pytest
 from test_ant_data import DIVERSE, KEY, MEDIUM, ROWS, drawn_policy
 
 from invlearn_jax import data
-from invlearn_jax.tasks import gymnasium_robotics, user_files
 from invlearn_jax.tasks.antmaze import generator
 from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze.files import motion_of, read_for
+from invlearn_jax.tasks.antmaze.gymnasium_robotics import from_antmaze, mirrored_ant
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
-from invlearn_jax.tasks.gymnasium_robotics import mirrored_ant
-from invlearn_jax.tasks.motions import motion_of
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def test_ant_files_without_flags_or_a_row_off_are_cut_where_ants_are_reset(tmp_p
     raw = {key: made[key] for key in ("observations", "actions")}
     for flags in ({}, {"timeouts": np.roll(made["timeouts"], 1)}, {"terminals": np.zeros(ROWS)}):
         np.savez(path, **raw, **flags)
-        np.testing.assert_array_equal(np.flatnonzero(user_files.read_for(DIVERSE, path).ends)[:-1], ends)
+        np.testing.assert_array_equal(np.flatnonzero(read_for(DIVERSE, path).ends)[:-1], ends)
 
 
 def test_a_mirrored_ant_moves_as_its_mirror_image(broad):
@@ -81,9 +80,9 @@ def test_antmaze_of_gymnasium_robotics_in_d4rls_frame():
             obs, *_ = env.step(rng.uniform(-1, 1, 8))
     env.close()
     theirs = data.Dataset(np.float32(states), np.zeros((20, 8), np.float32), np.arange(20) % 5 == 4)
-    ours = gymnasium_robotics.from_antmaze(theirs, MEDIUM)
+    ours = from_antmaze(theirs, MEDIUM)
     assert ours.states.shape == (20, 29)
     ant.check_ant_states(ours.states)
     assert np.abs(ours.states[::5, :2] - ant.cell_centre(MEDIUM, np.array(cells))).max() < 1.3
     with pytest.raises(ValueError, match="of 27 and 8 numbers; AntMaze's have 29 or 107 and 8"):
-        gymnasium_robotics.from_antmaze(theirs._replace(states=theirs.states[:, 2:29]), MEDIUM)
+        from_antmaze(theirs._replace(states=theirs.states[:, 2:29]), MEDIUM)

@@ -10,10 +10,9 @@ import pytest
 from invlearn_jax import data
 from invlearn_jax.data.episodes import find_law
 from invlearn_jax.data.plans import joined_episodes
-from invlearn_jax.envs import registry
-from invlearn_jax.tasks import gymnasium_robotics, user_files
-from invlearn_jax.tasks.maze2d import generator
-from invlearn_jax.tasks.motions import motion_of
+from invlearn_jax.tasks.maze2d import generator, gymnasium_robotics
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
+from invlearn_jax.tasks.maze2d.files import motion_of, read_for
 
 STREAMS, STEPS, KEPT = 64, 1500, 6
 ROWS = KEPT * STEPS
@@ -216,7 +215,7 @@ def rows(clean):
 
 
 def checked(rows, env="maze2d-umaze-v1"):
-    return data.check_motion(rows, motion_of(registry.spec(env)), "mine.npz")
+    return data.check_motion(rows, motion_of(maze2d_specs.spec(env)), "mine.npz")
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +226,7 @@ def broad(umaze):
 
 def test_own_data_pass(umaze, rows, broad, noisy, tmp_path, caplog):
     data.write_d4rl(tmp_path / "d4rl.hdf5", noisy)
-    user_files.read_for(umaze.spec, tmp_path / "d4rl.hdf5")
+    read_for(umaze.spec, tmp_path / "d4rl.hdf5")
     checked(broad)
     checked(rows)
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

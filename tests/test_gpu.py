@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import invlearn_jax
-from invlearn_jax.envs import registry
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.generator import random_free_positions
 
 
@@ -14,7 +14,7 @@ def test_the_accelerator_plans_what_the_cpu_does():
     if jax.default_backend() == "cpu":
         pytest.skip("JAX finds no accelerator here (jax.default_backend() is 'cpu').")
     planner, params = invlearn_jax.load_planner("maze2d-umaze-v1")
-    rng, layout = np.random.default_rng(0), registry.spec("maze2d-umaze-v1").layout
+    rng, layout = np.random.default_rng(0), maze2d_specs.spec("maze2d-umaze-v1").layout
     position, goal = (random_free_positions(layout, rng, 64).astype(np.float32) for _ in range(2))
     state = np.concatenate([position, rng.uniform(-3, 3, (64, 2)).astype(np.float32)], axis=1)
     arguments = params, jax.random.split(jax.random.key(0), 64), invlearn_jax.Problem(state, goal)

@@ -1,16 +1,26 @@
 """Two levels: sub-goals over a learned planner, learned by the common recipe, saved without the lower level, and loaded."""
 
+import types
+
 import jax
 import jax.numpy as jnp
+import my_robot
 import numpy as np
 import pytest
 from golden import FILE, problems
 
-from invlearn_jax.methods.fitting import fit
+from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.data.kept import read_rows
+from invlearn_jax.evaluate.episodes import evaluate
+from invlearn_jax.methods import hierarchy, inverter
+from invlearn_jax.methods.fitting import fit, method_settings
 from invlearn_jax.methods.level_rows import evenly, level_rows
-from invlearn_jax.methods.saved import load_planner
+from invlearn_jax.methods.saved import load_planner, save_planner
+from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.antmaze.maze import AntmazeTask
 from invlearn_jax.tasks.check import check_task
+from invlearn_jax.tasks.maze2d.task import own_maze
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.tasks.task import Episodes, Task
 from invlearn_jax.types import Follows, Problem
 
@@ -40,21 +50,42 @@ TINY = {
 class Slide(Task):
     """A point that goes where it is told; it is lost beyond 2 m."""
 
-    name, dt, state_size, action_size, goal_size = "slide", 0.1, 2, 2, 2
+    dt, horizon, episode_length, state_size, action_size, goal_size = 0.1, 4, 20, 2, 2, 2
+
+    def step(self, state, action):
+        return state + self.dt * jnp.clip(action, -1.0, 1.0)
+
+    def cost(self, state, action, goal):
+        return self.place_cost(state, goal)
+
+    def place_cost(self, place, goal):
+        return {"away": jnp.sqrt(((place - goal) ** 2).sum() + 1e-6)}
+
+    def success(self, state, goal):
+        return jnp.linalg.norm(state - goal) < 0.1
+
+    def draw_state(self, key):
+        return jax.random.uniform(key, (2,), minval=-1.5, maxval=1.5)
+
+    def draw_goal(self, key):
+        return jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0)
+
+    def covered_goal(self, goal):
+        return goal
 
     def usable(self, state):
         return jnp.abs(state).max() < 2.0
 
 
 def test_level_rows_are_where_a_held_subgoal_leads():
-    starts = np.zeros((40, 2))
+    starts, task = np.zeros((40, 2)), Slide()
 
     def towards(states, goals):
-        return np.clip(goals - states, -0.1, 0.1)
+        return states + np.clip(goals - states, -0.1, 0.1)
 
     def make():
         rng = np.random.default_rng(0)
-        return level_rows(Slide(), towards, lambda s, a: s + a, starts, rng, rounds=6, hold=5, reach=1.0)
+        return level_rows(task.achieved, task.usable, towards, starts, rng, rounds=6, hold=5, reach=1.0)
 
     rows = make()
     begin, action, after = rows.states[::2], rows.actions[::2], rows.states[1::2]
@@ -65,15 +96,32 @@ def test_level_rows_are_where_a_held_subgoal_leads():
 
 
 def test_starts_are_spread_evenly_over_bins():
-    places = np.concatenate([np.zeros((990, 2)), np.full((10, 2), 5.0)])
-    chosen = places[evenly(places, 1.0, 1000, np.random.default_rng(0))]
+    places = np.concatenate([np.zeros((990, 2)), np.full((10, 2), 5.0), np.full((2, 2), -5.0)])
+    chosen = places[evenly(places, 1.0, 3, 1000, np.random.default_rng(0))]
     assert 400 < (chosen[:, 0] > 1).sum() < 600
+    # A bin that hardly any row was in may be a fluke; where no bin has enough rows, all those count that have most.
+    assert chosen.min() == 0
+    assert len(evenly(places[:1], 1.0, 3, 5, np.random.default_rng(0))) == 5
+
+
+def saved_lower(task, folder):
+    """The folder of a planner of one level as it was drawn."""
+    settings = with_settings(inverter.Settings(), {"model.hidden": (8,), "net.hidden": (8,)})
+    save_planner(folder, task, "inverter", settings, inverter.build(task, settings).init(KEY))
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
-def learned(tmp_path_factory):
-    folder, task = tmp_path_factory.mktemp("hierarchy"), AntmazeTask("antmaze-umaze-v2")
-    return *fit(task, "hierarchy", folder, settings=TINY), task, folder
+def given(tmp_path_factory):
+    """A task, and the settings of two levels for it."""
+    task = Slide()
+    return task, TINY | {"lower": saved_lower(task, tmp_path_factory.mktemp("lower"))}
+
+
+@pytest.fixture(scope="module")
+def learned(given, tmp_path_factory):
+    folder, (task, settings) = tmp_path_factory.mktemp("hierarchy"), given
+    return *fit(task, "hierarchy", folder, settings=settings), task, folder
 
 
 def test_the_upper_level_is_learned_and_loaded_without_the_lower_one(learned):
@@ -85,7 +133,17 @@ def test_the_upper_level_is_learned_and_loaded_without_the_lower_one(learned):
     np.testing.assert_allclose(jax.jit(loaded.plan)(again, KEY, problem).actions, out.actions, atol=1e-6)
     assert out.info["subgoals"].shape == (3, 2)
     assert np.abs(out.info["subgoals"] - out.info["positions"][:-1]).max() <= planner.reach + 1e-5
-    assert {"time_outside", "time_to_goal", "unvisited"} <= set(out.cost_terms)
+    assert {"away", "time_to_goal", "unvisited"} <= set(out.cost_terms)
+
+
+def test_inference_settings_hold_for_both_levels(learned):
+    _, params, task, folder = learned
+    planner, _ = load_planner(folder / "planner", refine_steps=2, candidates=3, refiner="mppi", execute_steps=7)
+    assert (planner.execute_steps, planner.refine_steps, planner.lower.candidates) == (7, 2, 3)
+    plan = jax.jit(planner.plan)(params, KEY, task.draw_problem(KEY))
+    assert plan.cost <= plan.proposal_cost
+    with pytest.raises(ValueError, match="execute_steps 0"):
+        load_planner(folder / "planner", execute_steps=0)
 
 
 def test_the_lower_level_is_planned_anew_in_every_step(learned):
@@ -97,14 +155,77 @@ def test_the_lower_level_is_planned_anew_in_every_step(learned):
     np.testing.assert_allclose(planner.act(params, out, 3, elsewhere), wanted, atol=1e-6)
 
 
-def test_settings_that_cannot_be_are_refused():
-    task = AntmazeTask("antmaze-umaze-v2")
-    with pytest.raises(ValueError, match="Unknown planner"):
-        fit(task, "hierarchy", settings={"lower": "no-such"})
-    with pytest.raises(ValueError, match="state_size of the lower level maze2d-umaze-v1|Unknown|does not describe"):
-        fit(task, "hierarchy", settings={"lower": "maze2d-umaze-v1"})
-    with pytest.raises(ValueError, match="neither correction nor cloning"):
-        fit(task, "hierarchy", settings={"upper.correction.rounds": 1})
+def test_a_record_has_the_milliseconds_of_the_lower_level_alone(learned):
+    planner, params, task, _ = learned
+    record = evaluate(planner, params, task, episodes=2)
+    assert 0 < record["act_ms_p50"] <= record["act_ms_p99"]
+    assert record["act_ms_p50"] < record["plan_ms_p99"]
+
+
+def test_by_default_a_subgoal_is_within_half_the_usual_way(learned):
+    planner, _, task, _ = learned
+    state_keys, goal_keys = jax.random.split(KEY, (2, 200))
+    states, goals = jax.vmap(task.draw_state)(state_keys), jax.vmap(task.draw_goal)(goal_keys)
+    way = np.abs(goals - jax.vmap(task.achieved)(states)).max(-1)
+    assert np.quantile(way, 0.4) < 2 * planner.reach < np.quantile(way, 0.6)
+
+
+@pytest.mark.parametrize(("kind", "way"), [("executed", 0.4), ("simulated", 0.2)])
+def test_a_level_is_executed_or_simulated_by_the_lower_levels_own_model(kind, way, monkeypatch):
+    """Here that model believes in half of what the point does; it needs no simulator."""
+    task = Slide()
+    if kind == "simulated":
+        monkeypatch.setattr(task, "simulator", lambda: pytest.fail("the simulator is used"))
+
+    class Lower:
+        def plan(self, params, key, problem):
+            states = problem.state + 0.05 * jnp.arange(3)[:, None]
+            return types.SimpleNamespace(actions=jnp.ones((2, 2)), states=states)
+
+    changes = {"level.kind": kind, "hold": 4, "level.robots": 8, "level.episodes": 2, "level.rounds": 1}
+    settings = with_settings(hierarchy.Settings(), changes)
+    starts = np.asarray(jax.vmap(task.draw_goal)(jax.random.split(KEY, 50)))
+    rows = Dataset(starts, np.zeros_like(starts), np.ones(50, bool))
+    found = hierarchy.lower_level(task, settings, 1.0, Lower(), None, rows, rows, KEY)
+    np.testing.assert_allclose(found.states[1::2] - found.states[::2], way, atol=1e-5)
+    assert len(found.states) > 20
+
+
+def test_two_levels_for_the_readmes_robot(tmp_path):
+    """A task that says nothing of hierarchies, whose places are no entries of its state."""
+    task = my_robot.Reach()
+    settings = TINY | {"lower": saved_lower(task, tmp_path / "lower")}
+    planner, params = fit(task, "hierarchy", tmp_path / "run", settings=settings)
+    assert 0.2 < planner.reach < 0.8
+    assert params.upper.objective.scale == 1.0
+    assert read_rows(tmp_path / "run" / "data" / "level_rows.npz").states.shape[1] == 2
+
+
+def test_a_maze_has_settings_of_its_own():
+    """D4RL's mazes stand on their shipped planners; a user's own maze needs one."""
+    settings = method_settings(make_task("maze2d-large-multi-v1"), "hierarchy")
+    assert settings.lower == "maze2d-large-v1"
+    assert settings.upper.tail.per_axis
+    own = own_maze("#####/#OOG#/#####")
+    assert method_settings(own, "hierarchy").lower == ""
+    place, goal = jnp.zeros(2), jnp.array([0.3, 0.4])
+    assert own.place_cost(place, goal) == own.cost(jnp.zeros(4), jnp.zeros(2), goal)
+
+
+def test_settings_that_cannot_be_are_refused(given, learned):
+    task, settings = given
+    for changes, words in (
+        ({"lower": "no-such"}, "Unknown planner"),
+        ({"lower": ""}, "give the planner of the lower level"),
+        ({"lower": "ant-motor"}, "state_size of the lower level ant-motor is 29, of Slide 2"),
+        ({"lower": str(learned[-1] / "planner")}, "is a Hierarchy; give a planner of one level"),
+        ({"level.kind": "simulate"}, "Unknown kind of level 'simulate'. Nearest known: simulated"),
+        ({"upper.correction.rounds": 1}, "neither correction nor cloning"),
+        ({"subgoals": 0}, "subgoals is 0; give .* at least 1"),
+        ({"reach": -1.0}, "reach is -1.0; give .* at least 0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            fit(task, "hierarchy", settings=settings | changes)
 
 
 def test_the_maze_keeps_its_contract_and_counts_steps_flips_and_losses():

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from experiments.configs.maze2d import Config
 from experiments.pipelines import ant_motor, maze2d, maze_data
-from experiments.pipelines.pulse import infidelities_of
 from invlearn_jax.data import Dataset, fit_normalizer, window_store
 from invlearn_jax.io.command import define_seed
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import MAX_SEED, check_seed, from_seed, generator, indexed, stream, streams
 from invlearn_jax.learn.forward_model import Source, ensemble_state, ensemble_update, forward_model_update
 from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update, problem_sampler
+from invlearn_jax.methods.fitting import fit
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_cost_to_go, build_inverter, build_model
 
 SPLITS = 4096
@@ -92,15 +92,10 @@ def test_seeds_with_one_are_taken(seed):
     assert values(from_seed(seed)) == values(jax.random.key(int(seed)))
 
 
-def test_library_calls_refuse_such_seeds():
+def test_library_calls_refuse_such_seeds(tmp_path):
     with pytest.raises(ValueError, match="seed is -1"):
-        infidelities_of(_NoPlanner(), None, 4, -1)
-
-
-class _NoPlanner:
-    class inverter:  # noqa: N801
-        class system:  # noqa: N801
-            gate_dimension = 2
+        fit("gate-qubit", workdir=tmp_path / "run", seed=-1)
+    assert not (tmp_path / "run").exists()
 
 
 PROGRAMS = sorted([*(ROOT / "experiments").glob("*.py"), *(ROOT / "benchmarks").glob("*.py")])

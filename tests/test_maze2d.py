@@ -11,13 +11,13 @@ import pytest
 import scipy.stats
 from helpers import count_compilations, held_actions
 
-from invlearn_jax.envs import registry
 from invlearn_jax.tasks import layouts
 from invlearn_jax.tasks.d4rl import dense_reward, sparse_reward
 from invlearn_jax.tasks.layouts import parse_layout
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.environment import inside_maze, maze2d_spec
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Environment, Problem
 
 MASS = 4.1887902  # kg, as D4RL's compiled model has it
@@ -344,7 +344,7 @@ def test_reward_is_that_of_the_state_after_the_step(umaze_batch):
 
 
 def test_dense_environments_pay_exp_of_the_distance():
-    env = registry.make("maze2d-umaze-dense-v1")
+    env = make_task("maze2d-umaze-dense-v1").environment
     state = env.reset_to(jnp.array([3.0, 2.0, 0, 0]), env.goal)
     assert float(state.reward) == pytest.approx(np.exp(-np.sqrt(5)), rel=1e-6)
     assert float(state.metrics["distance"]) == pytest.approx(np.sqrt(5), rel=1e-6)

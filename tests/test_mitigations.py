@@ -14,7 +14,6 @@ from benchmarks.hacking_measures import detection
 from benchmarks.hacking_settings import Trained
 from benchmarks.hacking_worlds import Plans
 from invlearn_jax.data import fit_normalizer, window_store
-from invlearn_jax.envs import registry
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
 from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update
 from invlearn_jax.learn.loop import default_optimizer, train
@@ -23,6 +22,7 @@ from invlearn_jax.models.sequence import SequenceModel
 from invlearn_jax.objectives import disagreement
 from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams
 from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner, calibrate, plans_needed
+from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.drawing import ant_gif, limbs
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.types import Problem, Result
@@ -232,7 +232,7 @@ def test_limbs_turn_with_the_ant():
 def test_a_gif_has_a_frame_for_every_stride():
     from PIL import Image  # noqa: PLC0415
 
-    layout = registry.spec("antmaze-umaze-v2").layout
+    layout = antmaze_specs.spec("antmaze-umaze-v2").layout
     states = np.repeat(np.asarray(random_start(KEY))[None, None], 2, axis=0).repeat(10, axis=1)
     states[1, :, 0] += np.arange(10)
     gif = ant_gif(layout, states, np.array([[0.0, 8.0], [1.0, 9.0]]), stride=4, dpi=30)

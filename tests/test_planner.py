@@ -10,12 +10,12 @@ import optax
 import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integrator
 
-from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco
+from invlearn_jax.evaluate.episodes import run_mjx, run_mujoco
 from invlearn_jax.learn.inverter import InverterTraining, advance_problems, inverter_state, inverter_update
 from invlearn_jax.learn.loop import train
-from invlearn_jax.planners import Shooting
 from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.planners.shooting import Shooting, ShootingPlanner
 from invlearn_jax.refine import gradient, mppi
 from invlearn_jax.types import Inverter, Planner, PlanOutput, Problem, Result
 
@@ -387,10 +387,16 @@ def test_random_shooting_takes_the_best_candidate():
 class Counting:
     """A planner that adds 0.1 to each action of its guess."""
 
-    warm_start, horizon, execute_steps, inverter = True, 4, 3, Shooting(4, 2)
+    horizon, execute_steps = 4, 3
 
     def init(self, key):
         return ()
+
+    def first_guess(self):
+        return jnp.zeros((4, 2))
+
+    def next_guess(self, actions):
+        return ShootingPlanner.next_guess(self, actions)
 
     def plan(self, params, key, problem):
         actions = problem.guess + 0.1 * jnp.arange(1, 5)[:, None]
@@ -398,9 +404,9 @@ class Counting:
         return PlanOutput(actions, jnp.zeros((5, 4)), zero, {}, zero, jnp.zeros(0), jnp.int32(0))
 
 
-def test_the_rest_of_a_plan_starts_the_next(umaze):
-    starts, goals = np.array([[2.0, 3.0, 0, 0]]), np.array([[1.0, 1.0]])
+def test_the_rest_of_a_plan_starts_the_next(umaze_task):
+    problems = Problem(np.array([[2.0, 3.0, 0, 0]]), np.array([[1.0, 1.0]]))
     for run in (run_mujoco, run_mjx):
-        episodes = run(Counting(), (), umaze, jax.random.key(0), starts, goals, steps=6)
+        episodes = run(Counting(), (), umaze_task, jax.random.key(0), problems, steps=6)
         # The fourth action is all that is left of the first plan, and is held.
         np.testing.assert_allclose(episodes.actions[0, :, 0], [0.1, 0.2, 0.3, 0.5, 0.6, 0.7], rtol=1e-6)

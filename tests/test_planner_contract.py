@@ -4,7 +4,6 @@ The planners are tiny and as drawn. Those that know where their data were believ
 """
 
 import copy
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -17,33 +16,40 @@ import numpy as np
 import optax
 import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, TINY, double_integrator
+from small_tasks import Ball
 
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
-from invlearn_jax.planners import InversePlanner, MlpInverter, Shooting, Stack
+from invlearn_jax.inverters.network import NetworkParams
+from invlearn_jax.methods import inverter
+from invlearn_jax.methods.hierarchy import SubgoalTask
+from invlearn_jax.methods.registry import find_method
+from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams, Shooting
 from invlearn_jax.planners.diffusion import Tracker
+from invlearn_jax.planners.hierarchy import Hierarchy
 from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.planners.watched import WatchedPlanner
 from invlearn_jax.refine import gauss_newton, gradient
+from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates import systems
 from invlearn_jax.tasks.gates.gates import named_gate
 from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
-from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import build_planner
-from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)
 MODEL = double_integrator(2, dt=0.1)
 MOTOR = AntMotorConfig(horizon=4, inverter_hidden=(8,), model_hidden=(8,))
 ANT_STACK = AntStackConfig(motor=MOTOR, subgoals=2, inverter_hidden=(8,), model_hidden=(8,), cost_to_go_hidden=(8,))
-DIFFUSION = MazeDiffusionConfig(
-    TINY, tokens=8, stride=4, width=8, multipliers=(1, 2), train_steps=4, denoise_steps=2, gap=4, horizon=8,
-    inverse_hidden=(8,), candidates=2, execute_steps=4, with_actions=True,
-)  # fmt: skip
+BASELINE = {"model.hidden": (8,), "model.horizon": 8}
+POLICY = BASELINE | {"horizon": 4}
+DIFFUSION = BASELINE | {
+    "tokens": 8, "stride": 4, "width": 8, "multipliers": (1, 2), "train_steps": 4, "denoise_steps": 2, "horizon": 8,
+    "inverse_hidden": (8,), "candidates": 2, "execute_steps": 4, "with_actions": True,
+}  # fmt: skip
 QUBIT = systems.qubit(slices=11)
 WIDTH = 5 * 29  # five values in each entry of the largest state
 
@@ -61,18 +67,22 @@ class Kind(NamedTuple):
     bounded: range | tuple = range(4)
 
 
-def changed(config: MazeDiffusionConfig, **changes: Any) -> Any:
-    return build_diffusion_planner(dataclasses.replace(config, **changes))
-
-
-def maze_policy(method: str) -> InversePlanner:
-    small = {"hidden": (8,), "context": 4, "width": 8, "layers": 1}
-    return build_policy_planner(MazePolicyConfig(TINY, method, 4, 2, **small))
+def baseline(method: str, settings: dict[str, Any], **changes: Any) -> Any:
+    learner = find_method(method)
+    return learner.build(Ball(), with_settings(learner.Settings(), settings | changes))
 
 
 def watched() -> WatchedPlanner:
     planner = InversePlanner(MlpInverter(4, 2, 4, 2, (8,), 1), MODEL, REACH_WITH_LITTLE_EFFORT)
     return WatchedPlanner(planner, MODEL, lambda state: state[:2])
+
+
+def hierarchy() -> Hierarchy:
+    task = make_task("maze2d-umaze-v1")
+    small = {"model.hidden": (8,), "net.hidden": (8,), "tail.hidden": (8,), "model.chunk": 1, "inverter.advance": (1,)}
+    settings = with_settings(inverter.Settings(), small | {"correction.rounds": 0})
+    levels = (inverter.build(each, settings) for each in (SubgoalTask(task, 4, 2, 0.7), task))
+    return Hierarchy(*levels, task.achieved, reach=0.7, execute_steps=2)
 
 
 def shooting() -> InversePlanner:
@@ -84,14 +94,17 @@ KINDS = {
     "inverse": Kind(lambda: build_planner(TINY), BALL),
     "refined": Kind(lambda: build_planner(TINY, 2, 3), BALL),
     "shooting": Kind(shooting, BALL._replace(guess=GUESS), ()),
-    "stack": Kind(lambda: build_stack(MazeStackConfig(TINY, subgoals=2, hidden=(8,))), BALL),
+    "hierarchy": Kind(hierarchy, BALL),
     "watched": Kind(watched, BALL),
-    "diffusion": Kind(lambda: changed(DIFFUSION), BALL),
-    "tracker": Kind(lambda: changed(DIFFUSION, follow="pd"), BALL),
-    "tracker_actions": Kind(lambda: changed(DIFFUSION, follow="actions", pin_goal=True, ask_goal=False), BALL),
-    "bc": Kind(lambda: maze_policy("bc"), BALL),
-    "rebrac": Kind(lambda: maze_policy("rebrac"), BALL._replace(goal=[0.25, 0.0])),
-    "dt": Kind(lambda: maze_policy("dt"), BALL._replace(goal=[0.25, 0.0])),
+    "diffusion": Kind(lambda: baseline("decision-diffuser", DIFFUSION), BALL),
+    "tracker": Kind(lambda: baseline("decision-diffuser", DIFFUSION, follow="pd"), BALL),
+    "tracker_actions": Kind(lambda: baseline("diffuser", DIFFUSION), BALL),
+    "bc": Kind(lambda: baseline("bc", POLICY, hidden=(8,)), BALL),
+    "rebrac": Kind(lambda: baseline("rebrac", POLICY, hidden=(8,)), BALL),
+    "dt": Kind(
+        lambda: baseline("dt", POLICY, context=4, width=8, layers=1, one_goal=True, same_goal=0.5),
+        BALL._replace(goal=[0.25, 0.0]),
+    ),
     "motor": Kind(lambda: build_motor(MOTOR), ANT, range(2, 29)),
     "subgoals": Kind(lambda: build_ant_stack(ANT_STACK), ANT, range(29)),
     "pulse": Kind(lambda: pulse_planner(QubitInverter(QUBIT, (8,)), None, gauss_newton(), 2), GATE, ()),
@@ -106,8 +119,21 @@ def made(name: str) -> tuple:
     params = jax.jit(planner.init)(KEY)
     if name == "watched":
         params = params._replace(threshold=jnp.array(1e3))
+    if isinstance(getattr(params, "inverter", None), NetworkParams):
+        params = bounded_to(10.0, params)
+    if name == "hierarchy":
+        params = type(params)(*(bounded_to(10.0, level) for level in params))
     batch = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))
     return planner, params, jax.jit(planner.plan), batch
+
+
+def bounded_to(limit: float, params: PlannerParams) -> PlannerParams:
+    """The parameters of a network Inverter whose data lay within a limit."""
+    state, goal = (
+        scales._replace(low=jnp.full_like(scales.low, -limit), high=jnp.full_like(scales.high, limit))
+        for scales in (params.inverter.state, params.inverter.goal)
+    )
+    return params._replace(inverter=params.inverter._replace(state=state, goal=goal))
 
 
 def arrays(problem: Problem, dtype: Any = None) -> Problem:
@@ -175,7 +201,7 @@ def test_a_goal_far_from_the_data_is_told(name):
 def with_cost(planner: Any, value: jax.Array) -> Any:
     """The planner with an objective that says the same of everything."""
     planner = copy.copy(planner)
-    inner = {Stack: "upper", SubgoalPlanner: "upper", WatchedPlanner: "planner"}.get(type(planner))
+    inner = {Hierarchy: "upper", SubgoalPlanner: "upper", WatchedPlanner: "planner"}.get(type(planner))
     if inner:
         setattr(planner, inner, with_cost(getattr(planner, inner), value))
     else:
@@ -252,7 +278,7 @@ def test_any_form_of_numbers_is_taken_and_gives_one_type(name):
 @every_kind
 def test_an_inverter_takes_any_form_of_numbers(name):
     planner, params, _, _ = made(name)
-    if name in ("stack", "subgoals", "watched"):
+    if name in ("hierarchy", "subgoals", "watched"):
         pytest.skip("has no Inverter of its own")
     if name in ("rebrac", "dt"):
         params = params._replace(inverter=params.inverter._replace(model=params.model))
@@ -279,7 +305,7 @@ def test_complex_states_are_refused_where_real_ones_are_wanted():
         planner.plan(params, KEY, BALL._replace(state=np.array(BALL.state) * 1j))
 
 
-@pytest.mark.parametrize("name", ["tracker", "tracker_actions", "subgoals"])
+@pytest.mark.parametrize("name", ["tracker", "tracker_actions", "hierarchy", "subgoals"])
 def test_following_a_plan(name):
     """Lists are taken; a state that cannot be computed with, or a plan that could not be made, gives zeros."""
     planner, params, plan, _ = made(name)
@@ -348,7 +374,7 @@ def test_counts_that_are_not_whole_are_refused(argument, count):
     makers = {
         InversePlanner: (MlpInverter(4, 2, 4, 2, (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
         Tracker: (made("tracker")[0].inverter, REACH_WITH_LITTLE_EFFORT, "pd"),
-        Stack: (made("stack")[0].upper,),
+        Hierarchy: (made("hierarchy")[0].upper, made("hierarchy")[0].lower, lambda state: state[:2], 1.0),
         SubgoalPlanner: (made("subgoals")[0].upper, made("subgoals")[0].motor, 1.0),
     }
     tried = 0

@@ -12,9 +12,11 @@ from helpers import count_compilations, double_integrator
 from hypothesis import given
 from hypothesis import strategies as st
 
+from invlearn_jax.models import SimulatorModel
 from invlearn_jax.objectives import weighted_sum
 from invlearn_jax.planners import InversePlanner, Shooting
 from invlearn_jax.refine import PlanCost, cem, gradient, ilqr, mppi, predictive_sampling, refine
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem
 
 T, A, K = 6, 2, 3
@@ -310,3 +312,17 @@ def test_a_cost_that_is_not_finite_is_never_the_best(name, bad):
     assert out.actions[0, 0] <= 0.2
     assert out.cost <= out.proposal_cost
     np.testing.assert_allclose(out.proposal_cost, cost(candidates[1]), rtol=1e-5)
+
+
+def test_a_refiner_without_its_gradient_is_refused_early():
+    simulator, shooting = SimulatorModel(make_task("maze2d-umaze-v1")), Shooting(4, 2)
+
+    def no_cost(params, states, actions, goal):
+        return {"cost": jnp.zeros(())}
+
+    with pytest.raises(ValueError, match=r"needs a reverse gradient .* SimulatorModel is 'forward'"):
+        InversePlanner(shooting, simulator, no_cost, gradient(optax.sgd(0.1)), 1)
+    # Nothing is refined, nothing is needed; and what needs less is given less.
+    InversePlanner(shooting, simulator, no_cost, gradient(optax.sgd(0.1)), 0)
+    for refiner in (ilqr(), cem(8)):
+        InversePlanner(shooting, simulator, no_cost, refiner, 1)

@@ -1,4 +1,4 @@
-"""The registry of environments: D4RL's tables of maze2d and antmaze, starts and goals of antmaze, mazes of one's own."""
+"""D4RL's tables of maze2d and antmaze, starts and goals of antmaze, mazes of one's own."""
 
 import inspect
 
@@ -6,13 +6,15 @@ import jax
 import numpy as np
 import pytest
 
-from invlearn_jax.envs import registry
 from invlearn_jax.tasks import layouts
 from invlearn_jax.tasks.antmaze import model as ant
+from invlearn_jax.tasks.antmaze import specs as antmazes
 from invlearn_jax.tasks.antmaze.environment import antmaze_spec
 from invlearn_jax.tasks.d4rl import normalized_score
+from invlearn_jax.tasks.maze2d import specs as mazes
 from invlearn_jax.tasks.maze2d.environment import Maze2d, maze2d_spec
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
+from invlearn_jax.tasks.registry import make_task
 
 # id: steps, reference return of a random policy and of D4RL's controller (d4rl/pointmaze/__init__.py, d4rl/infos.py).
 MAZE2D = {
@@ -54,31 +56,33 @@ ANTMAZE = {
 
 
 def test_the_registry_holds_d4rls_maze2d():
-    assert [name for name in registry.environment_names() if name.startswith("maze2d")] == sorted(MAZE2D)
+    assert mazes.SPECS.keys() == MAZE2D.keys()
 
 
 @pytest.mark.parametrize("name", MAZE2D)
 def test_maze2d_environments_match_d4rls_table(name):
-    spec = registry.spec(name)
+    spec = mazes.spec(name)
     assert (spec.name, spec.episode_length, spec.ref_min, spec.ref_max) == (name, *MAZE2D[name])
     assert spec.reward == ("dense" if "dense" in name else "sparse")
     stem = name.removeprefix("maze2d-").replace("-dense", "").rsplit("-", 1)[0]
     assert tuple(spec.layout.goal) == MAZE2D_GOALS[stem]
 
 
-def test_an_unknown_id_names_the_nearest():
-    with pytest.raises(ValueError, match=r"Unknown environment 'maze2d-umaze-v2'.*Nearest known: .*maze2d-umaze-v1"):
-        registry.make("maze2d-umaze-v2")
-    with pytest.raises(ValueError, match=r"Unknown environment 'zzz'\. Known: .*maze2d-large-v1"):
-        registry.spec("zzz")
+def test_an_unknown_name_tells_the_nearest():
+    with pytest.raises(ValueError, match=r"'maze2d-umaze-v2'.*Nearest known: .*maze2d-umaze-v1"):
+        make_task("maze2d-umaze-v2")
+    with pytest.raises(ValueError, match=r"Unknown maze2d 'zzz'\. Known: .*maze2d-large-v1"):
+        mazes.spec("zzz")
+    with pytest.raises(ValueError, match=r"Unknown antmaze 'antmaze-umaze-play-v2'.*Nearest known: .*antmaze-umaze"):
+        antmazes.spec("antmaze-umaze-play-v2")
 
 
 def test_a_maze_by_its_rows():
-    spec = registry.spec("#####/#OOG#/#####")
+    spec = mazes.spec("#####/#OOG#/#####")
     assert tuple(spec.layout.goal) == (1, 3)
     assert normalized_score(spec, 150.0) == pytest.approx(25.0)  # a quarter of 600 steps at the goal
     with pytest.raises(ValueError, match="row"):
-        registry.spec("#####/#OG#/#####")
+        mazes.spec("#####/#OG#/#####")
 
 
 def test_a_custom_maze2d():
@@ -113,28 +117,16 @@ def test_bad_custom_mazes_raise(arguments, message):
 @pytest.mark.parametrize("stem", ANTMAZE)
 def test_antmaze_environments_match_d4rls_table(stem):
     steps, goal, *_ = ANTMAZE[stem]
-    spec = registry.spec(f"antmaze-{stem}-v2", "antmaze")
+    spec = antmazes.spec(f"antmaze-{stem}-v2")
     assert (spec.name, spec.episode_length, spec.ref_min, spec.ref_max) == (f"antmaze-{stem}-v2", steps, 0, 1)
     assert tuple(spec.layout.goal) == goal
     assert tuple(spec.layout.free[0]) == (1, 1)
-    maze = registry.spec(f"maze2d-{stem.split('-')[0]}-v1").layout
+    maze = mazes.spec(f"maze2d-{stem.split('-')[0]}-v1").layout
     np.testing.assert_array_equal(spec.layout.walls, maze.walls)
 
 
 def test_the_registry_holds_d4rls_antmazes():
-    ants = [name for name in registry.environment_names() if name.startswith("antmaze")]
-    assert ants == sorted(f"antmaze-{stem}-v2" for stem in ANTMAZE)
-
-
-def test_unknown_and_wrong_kinds_are_refused():
-    with pytest.raises(ValueError, match="Unknown environment 'antmaze-umaze-play-v2'.*Nearest known: .*antmaze-umaze"):
-        registry.make("antmaze-umaze-play-v2")
-    with pytest.raises(ValueError, match="'antmaze-umaze-v2' is no maze2d environment.*maze2d-large-v1"):
-        registry.make("antmaze-umaze-v2", "maze2d")
-    with pytest.raises(ValueError, match="'maze2d-umaze-v1' is no antmaze environment.*antmaze-large-play-v2"):
-        registry.spec("maze2d-umaze-v1", "antmaze")
-    with pytest.raises(ValueError, match="no antmaze environment"):
-        registry.spec("#####/#OOG#/#####", "antmaze")
+    assert antmazes.SPECS.keys() == {f"antmaze-{stem}-v2" for stem in ANTMAZE}
 
 
 def test_a_custom_antmaze():
@@ -151,7 +143,7 @@ def test_a_custom_antmaze():
 @pytest.mark.parametrize("stem", ["umaze", "medium-play", "large-diverse"])
 def test_starts_and_goals_are_drawn_as_in_d4rl(stem):
     *_, low_high_x, low_high_y = ANTMAZE[stem]
-    env = registry.make(f"antmaze-{stem}-v2")
+    env = make_task(f"antmaze-{stem}-v2").environment
     state = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 4000))
     obs, goals = np.asarray(state.obs), np.asarray(state.info["goal"])
     np.testing.assert_allclose(np.linalg.norm(obs[:, 3:7], axis=1), 1.0, atol=1e-6)

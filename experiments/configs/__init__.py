@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.configs import antmaze, maze2d, maze2d_diffusion, maze2d_policy, maze2d_stack, pulse
+from experiments.configs import antmaze, maze2d
 from invlearn_jax.names import unknown_name
 
 
@@ -24,35 +24,12 @@ EXPERIMENTS = {
     "maze2d-umaze": Experiment(maze2d.umaze, "maze2d.train_planner"),
     "maze2d-medium": Experiment(maze2d.medium, "maze2d.train_planner"),
     "maze2d-large": Experiment(maze2d.large, "maze2d.train_planner"),
-    "maze2d-umaze-stack": Experiment(partial(maze2d_stack.for_maze, "umaze"), "maze2d_stack.train_stack"),
-    "maze2d-medium-stack": Experiment(partial(maze2d_stack.for_maze, "medium"), "maze2d_stack.train_stack"),
-    "maze2d-large-stack": Experiment(partial(maze2d_stack.for_maze, "large"), "maze2d_stack.train_stack"),
-    **{
-        f"maze2d-{size}-{method}": Experiment(
-            partial(maze2d_policy.for_maze, size, method), "maze2d_policy.train_policy"
-        )
-        for size in ("umaze", "medium", "large")
-        for method in ("bc", "rebrac", "dt")
-    },
-    **{
-        f"maze2d-{size}-{method}": Experiment(partial(configure, size), "maze2d_diffusion.train_planner")
-        for size in ("umaze", "medium", "large")
-        for method, configure in (
-            ("diffuser", maze2d_diffusion.diffuser),
-            ("decision-diffuser", maze2d_diffusion.decision_diffuser),
-            ("consistency", maze2d_diffusion.consistency),
-        )
-    },
     **{
         f"antmaze-{variant}": Experiment(partial(antmaze.for_maze, variant), "antmaze.train_planner")
         for variant in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
     },
     "ant-policy": Experiment(antmaze.policy, "ant_policy.train_policy"),
     "ant-motor": Experiment(antmaze.motor, "ant_motor.train_motor"),
-    "pulse-qubit": Experiment(pulse.qubit, "pulse.train_inverter"),
-    "pulse-qubit-robust": Experiment(pulse.robust_qubit, "pulse.train_inverter"),
-    "pulse-transmon": Experiment(pulse.transmon, "pulse.train_inverter"),
-    "pulse-two-qubit": Experiment(pulse.two_qubits, "pulse.train_inverter"),
 }
 
 

@@ -14,7 +14,6 @@ from experiments.configs.antmaze import AntDataConfig, MotorConfig
 from experiments.configs.shared import EvaluationConfig
 from experiments.pipelines.stages import PlannerOf, inverter_training, kept_data, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, split, window_store
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
@@ -27,7 +26,9 @@ from invlearn_jax.learn.loop import TrainState, default_optimizer
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners.heading_inverter import HeadingInverterParams
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
+from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.environment import random_start
+from invlearn_jax.tasks.antmaze.files import read_ant, read_for
 from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
 from invlearn_jax.tasks.antmaze.goal_policy import goal_policy_names, read_goal_policy
 from invlearn_jax.tasks.antmaze.locomotion import Walk, walk_openly
@@ -40,7 +41,6 @@ from invlearn_jax.tasks.antmaze.motor import (
 )
 from invlearn_jax.tasks.antmaze.rows import Act, executed_rows, upright_rows
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
-from invlearn_jax.tasks.user_files import read_ant, read_for
 from invlearn_jax.types import Key, Params, Problem
 
 Loss = Callable[[Params, Key], jax.Array]
@@ -56,7 +56,7 @@ def check(config: MotorConfig) -> None:
     Raises:
         ValueError: for an unknown environment, or settings that do not fit together.
     """
-    registry.spec(config.planner.env, "antmaze")
+    antmaze_specs.spec(config.planner.env)
     check_data(config.data)
     build_motor(config.planner)
     check_advance(config.inverter.advance, config.planner.horizon)
@@ -90,7 +90,7 @@ def walking_data(settings: AntDataConfig, env: str, run: RunFolder) -> Dataset:
     if paths:
         # What an earlier generation of the same run executed is on an open floor, and needs no check.
         own = [run.path.resolve().parent == Path(path).resolve().parent.parent.parent for path in paths]
-        readers = [read_ant if mine else functools.partial(read_for, registry.spec(env, "antmaze")) for mine in own]
+        readers = [read_ant if mine else functools.partial(read_for, antmaze_specs.spec(env)) for mine in own]
         return concatenate(*(reader(path) for reader, path in zip(readers, paths, strict=True)))
     return kept_data(run.path / "data" / "d4rl.npz", functools.partial(_d4rl, settings, env))
 
@@ -106,7 +106,7 @@ def _d4rl(settings: AntDataConfig, env: str) -> Dataset:
         rows = random_ant_data(None, key, settings.rows)
         return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
     policy = read_goal_policy(settings.policy)
-    rows = antmaze_data(registry.spec(env, "antmaze"), policy, key, settings.rows, settings.noise)
+    rows = antmaze_data(antmaze_specs.spec(env), policy, key, settings.rows, settings.noise)
     return Dataset(rows["observations"], rows["actions"], rows["timeouts"])
 
 

@@ -13,7 +13,6 @@ from experiments.pipelines.ant_motor import FLAIL, check_data, first_actions, wa
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
 from experiments.pipelines.stages import PlannerOf, distil_graph, inverter_training, kept_data, run_stage
 from invlearn_jax.data import Dataset, concatenate, fit_normalizer, window_store
-from invlearn_jax.envs import registry
 from invlearn_jax.io.planners import load_config, load_planner, save_planner
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, generator, streams
@@ -25,6 +24,7 @@ from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners.planner import PlannerParams
 from invlearn_jax.planners.subgoals import SubgoalParams
+from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.level_rows import evenly, level_rows
 from invlearn_jax.tasks.antmaze.motor import POSITION_SIZE, AntMotorConfig
 from invlearn_jax.tasks.antmaze.rows import upright_rows, uprightness
@@ -60,7 +60,7 @@ def check(config: Config) -> None:
     Raises:
         ValueError: for an unknown environment or motor level, or settings that do not fit together.
     """
-    registry.spec(config.planner.env, "antmaze")
+    antmaze_specs.spec(config.planner.env)
     check_data(config.data)
     if config.data.policy == FLAIL and not config.data.path:
         raise ValueError(
@@ -99,7 +99,7 @@ def achieved(config: Config, run: RunFolder, main: Dataset, key: Key) -> Dataset
         rng = generator(key)
         standing = main.states[uprightness(main.states) > _STANDING]
         bin_size = config.cost_to_go.bin_size
-        simulator = MujocoAntmaze(registry.spec(config.planner.env, "antmaze"))
+        simulator = MujocoAntmaze(antmaze_specs.spec(config.planner.env))
         parts = [
             level_rows(
                 act,

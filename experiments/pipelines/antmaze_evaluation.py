@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.pipelines.evaluation import BACKENDS, check_request
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
 from invlearn_jax.evaluate.latency import measure
@@ -15,6 +14,7 @@ from invlearn_jax.planners.subgoals import SubgoalParams, SubgoalPlanner
 from invlearn_jax.progress import announce
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.d4rl import returns_of, steps_to_goal
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem, Result
 
 
@@ -29,7 +29,7 @@ def evaluate_ant(
 ) -> tuple[dict, Episodes]:
     """Runs the episodes and sums them up. See ``evaluation.evaluate_planner``."""
     check_request(backend, episodes)
-    env = registry.make(env_name, "antmaze")
+    env = make_task(env_name).environment
     start_key, run_key, time_key, motor_key = jax.random.split(from_seed(seed), 4)
     starts, goals = start_states(env, start_key, episodes, multi_goal)
     rows = BACKENDS[backend](planner, params, env, run_key, starts, goals)

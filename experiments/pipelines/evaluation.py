@@ -4,19 +4,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.envs import registry
 from invlearn_jax.evaluate import jerk, mean_ci, prediction_error, wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, run_mjx, run_mujoco, start_states
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.names import unknown_name
-from invlearn_jax.planners import InversePlanner, PlannerParams, Stack
+from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.progress import announce
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of, steps_to_goal, success
 from invlearn_jax.tasks.maze2d.controller import controller_returns
 from invlearn_jax.tasks.maze2d.hacking import hacking_gap, hacking_summary
 from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem, Result
 
 _HACKING_PROBLEMS = 500  # random problems whose plans are held against the simulator
@@ -36,7 +36,7 @@ def check_request(backend: str, episodes: int) -> None:
 
 
 def evaluate_planner(
-    planner: InversePlanner | Stack,
+    planner: InversePlanner,
     params: PlannerParams,
     env_name: str,
     episodes: int,
@@ -62,7 +62,7 @@ def evaluate_planner(
         ValueError: for an unknown environment or backend, an environment that is no maze2d, or fewer than 2 episodes.
     """
     check_request(backend, episodes)
-    env = registry.make(env_name, "maze2d")
+    env = make_task(env_name).environment
     start_key, run_key, controller_key, hacking_key, time_key = jax.random.split(from_seed(seed), 5)
     starts, goals = start_states(env, start_key, episodes, multi_goal)
     rows = BACKENDS[backend](planner, params, env, run_key, starts, goals)

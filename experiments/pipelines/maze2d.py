@@ -7,7 +7,6 @@ from experiments.configs.maze2d import Config
 from experiments.pipelines.maze_data import Data, load_data
 from experiments.pipelines.stages import PlannerOf, distil_graph, inverter_training, run_stage
 from invlearn_jax.data import concatenate, fit_normalizer, longest_episode, split, window_store
-from invlearn_jax.envs import registry
 from invlearn_jax.files import write_json
 from invlearn_jax.io.planners import save_planner
 from invlearn_jax.io.run_folder import RunFolder
@@ -19,6 +18,7 @@ from invlearn_jax.models.cost_to_go import CostToGoParams, PositionGraph, positi
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
 from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.hacking import hacking_gap, hacking_summary
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
 from invlearn_jax.tasks.maze2d.planner import (
@@ -29,6 +29,7 @@ from invlearn_jax.tasks.maze2d.planner import (
     build_model,
     build_planner,
 )
+from invlearn_jax.tasks.registry import make_task
 
 
 def check(config: Config) -> None:
@@ -37,7 +38,7 @@ def check(config: Config) -> None:
     Raises:
         ValueError: for an unknown environment, or settings that do not fit together.
     """
-    registry.spec(config.planner.env, "maze2d")
+    maze2d_specs.spec(config.planner.env)
     build_planner(config.planner)
     check_advance(config.inverter.advance, config.planner.horizon)
 
@@ -133,7 +134,7 @@ def train_planner(config: Config, run: RunFolder, seed: int) -> tuple[str, Plann
     params = train_inverter(config, run, model_params, cost_params, graph, inverter_key)
     save_planner(run.path / "planner", config.planner, params)
     if config.hacking_problems:
-        env = registry.make(config.planner.env)
+        env = make_task(config.planner.env).environment
         report = hacking_gap(build_planner(config.planner), params, env, hacking_key, config.hacking_problems)
         write_json(run.path / "hacking.json", hacking_summary(report))
     return config.planner.env, lambda refine_steps: (build_planner(config.planner, refine_steps), params)

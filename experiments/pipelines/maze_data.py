@@ -1,4 +1,4 @@
-"""What a maze2d run starts from: the user's own files or D4RL's regenerated, broad random data beside, a trained planner."""
+"""What a maze2d run starts from: the user's own files or D4RL's regenerated, broad random data beside."""
 
 import functools
 from typing import NamedTuple
@@ -8,15 +8,12 @@ import numpy as np
 from experiments.configs.shared import DataConfig
 from experiments.pipelines.stages import kept_data
 from invlearn_jax.data import Dataset, concatenate
-from invlearn_jax.data.plans import joined_episodes
-from invlearn_jax.envs import registry
-from invlearn_jax.io.planners import load_config
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed, stream
+from invlearn_jax.tasks.maze2d import specs as maze2d_specs
+from invlearn_jax.tasks.maze2d.files import read_for
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
-from invlearn_jax.tasks.maze2d.model import MAX_SPEED
-from invlearn_jax.tasks.maze2d.planner import DT, POSITION_SIZE, MazePlannerConfig
-from invlearn_jax.tasks.user_files import read_for
+from invlearn_jax.tasks.registry import make_task
 
 
 class Data(NamedTuple):
@@ -31,23 +28,6 @@ class Data(NamedTuple):
         return self.main if self.broad is None else concatenate(self.main, self.broad)
 
 
-def unbroken(rows: Dataset) -> Dataset:
-    """The rows with an end only where the motion ends, not where D4RL draws a new goal and marks an end."""
-    return joined_episodes(rows, 2 * MAX_SPEED * DT, POSITION_SIZE)
-
-
-def base_config(name: str) -> MazePlannerConfig:
-    """The description of a trained planner of one level, whose forward model and objective others are to use.
-
-    Raises:
-        ValueError: if it is unknown or broken, or of another kind.
-    """
-    base, folder = load_config(name)
-    if not isinstance(base, MazePlannerConfig):
-        raise ValueError(f"base is {folder}, which has no forward model of its own; give a planner of one level.")
-    return base
-
-
 def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data:
     """Reads the user's files, or makes D4RL's data (kept in the run's folder), and the broad data if asked for.
 
@@ -56,7 +36,7 @@ def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data
     """
     paths, folder = [path for path in settings.path.split(",") if path], run.path / "data"
     if paths:
-        name, main = "own", concatenate(*(read_for(registry.spec(env), path) for path in paths))
+        name, main = "own", concatenate(*(read_for(maze2d_specs.spec(env), path) for path in paths))
     else:
         name, main = "d4rl", kept_data(folder / "d4rl.npz", functools.partial(_controller, settings, env, seed))
     if not settings.random_rows:
@@ -65,7 +45,7 @@ def load_data(settings: DataConfig, env: str, run: RunFolder, seed: int) -> Data
 
 
 def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:
-    env = registry.make(name)
+    env = make_task(name).environment
     rows = controller_data(env, stream(from_seed(seed), "controller data"), settings.rows, settings.noise)
     # The true state: D4RL's observation repeats once after every new goal.
     states = np.concatenate([rows["infos/qpos"], rows["infos/qvel"]], axis=1)
@@ -73,6 +53,6 @@ def _controller(settings: DataConfig, name: str, seed: int) -> Dataset:
 
 
 def _random(settings: DataConfig, name: str, seed: int) -> Dataset:
-    env = registry.make(name)
+    env = make_task(name).environment
     rows = random_data(env, stream(from_seed(seed), "random data"), settings.random_rows)
     return Dataset(rows["observations"], rows["actions"], rows["timeouts"])

@@ -145,7 +145,7 @@ def _where_from(places: np.ndarray, motion: Motion) -> str:
         return f"No exchange of axes, shift or unit makes them fit {motion.name}: the data are from another one. Choose that."
     return (
         f"They fit ({100 * share:.0f} %) with {words}: turn and shift states and actions into the frame of {motion.name} first "
-        "(tasks.gymnasium_robotics has converters), or choose the one the data are from."
+        "(gymnasium_robotics in its folder under tasks has converters), or choose the one the data are from."
     )
 
 

@@ -48,7 +48,7 @@ def read_minari(path_or_id: PathLike) -> Dataset:
         metres from the maze's centre, and their velocities), behind ``achieved_goal`` where its columns are none of
         ``observation`` (AntMaze: x, y, then the rest). The last row of an episode has zero action and reward; rewards are as
         the file gives them (Minari: of the state after the step), None unless all episodes have them. Episodes in which the
-        motion breaks are cut there; see ``data.episodes``. ``tasks.gymnasium_robotics``'s converters turn the frame of
+        motion breaks are cut there; see ``data.episodes``. The converters in the worlds' ``gymnasium_robotics`` turn the frame of
         gymnasium-robotics into D4RL's.
 
     Raises:

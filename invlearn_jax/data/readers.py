@@ -1,7 +1,9 @@
 """One door to all data files."""
 
+import os
 from pathlib import Path
 
+from invlearn_jax.data.consistency import Motion, check_motion
 from invlearn_jax.data.d4rl import read_d4rl
 from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.data.hdf5 import PathLike
@@ -37,3 +39,21 @@ def read(path: PathLike) -> Dataset:
         f"{path}: {problem}. Allowed are a D4RL file (.hdf5, .h5), an OGBench file (.npz), or a Minari folder that "
         f"holds {DATA_FILE}; a Minari id goes to read_minari."
     )
+
+
+def read_checked(path: PathLike, motion: Motion) -> Dataset:
+    """Reads a data file for a system, and checks that its motion is the system's.
+
+    Args:
+        path: see ``read``.
+        motion: what is known of the system.
+
+    Returns:
+        The rows.
+
+    Raises:
+        FileNotFoundError: if there is nothing at that path.
+        ValueError: see ``read`` and ``check_motion``: another robot, frame, unit, step length or place.
+        ImportError: if a package that the kind needs is not installed.
+    """
+    return check_motion(read(path), motion, os.fspath(path))

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.envs.mujoco_backend import mujoco_simulator
 from invlearn_jax.inputs import float_type
 from invlearn_jax.progress import announce, progress
 from invlearn_jax.tasks.antmaze.environment import Antmaze
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.maze2d.environment import Maze2d
+from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.types import Key, Params, Planner, PlanOutput, Problem
 
 
@@ -107,7 +108,7 @@ def run_mujoco(
         The episodes.
     """
     steps = steps or env.episode_length
-    simulator = mujoco_simulator(env.spec)
+    simulator = (MujocoAntmaze if isinstance(env, Antmaze) else MujocoMaze2d)(env.spec)
     plan = plan or jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
     act = jax.jit(jax.vmap(planner.act, in_axes=(None, 0, None, 0))) if follows(planner) else None
     state, states, actions, plans = np.asarray(starts, np.float64), [np.asarray(starts)], [], []

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.evaluate.latency import Latency, measure
+from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.evaluate.metrics import mean_ci, wilson
 from invlearn_jax.evaluate.model_gap import gap_summary, model_gap
 from invlearn_jax.inputs import float_type
@@ -190,7 +190,7 @@ def evaluate(
     if not isinstance(task, JudgesPlans):
         return evaluate_episodes(planner, params, task, episodes, seed, backend)[0]
     judge_key, latency_key = streams(from_seed(seed), "plans", "latency")
-    latency = _latency(planner, params, latency_key, jax.tree.map(np.asarray, task.draw_problem(latency_key)))
+    times = _times(planner, params, latency_key, jax.tree.map(np.asarray, task.draw_problem(latency_key)))
     shared = {"task": task.name, "backend": None, "episodes": episodes, "seed": seed}
     shared |= {
         "refine_steps": planner.refine_steps if isinstance(planner, Refines) else 0,
@@ -198,12 +198,18 @@ def evaluate(
         "score_mean": None,
         "score_sem": None,
     }
-    times = {"plan_ms_p50": latency.p50, "plan_ms_p95": latency.p95, "plan_ms_p99": latency.p99}
     return shared | task.judge(planner, params, judge_key, episodes) | times | manifest(seed)
 
 
-def _latency(planner: Planner, params: Params, key: Key, problem: Problem) -> Latency:
-    return measure(lambda p, k, q: planner.plan(p, k, q).actions, params, key, problem)
+def _times(planner: Planner, params: Params, key: Key, problem: Problem) -> dict[str, float]:
+    """Milliseconds of a plan and, of a planner that follows it with feedback, of a single action."""
+    plan = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, key, problem)
+    times = {"plan_ms_p50": plan.p50, "plan_ms_p95": plan.p95, "plan_ms_p99": plan.p99}
+    if isinstance(planner, Follows):
+        out = jax.jit(planner.plan)(params, key, problem)
+        act = measure(lambda p, o, s: planner.act(p, o, 0, s), params, out, problem.state)
+        times |= {"act_ms_p50": act.p50, "act_ms_p99": act.p99}
+    return times
 
 
 def evaluate_episodes(
@@ -226,7 +232,7 @@ def evaluate_episodes(
         )
     cost = mean_ci(costs[finite])
     first = jax.tree.map(lambda x: jnp.asarray(x[0], float_type()), problems)
-    latency = _latency(planner, params, latency_key, first)
+    times = _times(planner, params, latency_key, first)
     own = task.metrics(rows)
     record = {
         "task": task.name,
@@ -248,9 +254,7 @@ def evaluate_episodes(
         **own,
         **gap_summary(model_gap(planner, params, task, gap_key)),
         "results": {result.name.lower(): int((rows.results == result).sum()) for result in Result},
-        "plan_ms_p50": latency.p50,
-        "plan_ms_p95": latency.p95,
-        "plan_ms_p99": latency.p99,
+        **times,
         **manifest(seed),
     }
     return record, rows
@@ -260,7 +264,7 @@ def _success(task: Task, rows: Episodes) -> dict[str, Any]:
     """The shares of episodes that reach their goal at any time, and at the end; None for a task of costs alone."""
     if not has_success(task):
         return {"success_rate": None, "success_ci95": None, "success_at_end_rate": None}
-    reached = np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
+    reached = successes(task, rows)
     ever, last = (wilson(int(there.sum()), len(reached)) for there in (reached.any(1), reached[:, -1]))
     return {"success_rate": ever.mean, "success_ci95": [ever.low, ever.high], "success_at_end_rate": last.mean}
 
@@ -272,6 +276,11 @@ def episode_costs(task: Task, rows: Episodes) -> np.ndarray:
         return total(task.trajectory_cost(states, actions, goal))
 
     return np.asarray(jax.jit(jax.vmap(cost))(rows.states, rows.actions, rows.goals))
+
+
+def successes(task: Task, rows: Episodes) -> np.ndarray:
+    """``[N, L+1]`` whether each state is a success."""
+    return np.asarray(jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))(rows.states, rows.goals))
 
 
 def summary(record: dict[str, Any]) -> str:

@@ -19,26 +19,12 @@ from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings
 from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
-from invlearn_jax.tasks.gates.build import PulseConfig, build_pulse_planner
-from invlearn_jax.tasks.maze2d import diffusion as maze_diffusion
-from invlearn_jax.tasks.maze2d import policy as maze_policy
-from invlearn_jax.tasks.maze2d.diffusion import OPTIONS, MazeDiffusionConfig, build_diffusion_planner
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
-from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
-from invlearn_jax.tasks.maze2d.stack import MazeStackConfig, build_stack
 from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
-PlannerConfig = (
-    MazePlannerConfig
-    | MazeStackConfig
-    | MazePolicyConfig
-    | MazeDiffusionConfig
-    | AntMotorConfig
-    | AntStackConfig
-    | PulseConfig
-)
+PlannerConfig = MazePlannerConfig | AntMotorConfig | AntStackConfig
 
 
 class Kind(NamedTuple):
@@ -47,27 +33,19 @@ class Kind(NamedTuple):
     Attributes:
         config: the class of its description, with an ``env``.
         build: ``(config, refine_steps, candidates, refiner, execute_steps) -> planner``.
-        options: inference options: fields of the description that may be changed without training again.
-        effective: ``config -> names``, which of them have an effect under a description.
         shared: what it may take from another planner: the part of its own parameters for the part of that one's.
     """
 
     config: type
     build: Callable[..., Planner]
-    options: tuple[str, ...] = ()
-    effective: Callable[[Any], tuple[str, ...]] = lambda config: ()
     shared: tuple[tuple[str, str], ...] = ((".model", ".model"), (".objective", ".objective"))
 
 
 # A description without a kind is of the first.
 _KINDS = {
     "maze": Kind(MazePlannerConfig, build_planner),
-    "maze_stack": Kind(MazeStackConfig, build_stack),
-    "maze_policy": Kind(MazePolicyConfig, build_policy_planner, ("target_return",), maze_policy.inference_options),
-    "maze_diffusion": Kind(MazeDiffusionConfig, build_diffusion_planner, OPTIONS, maze_diffusion.inference_options),
     "ant_motor": Kind(AntMotorConfig, build_motor),
     "ant_stack": Kind(AntStackConfig, build_ant_stack, shared=((".motor", ""),)),
-    "pulse": Kind(PulseConfig, build_pulse_planner),
 }
 
 
@@ -199,7 +177,6 @@ def load_planner(
     candidates: int | None = None,
     refiner: str | None = None,
     execute_steps: int | None = None,
-    **settings: Any,
 ) -> tuple[Planner, Params]:
     """Loads a planner, shipped or your own.
 
@@ -207,35 +184,17 @@ def load_planner(
         name: a shipped name such as ``maze2d-large-v1``, or a folder written by ``save_planner``.
         refine_steps: K steps of refinement; 0 is one forward pass.
         candidates: proposals per problem; the planner's own recommendation by default.
-        refiner: ``adam`` (the default), ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``; for pulses
-            ``gauss_newton``, ``lbfgs`` or ``adam``.
+        refiner: ``adam`` (the default), ``sgd``, ``predictive_sampling``, ``mppi``, ``cem`` or ``ilqr``.
         execute_steps: motor steps between plans; the planner's own recommendation by default.
-        **settings: its own inference options: ``sampler``, ``denoise_steps``, ``guidance``, ``temperature``, ``follow`` and
-            ``horizon`` of a diffusion planner, ``target_return`` of a Decision Transformer.
 
     Returns:
         The planner and its parameters: ``planner.plan(params, key, problem)``.
 
     Raises:
-        ValueError: for an unknown name or option, an option without effect on this planner, bad values, or parameters of
-            another architecture.
+        ValueError: for an unknown name, bad values, or parameters of another architecture.
     """
     config, folder = load_config(name)
     kind = _KINDS[_kind_of(config)]
-    for setting in settings:
-        if setting not in kind.options:
-            raise unknown_name(f"inference option of {name}", setting, kind.options)
-    try:
-        config = _filled(config, settings)
-    except TypeError as error:
-        raise ValueError(f"An inference option of {name} was set wrongly: {error}.") from error
-    effective = kind.effective(config)
-    for setting in settings:
-        if setting not in effective:
-            raise ValueError(
-                f"The inference option {setting} has no effect on {name} as it is set; leave it out. With an effect: "
-                f"{', '.join(effective) or 'none'}."
-            )
     how = {} if refiner is None else {"refiner": refiner}
     planner = kind.build(config, refine_steps, candidates, execute_steps=execute_steps, **how)
     return planner, load_params(planner, folder)

@@ -43,12 +43,9 @@ class Run:
             self.folder.status(name, 0, 1)
             parts = make()
             for part, (rows, _) in parts.items():
-                write_rows(self._part(name, part), rows)
+                write_rows(_part(index.parent, name, part), rows)
             write_json(index, {part: share for part, (_, share) in parts.items()})
-        return {part: Part(read_rows(self._part(name, part)), share) for part, share in read_json(index).items()}
-
-    def _part(self, name: str, part: str) -> Path:
-        return self.path / "data" / f"{name}_{part}.npz"
+        return read_parts(index.parent, name)
 
     def train(
         self,
@@ -107,6 +104,16 @@ class Run:
         finally:
             shown.close()
             checkpoints.close()
+
+
+def read_parts(folder: Path, name: str) -> dict[str, Part]:
+    """Parts of data that a run keeps in ``folder``; see ``Run.parts``."""
+    shares = read_json(folder / f"{name}.json")
+    return {part: Part(read_rows(_part(folder, name, part)), share) for part, share in shares.items()}
+
+
+def _part(folder: Path, name: str, part: str) -> Path:
+    return folder / f"{name}_{part}.npz"
 
 
 def _continued(checkpoints: Checkpoints, stage: str, state: TrainState, steps: int) -> TrainState:

@@ -1,11 +1,14 @@
 """Inverse Learning on two levels: sub-goals over a planner that was learned already, for a task of the same states and actions.
 
-    x' = x_{t + hold}    for    x = achieved(s_t),  u = (subgoal - x) / reach,    while the lower level acts towards the subgoal
+    x' = x_{t + hold}    for    x = ahead(s_t, tau),  u = (subgoal - x) / reach,    while the lower level acts towards the subgoal
 
-is what the upper level's model learns, by executing the lower level; its Inverter is trained through that model as any other.
+is what the upper level's model learns, by executing the lower level, or by following it through its own learned model; its
+Inverter is trained through that model as any other. tau is ``upper.tail.look_ahead``: where a state is about to be tells of its
+speed, too.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,20 +22,28 @@ from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import inverter, inverter_settings
 from invlearn_jax.methods import inverter_training as training
 from invlearn_jax.methods.level_rows import evenly, level_rows
+from invlearn_jax.methods.registry import Shared
 from invlearn_jax.methods.saved import load_planner
+from invlearn_jax.names import unknown_name
 from invlearn_jax.planners.hierarchy import Hierarchy, HierarchyParams
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Part, Task, Terms
 from invlearn_jax.types import Key, Problem
 
+LEVELS = ("executed", "simulated")
 _PLACES = 50_000  # from which the upper level's problems are drawn
 
 
 @dataclasses.dataclass
 class LevelSettings:
-    """What the lower level is seen to do: ``robots`` side by side, ``rounds`` random sub-goals each, in so many ``episodes``."""
+    """What the lower level is seen to do: ``robots`` side by side, ``rounds`` random sub-goals each, in so many ``episodes``.
 
+    Its actions are ``executed`` on the task's simulator, or ``simulated`` by the lower level's own model: no simulator is needed
+    then, and what that model does not know the upper level does not either.
+    """
+
+    kind: str = "executed"
     robots: int = bounded(256, low=1)
     episodes: int = bounded(6, low=1)
     rounds: int = bounded(10, low=1)
@@ -55,7 +66,8 @@ class Settings:
         lower: the planner of the lower level, by its shipped name or folder.
         hold: steps that the upper level's model sees a sub-goal held for.
         subgoals: how many a plan holds.
-        reach: how far a sub-goal lies from the place at most along each axis, in the goal's units.
+        reach: how far a sub-goal lies from the place at most along each axis, in the goal's units; 0 for half the usual way from
+            the task's states to their goals.
         near: from the goal, within which the goal itself is the sub-goal.
         execute_steps: steps between plans of the upper level.
         level: see ``LevelSettings``.
@@ -65,7 +77,7 @@ class Settings:
     lower: str = ""
     hold: int = bounded(10, low=1)
     subgoals: int = bounded(6, low=1)
-    reach: float = bounded(1.0, above=0.0)
+    reach: float = bounded(0.0, low=0.0)
     near: float = bounded(0.0, low=0.0)
     execute_steps: int = bounded(5, low=1)
     level: LevelSettings = dataclasses.field(default_factory=LevelSettings)
@@ -110,9 +122,9 @@ class SubgoalTask(Task):
         return self._task.draw_goal(key)
 
 
-def shared(settings: Settings) -> dict[str, str]:
+def shared(settings: Settings) -> dict[str, Shared]:
     """Which part of the parameters another planner's folder holds: the lower level's."""
-    return {".lower": settings.lower}
+    return {".lower": Shared(settings.lower)}
 
 
 def build(
@@ -131,10 +143,13 @@ def build(
     """
     if not task.goal_size:
         raise ValueError(f"{task.name} has no goals, so there are no sub-goals to them. Use the method 'inverter'.")
-    if settings.upper.correction.rounds or settings.upper.cloning.steps or settings.upper.cloning.weight:
+    if settings.level.kind not in LEVELS:
+        raise unknown_name("kind of level", settings.level.kind, LEVELS)
+    own = settings.upper
+    if own.correction.rounds or own.cloning.steps or own.cloning.weight or own.watch.steps:
         raise ValueError(
-            "The upper level has neither correction nor cloning: set upper.correction.rounds, upper.cloning.steps and "
-            "upper.cloning.weight to 0."
+            "The upper level has neither correction nor cloning, and no second model: set upper.correction.rounds, "
+            "upper.cloning.steps, upper.cloning.weight and upper.watch.steps to 0."
         )
     if not settings.lower:
         raise ValueError(
@@ -149,13 +164,30 @@ def build(
             raise ValueError(
                 f"{name} of the lower level {settings.lower} is {have}, of {task.name} {want}. Give another one."
             )
-    upper = inverter.build(_subgoal_task(task, settings), settings.upper, refine_steps, candidates, refiner)
-    steps = execute_steps or settings.execute_steps
-    return Hierarchy(upper, lower, task.achieved, settings.reach, steps, settings.near)
+    subgoals = _subgoal_task(task, settings)
+    upper = inverter.unwatched(subgoals, settings.upper, refine_steps, candidates, refiner)
+    steps = settings.execute_steps if execute_steps is None else execute_steps
+    return Hierarchy(upper, lower, _place_of(task, settings), subgoals.reach, steps, settings.near)
+
+
+def _place_of(task: Task, settings: Settings) -> Callable[[Array], Array]:
+    """A state's place as the upper level sees it: where it is about to be."""
+    return lambda state: task.ahead(state, settings.upper.tail.look_ahead)
 
 
 def _subgoal_task(task: Task, settings: Settings) -> SubgoalTask:
-    return SubgoalTask(task, settings.hold, settings.subgoals, settings.reach)
+    return SubgoalTask(task, settings.hold, settings.subgoals, settings.reach or _half_the_way(task))
+
+
+def _half_the_way(task: Task, count: int = 512) -> float:
+    """Half the median way from the task's states to their goals, along the axis where it is longest."""
+
+    def way(key: Key) -> Float[Array, ""]:
+        state_key, goal_key = streams(key, "state", "goal")
+        state = task.draw_state(state_key)
+        return jnp.abs(task.draw_goal_from(goal_key, state) - task.achieved(state)).max()
+
+    return 0.5 * float(jnp.median(jax.jit(jax.vmap(way))(jax.random.split(jax.random.key(0), count))))
 
 
 def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, HierarchyParams]:
@@ -166,18 +198,21 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
     lower, lower_params = load_planner(settings.lower)
     parts = run.parts("data", lambda: training.named_parts(task, task.data(own.data.rows, keys["data"])))
     rows = concatenate(*(part.rows for part in parts.values()))
-    places = _places(task, rows)
+    places = _places(_place_of(task, settings), rows)
     level = run.rows(
-        "level_rows", lambda: executed_level(task, settings, lower, lower_params, rows, places, keys["level"])
+        "level_rows",
+        lambda: lower_level(task, settings, sub.reach, lower, lower_params, rows, places, keys["level"]),
     )
 
-    upper = inverter.build(sub, own)
+    upper = inverter.unwatched(sub, own)
     model_params = training.first_model(upper.model, level, keys["model weights"])
     model_params = training.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
     objective_params = training.fit_objective(sub, upper, own, run, places, keys["tail"])
     first = upper.inverter.init(keys["inverter weights"])
     first = first._replace(**training.input_scales(sub, places, keys["scales"]))
-    spread = places.states[evenly(places.states, own.tail.bin_size, _PLACES, generator(keys["starts"]))]
+    spread = places.states[
+        evenly(places.states, own.tail.bin_size, own.tail.min_count, _PLACES, generator(keys["starts"]))
+    ]
     params = training.train_inverter(
         upper,
         own,
@@ -192,37 +227,45 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
     return planner, HierarchyParams(params, lower_params)
 
 
-def executed_level(
-    task: Task, settings: Settings, lower: Any, params: Any, rows: Dataset, places: Dataset, key: Key
+def lower_level(
+    task: Task, settings: Settings, reach: float, lower: Any, params: Any, rows: Dataset, places: Dataset, key: Key
 ) -> Dataset:
     """What the lower level does towards random sub-goals, from states of the data that are spread evenly over their places."""
-    rng, own = generator(key), settings.level
-    plan = jax.jit(jax.vmap(lambda state, goal: lower.plan(params, jax.random.key(0), Problem(state, goal)).actions[0]))
+    rng, own, tail = generator(key), settings.level, settings.upper.tail
+    simulator = task.simulator() if own.kind == "executed" else None
 
-    def act(states: np.ndarray, goals: np.ndarray) -> np.ndarray:
-        return np.asarray(plan(jnp.asarray(states, jnp.float32), jnp.asarray(goals, jnp.float32)))
+    def begin(state: jax.Array, goal: jax.Array) -> jax.Array:
+        """The plan's first action, or where the lower level's model says that it leads."""
+        plan = lower.plan(params, jax.random.key(0), Problem(state, goal))
+        return plan.actions[0] if simulator is not None else plan.states[1]
 
-    simulator = task.simulator()
+    plans = jax.jit(jax.vmap(begin))
+
+    def follow(states: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        first = np.asarray(plans(jnp.asarray(states, jnp.float32), jnp.asarray(goals, jnp.float32)))
+        return first if simulator is None else simulator.step(states, first)
+
     parts = [
         level_rows(
-            task,
-            act,
-            simulator.step,
-            rows.states[evenly(places.states, settings.upper.tail.bin_size, own.robots, rng)],
+            _place_of(task, settings),
+            task.usable,
+            follow,
+            rows.states[evenly(places.states, tail.bin_size, tail.min_count, own.robots, rng)],
             rng,
             own.rounds,
             settings.hold,
-            settings.reach,
+            reach,
         )
         for _ in range(own.episodes)
     ]
-    simulator.close()
+    if simulator is not None:
+        simulator.close()
     return concatenate(*parts)
 
 
-def _places(task: Task, rows: Dataset) -> Dataset:
+def _places(place: Callable[[Array], Array], rows: Dataset) -> Dataset:
     """The data's places, as rows of the upper level without actions of its own."""
-    places = np.asarray(jax.jit(jax.vmap(task.achieved))(jnp.asarray(rows.states)))
+    places = np.asarray(jax.jit(jax.vmap(place))(jnp.asarray(rows.states)))
     return Dataset(places, np.zeros_like(places), rows.ends)
 
 

@@ -8,27 +8,29 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from invlearn_jax.data.dataset import Dataset
-from invlearn_jax.tasks.task import Task
 
-# ``(states [N, S], goals [N, G]) -> actions [N, A]``, or what a simulator does of states and actions.
-Act = Callable[[np.ndarray, np.ndarray], np.ndarray]
+# ``(states [N, S], goals [N, G]) -> states [N, S]`` one control step later, under the lower level.
+Follow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def evenly(places: np.ndarray, bin_size: float, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows ``[count]`` whose places ``[N, G]`` are spread evenly over the bins that the data were in."""
-    cells = np.unique(np.floor(places / bin_size).astype(int), axis=0, return_inverse=True)[1].ravel()
-    order = np.argsort(cells, kind="stable")
-    first = np.searchsorted(cells[order], np.arange(cells.max() + 2))
-    chosen = rng.integers(cells.max() + 1, size=count)
-    return order[rng.integers(first[chosen], first[chosen + 1])]
+def evenly(places: np.ndarray, bin_size: float, least: int, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows ``[count]`` whose places ``[N, G]`` are spread evenly over the bins that ``least`` rows or more were in."""
+    cells = np.floor(places / bin_size).astype(int)
+    cells, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)[1:]
+    order = np.argsort(cells.ravel(), kind="stable")
+    first = np.cumsum(counts) - counts
+    seen = np.flatnonzero(counts >= min(least, counts.max()))
+    chosen = seen[rng.integers(len(seen), size=count)]
+    return order[first[chosen] + rng.integers(counts[chosen])]
 
 
 def level_rows(
-    task: Task,
-    act: Act,
-    step: Act,
+    place: Callable[[Array], Array],
+    usable: Callable[[Array], Array],
+    follow: Follow,
     starts: np.ndarray,
     rng: np.random.Generator,
     rounds: int,
@@ -36,15 +38,15 @@ def level_rows(
     reach: float,
     stride: int = 2,
 ) -> Dataset:
-    """Executes a lower level towards random sub-goals, as rows for a model of places.
+    """Follows a lower level towards random sub-goals, as rows for a model of places.
 
     Each sub-goal is drawn with ``u ~ U(-1, 1)^G`` and kept for twice ``hold`` steps, so that a robot that is just turning and
     one that is under way are both seen.
 
     Args:
-        task: whose places are looked at, and which says what states are usable.
-        act: the lower level, for many robots at a time.
-        step: ``(states, actions) -> states``, the simulator.
+        place: of a state.
+        usable: whether a state is one to learn from.
+        follow: one step of the lower level, for many robots at a time.
         starts: ``[N, S]`` states to begin from, where the data were.
         rng: draws the sub-goals.
         rounds: sub-goals per robot, one after the other.
@@ -56,22 +58,22 @@ def level_rows(
         Episodes of two rows: x with u, then x'. Robots that came to a state that is not usable, and sub-goals that got beyond
         reach, are left out.
     """
-    achieved, usable = (jax.jit(jax.vmap(function)) for function in (task.achieved, task.usable))
+    places_of, fine = (jax.jit(jax.vmap(function)) for function in (place, usable))
 
     def seen(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         given = jnp.asarray(states, jnp.float32)
-        return np.asarray(achieved(given), np.float64), np.asarray(usable(given))
+        return np.asarray(places_of(given), np.float64), np.asarray(fine(given))
 
     states, begin, action, after = np.asarray(starts, np.float64), [], [], []
-    place, alive = seen(states)
+    here, alive = seen(states)
     for _ in range(rounds):
-        goals = place + reach * rng.uniform(-1.0, 1.0, place.shape)
-        places, lasting = [place], [alive]
+        goals = here + reach * rng.uniform(-1.0, 1.0, here.shape)
+        places, lasting = [here], [alive]
         for _ in range(2 * hold):
-            states = step(states, act(states, goals))
-            place, fine = seen(states)
-            alive = alive & fine
-            places.append(place)
+            states = follow(states, goals)
+            here, sound = seen(states)
+            alive = alive & sound
+            places.append(here)
             lasting.append(alive)
         for time in range(0, hold + 1, stride):
             subgoal = (goals - places[time]) / reach

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,13 @@ from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.inputs import check_whole
 from invlearn_jax.io import planners as first_edition
 from invlearn_jax.io.compile_cache import ensure_compile_cache
-from invlearn_jax.methods.registry import SharesParams, find_method
+from invlearn_jax.methods.registry import (
+    ChecksInferenceOptions,
+    HasInferenceOptions,
+    Shared,
+    SharesParams,
+    find_method,
+)
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings, filled, with_settings
 from invlearn_jax.tasks.registry import first_edition_converter, make_task, task_reference
@@ -81,15 +87,28 @@ def find_planner(name: str | os.PathLike) -> Path:
     raise unknown_name("planner (neither shipped nor a folder with planner.json)", str(name), planner_names())
 
 
-def load_task(name: str | os.PathLike) -> Task:
-    """The task that a saved planner plans for.
+class Description(NamedTuple):
+    """What a saved planner plans for, how it was learned, and with which settings of that method."""
+
+    task: Task
+    method: str
+    settings: Any
+
+
+def describe_planner(name: str | os.PathLike) -> Description:
+    """Reads what a saved planner is, by shipped name or folder.
 
     Raises:
         ValueError: for an unknown planner, or a broken description.
         FileNotFoundError: if the file of a user's task is missing.
     """
     folder = find_planner(name)
-    return _described(folder, *_contents(folder), None)[0]
+    return Description(*_described(folder, *_contents(folder), None)[:3])
+
+
+def load_task(name: str | os.PathLike) -> Task:
+    """The task that a saved planner plans for. See ``describe_planner``."""
+    return describe_planner(name).task
 
 
 def load_planner(
@@ -116,7 +135,8 @@ def load_planner(
         The planner and its parameters: ``planner.plan(params, key, problem)``.
 
     Raises:
-        ValueError: for an unknown name or option, bad values, or parameters of another architecture.
+        ValueError: for an unknown name or option, an option without effect on this planner, bad values, or parameters of
+            another architecture.
         FileNotFoundError: if the file of a user's task is missing.
     """
     check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
@@ -124,15 +144,24 @@ def load_planner(
     folder = find_planner(name)
     fields, arrays = _contents(folder)
     if "task" not in fields:
-        return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
+        return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps)
     task, method, settings, arrays = _described(folder, fields, arrays, task)
     learner = find_method(method, task)
-    known = getattr(learner, "INFERENCE_OPTIONS", ())
+    known = learner.INFERENCE_OPTIONS if isinstance(learner, HasInferenceOptions) else ()
     for option in options:
         if option not in known:
             raise unknown_name(f"inference option of {name}, which is of the method {method},", option, known)
     settings = with_settings(settings, options)
-    check_settings(settings)
+    for part in (settings, task.settings):
+        if part is not None:
+            check_settings(part)
+    effective = learner.inference_options(settings) if isinstance(learner, ChecksInferenceOptions) else known
+    for option in options:
+        if option not in effective:
+            raise ValueError(
+                f"The inference option {option} has no effect on {name} as it is set; leave it out. With an effect: "
+                f"{', '.join(effective)}."
+            )
     inference = {"refiner": refiner} if refiner is not None else {}
     planner = learner.build(
         task, settings, refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps, **inference
@@ -143,6 +172,10 @@ def load_planner(
 def _contents(folder: Path) -> tuple[dict[str, Any], Arrays]:
     """The fields and arrays of a planner's folder; those of the first edition as they would be written today, where known."""
     fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
+    shares = fields.get("shares")
+    if isinstance(shares, str) and (folder / shares).is_dir():
+        # The first edition named the planner that it shared parameters with as seen from its own folder.
+        fields["shares"] = str(folder / shares)
     convert = None if "task" in fields else first_edition_converter(str(fields.get("kind", "maze")))
     try:
         converted = convert(fields, arrays) if convert is not None else None
@@ -151,6 +184,8 @@ def _contents(folder: Path) -> tuple[dict[str, Any], Arrays]:
     if converted is not None:
         task, method, settings, arrays = converted
         fields = {"task": task, "method": method, "settings": settings}
+        if isinstance(task, Task) and task.settings is not None:
+            fields["task_settings"] = dataclasses.asdict(task.settings)
     return fields, arrays
 
 
@@ -178,13 +213,14 @@ def _described(
         settings = filled(task.configure(method, find_method(method, task).Settings()), fields.get("settings", {}))
     except TypeError as error:
         raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
-    for part, other in _shared(find_method(method, task), settings).items():
+    for part, (other, theirs) in _shared(find_method(method, task), settings).items():
         below = find_planner(other)
-        arrays = arrays | {part + name: x for name, x in _described(below, *_contents(below), None)[3].items()}
+        held = _described(below, *_contents(below), None)[3]
+        arrays = arrays | {part + n.removeprefix(theirs): x for n, x in held.items() if n.startswith(theirs)}
     return task, method, settings, arrays
 
 
-def _shared(learner: Any, settings: Any) -> Mapping[str, str]:
+def _shared(learner: Any, settings: Any) -> Mapping[str, Shared]:
     return learner.shared(settings) if isinstance(learner, SharesParams) else {}
 
 

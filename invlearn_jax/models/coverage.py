@@ -6,19 +6,20 @@ Cell ``i`` of ``G`` along an axis of centre c and half-width h lies at ``c + 1.1
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.ndimage
 import scipy.spatial
 from jaxtyping import Array, Bool, Float
 
-CELLS = 64  # G, per axis
+CELLS = 64  # G, per axis, where nothing else is said
 _BEYOND = 1.1  # times the half-width of the data's box
 _FAR = 10.0  # times the scale of an entry of the state: further off lies what the data did not hold
-_FAST = 2.0  # times the half-width of what the data held of an entry that is no position
 
 
 def distance_to_data(
     places: Float[np.ndarray, "M P"],
     centre: Float[Array | np.ndarray, " P"],
     half: Float[Array | np.ndarray, " P"],
+    cells: int = CELLS,
 ) -> Float[np.ndarray, "..."]:
     """Distance of every cell's centre from the nearest place of the data.
 
@@ -26,22 +27,23 @@ def distance_to_data(
         places: ``[M, P]`` where the data were, metres.
         centre: ``[P]`` of their box.
         half: ``[P]`` its half-widths.
+        cells: G, per axis.
 
     Returns:
         ``[G, ..., G]`` metres (the largest over the axes), P axes.
     """
-    share = 2 * (np.arange(CELLS) + 0.5) / CELLS - 1
+    share = 2 * (np.arange(cells) + 0.5) / cells - 1
     axes = [c + _BEYOND * h * share for c, h in zip(np.asarray(centre), np.asarray(half), strict=True)]
-    cells = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-    nearest = scipy.spatial.cKDTree(places).query(cells.reshape(-1, len(axes)), p=np.inf)[0]
-    return nearest.reshape(cells.shape[:-1]).astype(np.float32)
+    centres = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    nearest = scipy.spatial.cKDTree(places).query(centres.reshape(-1, len(axes)), p=np.inf)[0]
+    return nearest.reshape(centres.shape[:-1]).astype(np.float32)
 
 
 def cell_coordinates(
-    position: Float[Array, "*b P"], centre: Float[Array, " P"], half: Float[Array, " P"]
+    position: Float[Array, "*b P"], centre: Float[Array, " P"], half: Float[Array, " P"], cells: int = CELLS
 ) -> Float[Array, "*b P"]:
     """Positions in units of cells: the first cell's centre is at 0, the last one's at G - 1."""
-    return ((position - centre) / (_BEYOND * half) + 1) / 2 * CELLS - 0.5
+    return ((position - centre) / (_BEYOND * half) + 1) / 2 * cells - 0.5
 
 
 def interpolate(
@@ -49,8 +51,15 @@ def interpolate(
 ) -> Float[Array, ""]:
     """A table over the cells at a position, linearly between them; beyond the box as at its edge."""
     return jax.scipy.ndimage.map_coordinates(
-        table, list(cell_coordinates(position, centre, half)), order=1, mode="nearest"
+        table, list(cell_coordinates(position, centre, half, table.shape[0])), order=1, mode="nearest"
     )
+
+
+def resampled(table: Float[np.ndarray, "..."], cells: int) -> Float[np.ndarray, "..."]:
+    """A table over the same box on ``cells`` cells per axis, linear between the old ones."""
+    at = (np.arange(cells) + 0.5) * table.shape[0] / cells - 0.5
+    grid = np.meshgrid(*[at] * table.ndim, indexing="ij")
+    return scipy.ndimage.map_coordinates(table, grid, order=1, mode="nearest").astype(np.float32)
 
 
 def within_scales(
@@ -58,17 +67,6 @@ def within_scales(
 ) -> Bool[Array, " S"]:
     """Which entries of a state lie within 10 of their scales of the data's mean."""
     return jnp.abs(entries - mean) <= _FAR * scale
-
-
-def within_limits(
-    entries: Float[Array, " S"], low: Float[Array, " S"], high: Float[Array, " S"], position_size: int
-) -> Bool[Array, " S"]:
-    """Which entries of a state lie within what the data held, ``low .. high``.
-
-    Positions may lie outside by a tenth of the half-width, the others (which no wall bounds) by a whole half-width.
-    """
-    beyond = jnp.where(jnp.arange(entries.shape[0]) < position_size, _BEYOND, _FAST)
-    return jnp.abs(entries - (low + high) / 2) <= beyond * (high - low) / 2
 
 
 def no_distance(position_size: int) -> Float[Array, "..."]:

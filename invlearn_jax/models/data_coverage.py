@@ -13,10 +13,12 @@ import numpy as np
 import scipy.spatial
 from jaxtyping import Array, Bool, Float
 
-from invlearn_jax.models.coverage import CELLS, distance_to_data, interpolate, no_distance
+from invlearn_jax.models.coverage import CELLS, distance_to_data, interpolate
 from invlearn_jax.types import Key, Params
 
-_TABLE_DIMENSIONS = 3
+# Cells per axis of a table, by the number of dimensions. Cells that are larger than what counts as among the data smear the
+# distance over places that the data were at, next to walls above all, and plans then keep away from these.
+CELLS_BY_DIMENSION = {1: 1024, 2: 256, 3: 64}
 _NOWHERE = -1e9  # in a table: farther among the data than any place is away from them
 
 
@@ -49,7 +51,7 @@ class TableParams(NamedTuple):
 
 
 class TableCoverage:
-    """Distances (the largest over the axes) tabulated on 64 cells per axis over the data's box, linear in between."""
+    """Distances (the largest over the axes) tabulated on cells over the data's box, linear in between."""
 
     def __init__(self, size: int) -> None:
         """For places of ``size`` coordinates, at most three."""
@@ -58,13 +60,13 @@ class TableCoverage:
     def init(self, key: Key) -> TableParams:
         """Everything is covered; the key is ignored."""
         ones = jnp.ones(self.size)
-        return TableParams(0 * ones, ones, no_distance(self.size) + _NOWHERE)
+        return TableParams(0 * ones, ones, jnp.full((CELLS_BY_DIMENSION[self.size],) * self.size, _NOWHERE))
 
     def fit(self, places: Float[np.ndarray, "N C"], among: float) -> TableParams:
         """See ``Coverage``; ``among`` is in the places' own units, about the size of a bin of the data."""
         low, high = places.min(0), places.max(0)
         centre, half = ((low + high) / 2).astype(np.float32), (np.maximum(high - low, 1e-6) / 2).astype(np.float32)
-        table = distance_to_data(places, centre, half) - np.float32(among)
+        table = distance_to_data(places, centre, half, CELLS_BY_DIMENSION[self.size]) - np.float32(among)
         return TableParams(*(jnp.asarray(x) for x in (centre, half, table)))
 
     def distance(self, params: TableParams, place: Float[Array, " C"]) -> Float[Array, ""]:
@@ -74,7 +76,7 @@ class TableCoverage:
         return jnp.maximum(interpolate(params.table, place, params.centre, params.half) + beyond, 0.0)
 
     def covers(self, params: TableParams, place: Float[Array, " C"]) -> Bool[Array, ""]:
-        """See ``Coverage``: within a cell of what counts as among the data."""
+        """See ``Coverage``: within a 64th of the box of what counts as among the data."""
         return self.distance(params, place) <= (2.2 * params.half / CELLS).max()
 
 
@@ -146,7 +148,7 @@ class NeighbourCoverage:
 
 def coverage_for(size: int) -> TableCoverage | NeighbourCoverage:
     """The coverage that suits places of ``size`` coordinates."""
-    return TableCoverage(size) if size <= _TABLE_DIMENSIONS and CELLS**size < 1e6 else NeighbourCoverage(size)
+    return TableCoverage(size) if size in CELLS_BY_DIMENSION else NeighbourCoverage(size)
 
 
 def _spread_out(pool: np.ndarray, count: int) -> np.ndarray:

@@ -1,24 +1,20 @@
 """The true simulator under the forward model's contract: oracle against learned is one argument."""
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invlearn_jax.inputs import Numbers, as_array, float_type
-from invlearn_jax.tasks.antmaze.environment import Antmaze
-from invlearn_jax.tasks.maze2d.environment import Maze2d
+from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Params
 
 
 class SimulatorModel:
-    """An environment's physics as a ``ForwardModel`` without parameters; the gradient is what the simulator supports."""
+    """A task's ``step`` as a ``ForwardModel`` without parameters; the gradient is what the task's physics support."""
 
-    def __init__(self, env: Maze2d | Antmaze) -> None:
-        """Wraps the environment."""
-        self._env, self.dt = env, env.dt
-        self.gradient: Literal["reverse", "forward", "none"] = env.gradient
+    def __init__(self, task: Task) -> None:
+        """Wraps the task."""
+        self._task, self.dt, self.gradient = task, task.dt, task.gradient
 
     def init(self, key: Key) -> tuple:
         """No parameters; the key is ignored."""
@@ -28,9 +24,8 @@ class SimulatorModel:
         """The simulated states ``[T+1, S]`` under ``actions``, both cast to the simulator's type, JAX's default."""
         state, actions = as_array("state", state, float_type()), as_array("action sequence", actions, float_type())
 
-        def step(carry: tuple, action: Array) -> tuple:
-            carry = self._env.step(carry, action)
-            return carry, carry.obs
+        def step(state: Array, action: Array) -> tuple[Array, Array]:
+            state = self._task.step(state, action)
+            return state, state
 
-        begin = self._env.reset_to(state, self._env.goal)
-        return jnp.concatenate([state[None], jax.lax.scan(step, begin, actions)[1]])
+        return jnp.concatenate([state[None], jax.lax.scan(step, state, actions)[1]])

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.inputs import as_problem, check_whole, float_type, usable
 from invlearn_jax.parametrisation import Latents
@@ -79,8 +79,8 @@ class InversePlanner:
         if refine_steps and refiner is not None and _GRADIENT[model.gradient] < _GRADIENT[refiner.needs]:
             raise ValueError(
                 f"The refiner needs a {refiner.needs} gradient through the model, but that of {type(model).__name__} is "
-                f"{model.gradient!r}. Refine by sampling, or give a model that has it (for a simulator, an environment "
-                "with solver_iterations=1)."
+                f"{model.gradient!r}. Refine by sampling, or give a model that has it (the simulator of "
+                "task.differentiable(), where a task has such)."
             )
         if candidates < 1:
             raise ValueError(f"candidates is {candidates}; give at least 1.")
@@ -88,10 +88,11 @@ class InversePlanner:
             raise ValueError(f"execute_steps is {execute_steps}; allowed are 1 to the horizon, {inverter.horizon}.")
         self.inverter, self.model, self.objective = inverter, model, objective
         self.refiner, self.refine_steps, self.candidates = refiner, refine_steps, candidates
-        # In closed loop, whoever starts from nothing else starts from the rest of its last plan.
-        self.warm_start = getattr(inverter, "warm_start", False)
         self.horizon = inverter.horizon
         self.execute_steps = execute_steps or max(1, self.horizon // 2)
+        own = inverter.parametrisation if isinstance(inverter, Latents) else None
+        self._limit = 1.0 if own is None else own.limit
+        self.decode: Callable[[Array], Array] = _same if own is None else own.decode
 
     def init(self, key: Key) -> PlannerParams:
         """Fresh parameters (of an objective that learns nothing: none). The key is consumed."""
@@ -102,6 +103,11 @@ class InversePlanner:
     def score(self, params: PlannerParams, problem: Problem, actions: Array) -> Score:
         """The cost of a sequence under the planner's model and objective."""
         return score(self.model, self.objective, params.model, params.objective, problem, actions)
+
+    def propose(self, params: PlannerParams, key: Key, problem: Problem) -> Float[Array, "K L C"]:
+        """The Inverter's proposals as latents, or actions where it has none; see ``decode``. Consumes the key."""
+        draw = self.inverter.latents if isinstance(self.inverter, Latents) else self.inverter.propose
+        return draw(params.inverter, key, problem, self.candidates)
 
     def plan(self, params: PlannerParams, key: Key, problem: Problem) -> PlanOutput:
         """Plans for one problem.
@@ -130,24 +136,18 @@ class InversePlanner:
         for part, own in ((self.inverter, params.inverter), (self.objective, params.objective)):
             covered = covered & part.covers(own, safe) if isinstance(part, KnowsData) else covered
         propose_key, refine_key = jax.random.split(key)
-        decode: Callable[[Array], Array] = _same
-        limit = 1.0
-        if isinstance(self.inverter, Latents):
-            decode, limit = self.inverter.parametrisation.decode, self.inverter.parametrisation.limit
-            proposals = self.inverter.latents(params.inverter, propose_key, safe, self.candidates)
-        else:
-            proposals = self.inverter.propose(params.inverter, propose_key, safe, self.candidates)
+        proposals = self.propose(params, propose_key, safe)
         if self.candidates == 1 and self.refine_steps == 0:
             # Nothing to choose from: the score is evidence only, and the compiler drops it where it is not used.
-            latents, actions = proposals[0], decode(proposals[0])
+            latents, actions = proposals[0], self.decode(proposals[0])
             scored = self.score(params, safe, actions)
             cost, proposal_cost, trace = scored.cost, scored.cost, jnp.zeros((0,))
             finite = given & jnp.isfinite(actions).all()
         else:
-            cost_of: Any = self._cost_of(params, safe, decode)  # mypy takes a NamedTuple with __call__ for no callable
+            cost_of: Any = self.cost_of(params, safe)  # mypy takes a NamedTuple with __call__ for no callable
             refined = refine(self.refiner, refine_key, cost_of, proposals, self.refine_steps)
             latents, cost, proposal_cost, trace = refined
-            actions = decode(latents)
+            actions = self.decode(latents)
             scored = self.score(params, safe, actions)
             finite = given & jnp.isfinite(cost) & jnp.isfinite(actions).all()
         actions = jnp.where(finite & possible, actions, 0.0)
@@ -156,15 +156,13 @@ class InversePlanner:
             finding(Result.INVALID_PROBLEM, jnp.logical_not(possible)),
             finding(Result.OUTSIDE_DATA, jnp.logical_not(covered)),
             finding(Result.NO_IMPROVEMENT, (self.refine_steps > 0) & ~(cost < proposal_cost)),
-            finding(Result.BOUND_SATURATED, (jnp.abs(latents) >= limit).all()),
+            finding(Result.BOUND_SATURATED, (jnp.abs(latents) >= self._limit).all()),
         )
         return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result)
 
-    def _cost_of(
-        self, params: PlannerParams, problem: Problem, decode: Callable[[Array], Array]
-    ) -> PlanCost | ResidualCost:
-        """The cost of latents, with its residuals where the objective has them."""
-        objective, goal = self.objective, problem.goal
+    def cost_of(self, params: PlannerParams, problem: Problem) -> PlanCost | ResidualCost:
+        """The cost of latents, with its residuals where the objective has them; what refinement lowers."""
+        objective, goal, decode = self.objective, problem.goal, self.decode
 
         def unroll(z: Array) -> Array:
             return self.model.unroll(params.model, problem.state, decode(z))

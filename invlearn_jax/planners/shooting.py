@@ -1,4 +1,4 @@
-"""Inverters that have learned nothing: where model-based control starts from.
+"""Model-based control from nothing: Inverters that have learned nothing, and planners that go on from their last plan.
 
 Together with a refiner they are the usual controllers: candidates alone are random shooting; with ``gradient``, gradient
 shooting from zero; with ``predictive_sampling``, ``cem``, ``mppi`` or ``ilqr``, those methods as published.
@@ -6,42 +6,69 @@ shooting from zero; with ``predictive_sampling``, ``cem``, ``mppi`` or ``ilqr``,
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.inputs import as_problem, float_type
+from invlearn_jax.parametrisation import Box, Parametrisation
+from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.types import Key, Problem
 
 
 class Shooting:
     """Proposes the problem's ``guess`` (zeros where it has none), then random sequences."""
 
-    warm_start = True
-
-    def __init__(self, horizon: int, action_size: int, knots: int = 4) -> None:
+    def __init__(
+        self, horizon: int, action_size: int, knots: int = 4, parametrisation: Parametrisation | None = None
+    ) -> None:
         """Describes the proposals.
 
         Args:
             horizon: T.
-            action_size: A; actions lie in [-1, 1].
-            knots: a random sequence holds this many values, uniform on [-1, 1], for T / knots steps each.
+            action_size: A.
+            knots: a random sequence holds this many values, uniform on [-1, 1], for an equal share of the latents each.
+            parametrisation: from latents in [-1, 1] to actions; by default actions in [-1, 1].
         """
-        self.horizon, self.action_size, self._knots = horizon, action_size, min(knots, horizon)
+        unit = np.ones(action_size)
+        self.horizon, self.parametrisation = horizon, parametrisation or Box(-unit, unit, horizon)
+        self._guess, self._shape = (horizon, action_size), (self.parametrisation.length, self.parametrisation.size)
+        self._knots = min(knots, self.parametrisation.length)
 
     def init(self, key: Key) -> tuple:
         """No parameters; the key is ignored."""
         return ()
 
-    def propose(self, params: tuple, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
+    def latents(self, params: tuple, key: Key, problem: Problem, num: int) -> Float[Array, "K L C"]:
         """The guess, cut to the bounds, or zeros; then ``num - 1`` random sequences. The key is consumed.
 
         Raises:
             ValueError: for a guess of the wrong size.
         """
-        shape, dtype = (self.horizon, self.action_size), float_type(problem)
+        dtype, (length, size) = float_type(problem), self._shape
         guess = as_problem(problem, dtype).guess
-        if guess is not None and guess.shape != shape:
-            raise ValueError(f"The guess has shape {guess.shape}; this Inverter takes {shape}.")
-        first = jnp.zeros(shape, dtype) if guess is None else jnp.clip(guess, -1.0, 1.0)
-        drawn = jax.random.uniform(key, (num - 1, self._knots, self.action_size), dtype, minval=-1.0, maxval=1.0)
-        held = jnp.repeat(drawn, -(-self.horizon // self._knots), axis=1)[:, : self.horizon]
-        return jnp.concatenate([first[None], held])
+        if guess is not None and guess.shape != self._guess:
+            raise ValueError(f"The guess has shape {guess.shape}; this Inverter takes {self._guess}.")
+        encoded = jnp.zeros(self._shape, dtype) if guess is None else self.parametrisation.encode(guess)
+        drawn = jax.random.uniform(key, (num - 1, self._knots, size), dtype, minval=-1.0, maxval=1.0)
+        held = jnp.repeat(drawn, -(-length // self._knots), axis=1)[:, :length]
+        return jnp.concatenate([jnp.clip(encoded, -1.0, 1.0)[None], held])
+
+    def propose(self, params: tuple, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
+        """The same as actions. The key is consumed."""
+        return jax.vmap(self.parametrisation.decode)(self.latents(params, key, problem, num))
+
+
+class ShootingPlanner(InversePlanner):
+    """An ``InversePlanner`` that in closed loop starts from the rest of its last plan; see ``types.WarmStarts``."""
+
+    inverter: Shooting
+
+    def first_guess(self) -> Float[Array, "T A"]:
+        """The middle of the actions' range."""
+        made = self.inverter.parametrisation
+        return made.decode(jnp.zeros((made.length, made.size)))
+
+    def next_guess(self, actions: Float[Array, "T A"]) -> Float[Array, "T A"]:
+        """What the last plan leaves after its executed steps, its last action held."""
+        left = jnp.arange(self.horizon) + self.execute_steps
+        return actions[jnp.minimum(left, self.horizon - 1)]

@@ -3,7 +3,7 @@
     u = upper.plan(x, goal)[0],    subgoal = x + reach u  (the goal itself within ``near`` m),    a = motor.plan(state, subgoal)
 
 The upper level knows positions alone. Its forward model maps a position and a sub-goal to where the motor level was after
-``hold`` steps; ``Stack`` instead plans through the motor level's own forward model, which knows no walls here.
+``hold`` steps.
 """
 
 from typing import NamedTuple

@@ -172,8 +172,8 @@ def _model_error(errors: dict[str, dict]) -> Drawing:
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].legend(loc="upper left")
     caption = (
-        "Open-loop error of the forward model on held-out windows, against the steps predicted ahead: of whole states in units of "
-        "their deviation in the data, and of the place in goal space (achieved) in the task's units."
+        "Open-loop error of the forward model on held-out windows, against the steps predicted ahead: of whole states in units "
+        "of their deviation in the data, and of the place in goal space (achieved) in the task's units."
     )
     return Drawing("model_error", "How far the forward model can be trusted", caption, figure)
 
@@ -195,6 +195,8 @@ def _training(curves: list[Curve]) -> Drawing:
         figures.draw_curve(axis, curve.steps[::stride], curve.values[::stride], f"{stage}: {name}", color)
         if index >= len(curves) - columns:
             axis.set_xlabel("update")
-    caption = "Every metric of the training, one panel each. Scales are logarithmic where a value spans more than a factor of three."
+    caption = (
+        "Every metric of the training, one panel each, logarithmic where a value spans more than a factor of three."
+    )
     caption += f" {left_out} further metrics are in metrics.csv alone." if left_out else ""
     return Drawing("training", "Training", caption, figure)

@@ -11,21 +11,27 @@ GOAL_RADIUS = 0.5  # m
 
 @runtime_checkable
 class Spec(Protocol):
-    """What scores depend on.
+    """What scores depend on."""
 
-    Attributes:
-        name: of the environment.
-        reward: ``sparse`` pays 1 within 0.5 m of the goal, ``dense`` pays ``exp(-distance)``; both every step.
-        ref_min: the return for a score of 0, or None where D4RL has none.
-        ref_max: the return for a score of 100, or None.
-        ends_at_goal: whether an episode ends at its goal.
-    """
+    @property
+    def name(self) -> str:
+        """Of the environment."""
 
-    name: str
-    reward: Literal["sparse", "dense"]
-    ref_min: float | None
-    ref_max: float | None
-    ends_at_goal: bool
+    @property
+    def reward(self) -> Literal["sparse", "dense"]:
+        """``sparse`` pays 1 within 0.5 m of the goal, ``dense`` pays ``exp(-distance)``; both every step."""
+
+    @property
+    def ref_min(self) -> float | None:
+        """The return for a score of 0, or None where D4RL has none."""
+
+    @property
+    def ref_max(self) -> float | None:
+        """The return for a score of 100, or None."""
+
+    @property
+    def ends_at_goal(self) -> bool:
+        """Whether an episode ends at its goal."""
 
 
 def sparse_reward(position: Array, goal: Array) -> Array:
@@ -38,7 +44,7 @@ def dense_reward(position: Array, goal: Array) -> Array:
     return jnp.exp(-jnp.linalg.norm(position - goal, axis=-1))
 
 
-def normalized_score(spec: Spec, returns: np.ndarray | float) -> np.ndarray | float:
+def normalized_score(spec: Spec, returns: np.ndarray | float) -> np.ndarray:
     """D4RL's score ``100 (return - ref_min) / (ref_max - ref_min)``.
 
     Args:
@@ -55,7 +61,7 @@ def normalized_score(spec: Spec, returns: np.ndarray | float) -> np.ndarray | fl
         raise ValueError(
             f"{spec.name!r} has no reference returns; report the return, or give the spec ref_min and ref_max."
         )
-    return 100.0 * (np.asarray(returns, float) - spec.ref_min) / (spec.ref_max - spec.ref_min)
+    return np.asarray(100.0 * (np.asarray(returns, float) - spec.ref_min) / (spec.ref_max - spec.ref_min))
 
 
 def _distance(states: np.ndarray, goals: np.ndarray) -> np.ndarray:

@@ -24,7 +24,14 @@ class TaskEntry(NamedTuple):
 # that describe a task instead of listing it. They are imported when a name is looked up.
 _WORLDS: tuple[str, ...] = ("maze2d", "antmaze", "gates")
 # Kinds of planner that the first edition saved, and the world whose ``first_edition.convert`` reads them.
-_FIRST_EDITION = {"maze": "maze2d", "ant_motor": "antmaze", "ant_stack": "antmaze", "pulse": "gates"}
+_FIRST_EDITION = {
+    "maze": "maze2d",
+    "maze_policy": "maze2d",
+    "maze_diffusion": "maze2d",
+    "ant_motor": "antmaze",
+    "ant_stack": "antmaze",
+    "pulse": "gates",
+}
 _TASKS: dict[str, TaskEntry] = {}
 
 
@@ -95,7 +102,7 @@ def task_class(name: str) -> type[Task]:
         FileNotFoundError: if the file is missing.
     """
     file, _, wanted = name.rpartition(":")
-    module = _module(Path(file))
+    module = load_module(Path(file))
     classes = {n: c for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, Task) and c is not Task}
     own = {n: c for n, c in classes.items() if c.__module__ == module.__name__}
     if wanted not in classes:
@@ -139,10 +146,16 @@ def _made(owner: type[Task]) -> Task:
     return owner()
 
 
-def _module(path: Path) -> ModuleType:
+def load_module(path: Path) -> ModuleType:
+    """The module in a user's file, which is executed once in a process.
+
+    Raises:
+        FileNotFoundError: if it is missing.
+        ValueError: if it cannot be imported.
+    """
     path = path.resolve()
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}. Give the task as FILE.py:CLASS.")
+        raise FileNotFoundError(f"There is no file {path}. Give a file that exists, as FILE.py:NAME.")
     # A module that was imported already (the user's own program, say) is the same one.
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)

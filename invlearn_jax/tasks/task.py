@@ -77,6 +77,9 @@ class Task:
         gradient: what differentiation through ``step`` supports.
         frame: in which models predict.
         fourier_size: how many leading features get Fourier features in networks (positions among walls).
+        second_order: whether a state is places and their rates, ``[x [S/2], dx/dt [S/2]]``, an action pushes x the way it points,
+            and goals are places x: plans may then be smooth curves, rest at a goal, and be followed by a PD controller.
+        state_limits: ``[S]``, infinite where there is none, that the world clips a state to, ``+-``, before it steps; or None.
         settings: the world's own settings, a mutable dataclass that the command line can set, or None.
         published: the best published score, to compare with; None where none is known.
     """
@@ -93,6 +96,8 @@ class Task:
     gradient: Literal["reverse", "forward", "none"] = "none"
     frame: Frame = WorldFrame()
     fourier_size: int = 0
+    second_order: bool = False
+    state_limits: np.ndarray | None = None
     settings: Any = None
     published: Published | None = None
 
@@ -222,15 +227,30 @@ class Task:
         """One control step in JAX. Needed on accelerators only; on a CPU ``simulator`` serves."""
         raise _missing(self, "step", "the state [S] one control step later, in JAX")
 
+    def differentiable(self) -> "Task":
+        """The same with a ``step`` that has a reverse-mode gradient, where the physics can be had so. By default itself."""
+        return self
+
     def simulator(self) -> Simulator:
         """The true system on the host. By default ``step``, jitted."""
         return JaxSimulator(self)
+
+    def check_states(self, states: np.ndarray) -> None:
+        """Refuses states ``[N, S]`` that the system cannot be in. By default it can be in all.
+
+        Raises:
+            ValueError: says which, and why.
+        """
 
     def data(self, rows: int, key: Key) -> Dataset | Mapping[str, Part]:
         """What to learn a model from. By default smoothed random actions from ``draw_state``. The key is consumed."""
         from invlearn_jax.tasks.exploration import random_rows  # noqa: PLC0415  (exploration draws from tasks)
 
         return random_rows(self, rows, key)
+
+    def joined(self, rows: Dataset) -> Dataset:
+        """The rows with an end only where the motion ends, where data mark other ends too. By default as they are."""
+        return rows
 
     def usable(self, state: Float[Array, " S"]) -> Array:
         """Whether a state that a planner came to is one to learn from: by default any. A robot may have fallen for good."""

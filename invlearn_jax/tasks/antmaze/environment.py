@@ -40,8 +40,11 @@ class AntmazeSpec(NamedTuple):
     reward: Literal["sparse"] = "sparse"
     ref_min: float = 0.0
     ref_max: float = 1.0
-    # No field, since it holds for all.
-    ends_at_goal = True
+
+    @property
+    def ends_at_goal(self) -> bool:
+        """Always."""
+        return True
 
 
 def random_start(key: Key) -> Float[Array, "29"]:
@@ -81,7 +84,7 @@ class Antmaze:
         """Compiles the maze's model.
 
         Args:
-            spec: what to build; ``antmaze_spec`` and the registry make one.
+            spec: what to build; ``antmaze_spec`` makes one, ``specs`` holds D4RL's.
         """
         self.spec = spec
         self.episode_length = spec.episode_length

@@ -1,6 +1,7 @@
 """D4RL's antmaze as a task: an ant among walls, to within 0.5 m of a goal."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.envs import registry
 from invlearn_jax.methods import inverter_settings
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.antmaze import drawing
@@ -17,6 +17,7 @@ from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.antmaze.environment import GOAL_RADIUS, Antmaze, goal_near, random_start
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
+from invlearn_jax.tasks.antmaze.specs import spec
 from invlearn_jax.tasks.antmaze.walk import DataSettings, data_parts, upright
 from invlearn_jax.tasks.d4rl import sparse_reward
 from invlearn_jax.tasks.published import best_published
@@ -51,7 +52,7 @@ class AntmazeTask(Task):
             ValueError: for an unknown one.
         """
         self.name, self.settings = name, MazeSettings()
-        self.spec, self.published = registry.spec(name, "antmaze"), best_published(name, False)
+        self.spec, self.published = spec(name), best_published(name, False)
         self.episode_length = self.spec.episode_length
         layout = self.spec.layout
         self._free = np.asarray(ant.cell_centre(layout, layout.free), np.float32)
@@ -103,17 +104,24 @@ class AntmazeTask(Task):
         start_key, goal_key = jax.random.split(key)
         return Problem(self.reset(start_key), goal_near(goal_key, jnp.asarray(self._goal_cell)))
 
+    @functools.cached_property
+    def environment(self) -> Antmaze:
+        """The maze on MJX, compiled at first use."""
+        # That may be under jit: its arrays must be plain ones all the same.
+        with jax.ensure_compile_time_eval():
+            return Antmaze(self.spec)
+
     def step(self, state: Float[Array, "29"], action: Float[Array, "8"]) -> Float[Array, "29"]:
         """One control step on MJX."""
-        # Made at first use, which may be under jit: its arrays must be plain ones all the same.
-        with jax.ensure_compile_time_eval():
-            if not hasattr(self, "_mjx"):
-                self._mjx = Antmaze(self.spec)
-        return self._mjx.step(self._mjx.reset_to(state, jnp.zeros(2)), action).obs
+        return self.environment.step(self.environment.reset_to(state, jnp.zeros(2)), action).obs
 
     def simulator(self) -> MujocoAntmaze:
         """C MuJoCo."""
         return MujocoAntmaze(self.spec)
+
+    def check_states(self, states: np.ndarray) -> None:
+        """Refuses states ``[N, 29]`` that are not an ant's; see ``model.check_ant_states``."""
+        ant.check_ant_states(states)
 
     def data(self, rows: int, key: Key) -> Mapping[str, Part]:
         """D4RL's recipe, or the user's files; upright rows alone. The key is consumed."""

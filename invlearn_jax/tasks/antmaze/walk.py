@@ -15,7 +15,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.data.dataset import Dataset, concatenate
-from invlearn_jax.envs import registry
 from invlearn_jax.frames import HeadingFrame
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.collect import CorrectionSettings
@@ -24,13 +23,14 @@ from invlearn_jax.objectives import off_pace, tilt
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.antmaze.environment import random_start
+from invlearn_jax.tasks.antmaze.files import read_for
 from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
 from invlearn_jax.tasks.antmaze.goal_policy import goal_policy_names, read_goal_policy
 from invlearn_jax.tasks.antmaze.locomotion import Locomotion
 from invlearn_jax.tasks.antmaze.rows import upright_rows, uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
+from invlearn_jax.tasks.antmaze.specs import spec
 from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
-from invlearn_jax.tasks.user_files import read_for
 from invlearn_jax.types import Key, Problem
 
 _FAR = 100.0  # m, where the goals of episodes are, so that they are directions
@@ -231,10 +231,10 @@ def walking_rows(settings: DataSettings, maze: str, rows: int, key: Key) -> Data
     Raises:
         ValueError: if there are neither files nor a policy.
     """
-    spec = registry.spec(maze, "antmaze")
+    found = spec(maze)
     paths = [path for path in settings.path.split(",") if path]
     if paths:
-        return concatenate(*(read_for(spec, path) for path in paths))
+        return concatenate(*(read_for(found, path) for path in paths))
     if not settings.policy:
         raise ValueError(
             "There are no data to learn from. Give files of your own by data.path, or, by data.policy, a goal-reaching policy, "
@@ -242,7 +242,7 @@ def walking_rows(settings: DataSettings, maze: str, rows: int, key: Key) -> Data
         )
     if settings.policy == RANDOM:
         return _as_rows(random_ant_data(None, key, rows))
-    return _as_rows(antmaze_data(spec, read_goal_policy(settings.policy), key, rows, settings.noise))
+    return _as_rows(antmaze_data(found, read_goal_policy(settings.policy), key, rows, settings.noise))
 
 
 def _as_rows(arrays: Mapping[str, np.ndarray]) -> Dataset:

@@ -40,5 +40,5 @@ def pulse_jacobian(
     # The residual is -sqrt(2) (m_z, m_y, m_x) of the quaternion m of what is left, whose w is positive.
     m = -gate_residual(system, unitary, gate)[::-1] / 2**0.5
     w = jnp.sqrt(jnp.maximum(1 - (m**2).sum(), 0.0))
-    change = [w * turns[k] + m[k - 2] * turns[k - 1] - m[k - 1] * turns[k - 2] for k in (2, 1, 0)]
-    return -(2**0.5) * jnp.stack(change).swapaxes(-1, -2)
+    change = jnp.stack([w * turns[k] + m[k - 2] * turns[k - 1] - m[k - 1] * turns[k - 2] for k in (2, 1, 0)])
+    return -(2**0.5) * change.swapaxes(-1, -2)

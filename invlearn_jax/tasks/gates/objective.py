@@ -80,13 +80,17 @@ class PulseObjective(NamedTuple):
         self, system: PulseSystem, slices: Float[Array, "N C"], gate: Complex[Array, "d d"]
     ) -> dict[str, Float[Array, ""]]:
         """The weighted terms of one pulse; their sum is the cost."""
-        found = None if self.errors is NO_ERRORS else infidelities(system, slices, gate, self.errors)
-        nominal = propagate(system, slices) if found is None or self.leakage else None
-        terms = {"infidelity": infidelity(system, nominal, gate) if found is None else found.mean()}
+        if self.errors is NO_ERRORS:
+            mean = worst = infidelity(system, propagate(system, slices), gate)
+        else:
+            found = infidelities(system, slices, gate, self.errors)
+            mean, worst = found.mean(), found.max()
+        terms = {"infidelity": mean}
         if self.worst:
-            terms["worst"] = self.worst * (terms["infidelity"] if found is None else found.max())
+            terms["worst"] = self.worst * worst
         if self.leakage:
-            terms["leakage"] = self.leakage * leakage(system, nominal)
+            # The compiler makes one of this and the same propagator above.
+            terms["leakage"] = self.leakage * leakage(system, propagate(system, slices))
         relative = slices / system.limit
         if self.energy:
             terms["energy"] = self.energy * (relative**2).sum(-1).mean()

@@ -1,5 +1,7 @@
 """The planner of pulses: ``planners.planner.InversePlanner`` with the Schroedinger propagator for forward model."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,7 @@ from invlearn_jax.types import Key, Params, Problem
 class PulseModel:
     """The forward model: ``states [N+1, D, D]``, the unitary after each slice, the first being the start. It learns nothing."""
 
-    gradient = "reverse"
+    gradient: Literal["reverse", "forward", "none"] = "reverse"
 
     def __init__(self, system: PulseSystem) -> None:
         """Of a system."""

@@ -6,8 +6,11 @@ Two levels are quaternions in closed form; more are Taylor sums of order 15 with
 products over slices are a tree, so that depth grows with log N. Arrays keep the slices last: the compiler makes vectors of them.
 """
 
+import functools
 import math
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +18,14 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from invlearn_jax.tasks.gates.gates import PAULI
-from invlearn_jax.tasks.gates.slice_table import Parts, tabulated_steps
+from invlearn_jax.tasks.gates.slice_table import Parts, SliceTable, tabulated_steps
 from invlearn_jax.tasks.gates.systems import PulseSystem
 
 # Up to here the remainder of order 15, norm^16 / 16!, is below 2e-17.
 _NORM = 0.6
 
 Quaternion = tuple[Array, Array, Array, Array]
+_Steps = TypeVar("_Steps", Quaternion, Parts)
 
 
 def propagate(
@@ -42,30 +46,26 @@ def propagate(
         U.
     """
     if system.dimension == 2:
-        return _matrix(_product(_spin(_turns(system, slices, detuning, scale))))
-    # Python's 0 is a detuning that is known now to be none; the table holds no detuning.
-    plain = isinstance(detuning, float) and detuning == 0.0 and system.table is not None
-    if plain:
-        steps = tabulated_steps(system.table, scale * slices / system.limit)
-    else:
-        steps = _exponentials(system, slices, detuning, scale)
-    real, imag = _product_of_parts(steps)
+        return _matrix(_product(_times, _spin(_turns(system, slices, detuning, scale))))
+    real, imag = _product(_matmul, _steps(system, slices, detuning, scale))
     return real + 1j * imag
 
 
 def propagation(system: PulseSystem, slices: Float[Array, "N C"]) -> Complex[Array, "N1 D D"]:
     """``[N+1, D, D]``: the unitary from the beginning to the end of each slice, the first being 1. By a parallel scan."""
-    real, imag = _exponentials(system, slices, 0.0, 1.0)
-    steps = jnp.moveaxis(real + 1j * imag, -1, 0)
-    path = jax.lax.associative_scan(lambda earlier, later: later @ earlier, steps)
-    return jnp.concatenate([jnp.eye(system.dimension, dtype=path.dtype)[None], path])
+    if system.dimension == 2:
+        path = _matrix(_path(_times, _spin(_turns(system, slices, 0.0, 1.0))))
+    else:
+        real, imag = _path(_matmul, _steps(system, slices, 0.0, 1.0))
+        path = real + 1j * imag
+    return jnp.concatenate([jnp.eye(system.dimension, dtype=path.dtype)[None], jnp.moveaxis(path, -1, 0)])
 
 
 def quaternion_of(
     system: PulseSystem, slices: Float[Array, "N C"], detuning: Array | float = 0.0, scale: Array | float = 1.0
 ) -> Quaternion:
     """``(w, x, y, z)`` of a qubit's ``U = w - i (x sigma_x + y sigma_y + z sigma_z)``."""
-    return _product(_spin(_turns(system, slices, detuning, scale)))
+    return _product(_times, _spin(_turns(system, slices, detuning, scale)))
 
 
 def qubit_generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[Array, Float[Array, "3 C N"]]:
@@ -80,26 +80,26 @@ def qubit_generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[
     """
     v = _turns(system, slices, 0.0, 1.0)
     steps = cosine, *sine = _spin(v)
-    # Prefix products; the first slice finds the identity before it.
-    path = jax.lax.associative_scan(lambda earlier, later: _times(later, earlier), steps, axis=-1)
+    path = _path(_times, steps)
+    # The first slice finds the identity before it.
     first = (1.0, 0.0, 0.0, 0.0)
     w, *p = (jnp.concatenate([jnp.full_like(q[:1], q0), q[:-1]]) for q, q0 in zip(path, first, strict=True))
-    square = sum(x * x for x in v)
+    square = _dot(v, v)
     small = square < 1e-12
     safe = jnp.where(small, 1.0, square)
-    s = jnp.where(small, 1.0, sum(x * y for x, y in zip(v, sine, strict=True)) / safe)
+    s = jnp.where(small, 1.0, _dot(v, sine) / safe)
     rest = jnp.where(small, 2.0 / 3.0, (1.0 - s * cosine) / safe)
-    kept = w * w - sum(x * x for x in p)
+    kept = w * w - _dot(p, p)
     generators = []
-    for operator in system.controls:
-        dv = [system.dt * x for x in _along(operator)]
-        inner = rest * sum(x * y for x, y in zip(v, dv, strict=True))
+    for control in system.controls:
+        dv = [system.dt * x for x in _along(control)]
+        inner = rest * _dot(v, dv)
         turn = _cross(v, dv)
         g = [s * cosine * d + inner * x - s * s * t for d, x, t in zip(dv, v, turn, strict=True)]
-        inner = sum(x * y for x, y in zip(p, g, strict=True))
+        inner = _dot(p, g)
         turn = _cross(p, g)
         generators.append(jnp.stack([kept * x + 2 * (inner * y - w * t) for x, y, t in zip(g, p, turn, strict=True)]))
-    return _matrix(tuple(q[-1] for q in path)), jnp.stack(generators, axis=1)
+    return _matrix(_at(path, -1)), jnp.stack(generators, axis=1)
 
 
 def generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[Array, Parts]:
@@ -114,31 +114,55 @@ def generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[Array,
     Returns:
         ``U [D, D]``, and real and imaginary part of ``g [D, D, C, N]``.
     """
-    amplitudes = slices / system.limit
-    steps = tabulated_steps(system.table, amplitudes)
-    path = jax.lax.associative_scan(lambda earlier, later: _matmul(later, earlier), steps, axis=-1)
-    one = np.eye(system.dimension)[..., None]
-    first = jnp.asarray(one, slices.dtype), jnp.zeros_like(one, slices.dtype)
-    before = tuple(jnp.concatenate([start, p[..., :-1]], axis=-1) for start, p in zip(first, path, strict=True))
+    amplitudes, table = slices / system.limit, _table(system)
+    steps = tabulated_steps(table, amplitudes)
+    path = _path(_matmul, steps)
+    one = jnp.eye(system.dimension, dtype=slices.dtype)[..., None]
+    before: Parts = jax.tree.map(
+        lambda start, p: jnp.concatenate([start, p[..., :-1]], axis=-1), (one, jnp.zeros_like(one)), path
+    )
     found = []
     for c in range(len(system.controls)):
         along = jnp.zeros_like(slices).at[:, c].set(1 / system.limit)
-        change = jax.jvp(lambda u: tabulated_steps(system.table, u), (amplitudes,), (along,))[1]
+        change = jax.jvp(lambda u: tabulated_steps(table, u), (amplitudes,), (along,))[1]
         found.append(_matmul(_matmul(_dagger(before), _matmul(_dagger(steps), change)), before))
-    return path[0][..., -1] + 1j * path[1][..., -1], tuple(jnp.stack(part, axis=2) for part in zip(*found, strict=True))
+    real, imag = zip(*found, strict=True)
+    return path[0][..., -1] + 1j * path[1][..., -1], (jnp.stack(real, axis=2), jnp.stack(imag, axis=2))
+
+
+def _table(system: PulseSystem) -> SliceTable:
+    if system.table is None:
+        raise ValueError(f"{system.name} has no table of its slices; take the reverse passes of ``jacobian``.")
+    return system.table
+
+
+def _steps(system: PulseSystem, slices: Array, detuning: Array | float, scale: Array | float) -> Parts:
+    """The propagators of the slices ``[D, D, N]``."""
+    # Python's 0 is a detuning that is known now to be none; the table holds no detuning.
+    if system.table is not None and isinstance(detuning, float) and detuning == 0.0:
+        return tabulated_steps(system.table, scale * slices / system.limit)
+    return _exponentials(system, slices, detuning, scale)
 
 
 def _dagger(p: Parts) -> Parts:
     return p[0].swapaxes(0, 1), -p[1].swapaxes(0, 1)
 
 
-def _cross(a: Sequence[Array | float], b: Sequence[Array | float]) -> list[Array]:
+def _sum(parts: Iterable[Array]) -> Array:
+    return functools.reduce(operator.add, parts)
+
+
+def _dot(a: Sequence[Array], b: Sequence[Array | float]) -> Array:
+    return _sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _cross(a: Sequence[Array], b: Sequence[Array | float]) -> list[Array]:
     return [a[i - 2] * b[i - 1] - a[i - 1] * b[i - 2] for i in range(3)]
 
 
-def _along(operator: np.ndarray) -> list[float]:
+def _along(matrix: np.ndarray) -> list[float]:
     """The vector v of ``v.sigma``, by the traces with each sigma; Python's numbers leave the pulse's precision as it is."""
-    return (np.einsum("kij,ji->k", PAULI, operator).real / 2).tolist()
+    return (np.einsum("kij,ji->k", PAULI, matrix).real / 2).tolist()
 
 
 def _turns(system: PulseSystem, slices: Array, detuning: Array | float, scale: Array | float) -> list[Array]:
@@ -154,12 +178,13 @@ def _turns(system: PulseSystem, slices: Array, detuning: Array | float, scale: A
 
 def _spin(v: list[Array]) -> Quaternion:
     """``exp(-i v.sigma)``."""
-    square = sum(x * x for x in v)
+    square = _dot(v, v)
     # sin(r) / r has a smooth value at 0, its formula has not.
     safe = jnp.where(square > 1e-30, square, 1.0)
     r = jnp.sqrt(safe)
     ratio = jnp.where(square > 1e-30, jnp.sin(r) / r, 1.0)
-    return jnp.where(square > 1e-30, jnp.cos(r), 1.0), *(ratio * x for x in v)
+    x, y, z = v
+    return jnp.where(square > 1e-30, jnp.cos(r), 1.0), ratio * x, ratio * y, ratio * z
 
 
 def _times(p: Quaternion, q: Quaternion) -> Quaternion:
@@ -174,14 +199,24 @@ def _times(p: Quaternion, q: Quaternion) -> Quaternion:
     )
 
 
-def _product(steps: Quaternion) -> Quaternion:
+def _at(steps: _Steps, index: int | slice) -> _Steps:
+    return jax.tree.map(lambda s: s[..., index], steps)
+
+
+def _product(times: Callable[[_Steps, _Steps], _Steps], steps: _Steps) -> _Steps:
+    """The product of all steps, the last on the left."""
     while (count := steps[0].shape[-1]) > 1:
-        pairs = _times(tuple(s[..., 1:count:2] for s in steps), tuple(s[..., 0 : count - 1 : 2] for s in steps))
-        odd = count % 2
-        steps = tuple(
-            jnp.concatenate([p, s[..., -odd:]], axis=-1) if odd else p for p, s in zip(pairs, steps, strict=True)
-        )
-    return tuple(s[..., 0] for s in steps)
+        pairs = times(_at(steps, slice(1, count, 2)), _at(steps, slice(0, count - 1, 2)))
+        if count % 2:
+            last = _at(steps, slice(-1, None))
+            pairs = jax.tree.map(lambda p, s: jnp.concatenate([p, s], axis=-1), pairs, last)
+        steps = pairs
+    return _at(steps, 0)
+
+
+def _path(times: Callable[[_Steps, _Steps], _Steps], steps: _Steps) -> _Steps:
+    """The products of the first steps, of all numbers of them from 1 on."""
+    return jax.lax.associative_scan(lambda earlier, later: times(later, earlier), steps, axis=-1)
 
 
 def _matrix(q: Quaternion) -> Array:
@@ -206,11 +241,15 @@ def _exponentials(system: PulseSystem, slices: Array, detuning: Array | float, s
     one = jnp.broadcast_to(jnp.eye(system.dimension, dtype=slices.dtype)[..., None], a[0].shape)
     powers = [(one, jnp.zeros_like(one)), a, square, _matmul(square, a)]
     fourth = _matmul(square, square)
-    total = None
-    for block in (12, 8, 4, 0):
-        weights = [1.0 / math.factorial(block + i) for i in range(4)]
-        part = tuple(sum(w * p for w, p in zip(weights, parts, strict=True)) for parts in zip(*powers, strict=True))
-        total = part if total is None else tuple(p + q for p, q in zip(part, _matmul(fourth, total), strict=True))
+
+    def block(first: int) -> Parts:
+        weights = [1.0 / math.factorial(first + i) for i in range(4)]
+        real, imag = (_dot(parts, weights) for parts in zip(*powers, strict=True))
+        return real, imag
+
+    total = block(12)
+    for first in (8, 4, 0):
+        total = jax.tree.map(operator.add, block(first), _matmul(fourth, total))
     for _ in range(squarings):
         total = _matmul(total, total)
     return total
@@ -220,16 +259,7 @@ def _matmul(p: Parts, q: Parts) -> Parts:
     """Products of matrices ``[D, D, N]``, given and returned as real and imaginary parts."""
 
     def product(x: Array, y: Array) -> Array:
-        return sum(x[:, k, None] * y[None, k] for k in range(x.shape[1]))
+        return _sum(x[:, k, None] * y[None, k] for k in range(x.shape[1]))
 
     (a, b), (c, d) = p, q
     return product(a, c) - product(b, d), product(a, d) + product(b, c)
-
-
-def _product_of_parts(steps: Parts) -> Parts:
-    while (count := steps[0].shape[-1]) > 1:
-        pairs = _matmul(tuple(s[..., 1:count:2] for s in steps), tuple(s[..., 0 : count - 1 : 2] for s in steps))
-        steps = tuple(
-            jnp.concatenate([p, s[..., -1:]], axis=-1) if count % 2 else p for p, s in zip(pairs, steps, strict=True)
-        )
-    return tuple(s[..., 0] for s in steps)

@@ -78,6 +78,10 @@ class PulseInverter(abc.ABC):
         self.parametrisation = PulseSpline(system)
 
     @abc.abstractmethod
+    def init(self, key: Key) -> Params:
+        """Fresh parameters. The key is consumed."""
+
+    @abc.abstractmethod
     def latents(self, params: Params, key: Key, problem: Problem, num: int) -> Float[Array, "K M C"]:
         """``num`` latent pulses of the gate ``goal`` after ``state``. The key is consumed."""
 

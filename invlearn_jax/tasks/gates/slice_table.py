@@ -85,7 +85,7 @@ def tabulated_steps(table: SliceTable, amplitudes: Float[Array, "N C"]) -> Parts
         for _ in range(int(wanted.max())):
             rising.append(rising[-1] * square)
         monomials = monomials * jnp.stack(rising)[wanted]
-    steps = tuple(jnp.asarray(c, kind) @ monomials for c in (table.real, table.imag))
+    steps = jnp.asarray(table.real, kind) @ monomials, jnp.asarray(table.imag, kind) @ monomials
     for drive, shifts in zip(z, table.shifts, strict=True):
         steps = _times(_powers(drive, shifts), steps)
     return steps

@@ -221,7 +221,7 @@ def two_qubits(
             "The coupling is 0; without one there is no gate between two qubits. Give another number, in rad/us."
         )
     pairs = PAULI[2:] if kind == "zz" else PAULI[:2]
-    drift = coupling / 2 * sum(np.kron(p, p) for p in pairs)
+    drift = coupling / 2 * np.sum([np.kron(p, p) for p in pairs], axis=0)
     one = np.eye(2)
     controls = (
         np.stack([np.kron(PAULI[0], one), np.kron(PAULI[1], one), np.kron(one, PAULI[0]), np.kron(one, PAULI[1])]) / 2

@@ -1,7 +1,6 @@
 """Gates as a task: the state is the unitary so far, ``[d, d]``, the goal the gate, an action the amplitudes of one slice."""
 
 import copy
-import functools
 from typing import Any
 
 import jax
@@ -13,7 +12,7 @@ from invlearn_jax.evaluate.metrics import mean_ci
 from invlearn_jax.keys import streams
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.settings import with_settings
-from invlearn_jax.tasks.gates.build import PulseConfig, build_objective, build_system
+from invlearn_jax.tasks.gates.build import build_objective, build_system
 from invlearn_jax.tasks.gates.fidelity import infidelity
 from invlearn_jax.tasks.gates.gates import haar_gates, training_gates
 from invlearn_jax.tasks.gates.objective import GateObjective
@@ -22,10 +21,8 @@ from invlearn_jax.tasks.gates.systems import PulseSystem
 from invlearn_jax.tasks.task import Task, Terms
 from invlearn_jax.types import Key, Params, Problem, Result
 
-
-@functools.cache
-def _system(*fields: Any) -> PulseSystem:
-    return build_system(PulseConfig(*fields))
+# What is an attribute of other tasks follows from the settings here, which may be set at any time.
+# mypy: disable-error-code="override"
 
 
 class GateTask(Task):
@@ -40,17 +37,12 @@ class GateTask(Task):
     @property
     def system(self) -> PulseSystem:
         """What is driven."""
-        s = self.settings
-        return _system(s.system, s.gate_time, s.limit, s.drift, tuple(s.slices), tuple(s.knots))
+        return build_system(self.settings)
 
     @property
     def objective(self) -> GateObjective:
         """The infidelity, or where errors are to be borne its mean over them."""
-        s = self.settings
-        return GateObjective(
-            self.system,
-            build_objective(PulseConfig(detuning_error=s.detuning_error, amplitude_error=s.amplitude_error)),
-        )
+        return GateObjective(self.system, build_objective(self.settings))
 
     @property
     def dt(self) -> float:
@@ -130,26 +122,26 @@ class GateTask(Task):
         return with_settings(settings, TASKS[self.name].method if method == "inverter" else {})
 
     def judge(self, planner: InversePlanner, params: Params, key: Key, problems: int) -> dict[str, Any]:
-        """1 - F on drawn gates: see ``task.JudgesPlans``. The key is consumed."""
+        """1 - F on drawn gates, also after 0 to K steps of refinement: see ``task.JudgesPlans``. The key is consumed."""
         problem_key, plan_key = streams(key, "problems", "planning")
         drawn = jax.vmap(self.draw_problem)(jax.random.split(problem_key, problems))
         keys = jax.random.split(plan_key, problems)
 
         def one(key: Key, problem: Problem) -> tuple[Array, Array, Array]:
             plan = planner.plan(params, key, problem)
-            return plan.cost, self.success(plan.states[-1], problem.goal), plan.result
+            trace = jnp.concatenate([plan.proposal_cost[None], plan.refine_trace])
+            return trace, self.success(plan.states[-1], problem.goal), plan.result
 
         found = jax.jit(lambda keys, drawn: jax.lax.map(lambda x: one(*x), (keys, drawn), batch_size=250))(keys, drawn)
-        cost, success, results = map(np.asarray, found)
-        interval = mean_ci(cost)
-        quantiles = {
-            f"infidelity_{name}": float(np.quantile(cost, q)) for name, q in (("median", 0.5), ("p999", 0.999))
-        }
+        trace, success, results = map(np.asarray, found)
+        interval = mean_ci(trace[:, -1])
+        quantiles = np.quantile(trace, (0.5, 0.999, 1.0), axis=0).tolist()
+        by_step = dict(zip(("median", "p999", "max"), quantiles, strict=True))
         return {
             "success_rate": float(success.mean()),
             "cost_mean": interval.mean,
             "cost_sem": interval.sem,
-            **quantiles,
-            "infidelity_max": float(cost.max()),
+            **{f"infidelity_{name}": values[-1] for name, values in by_step.items()},
+            "infidelity_by_step": by_step,
             "results": {result.name.lower(): int((results == result).sum()) for result in Result},
         }

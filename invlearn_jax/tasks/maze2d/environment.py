@@ -40,8 +40,11 @@ class Maze2dSpec(NamedTuple):
     reward: Literal["sparse", "dense"]
     ref_min: float | None = None
     ref_max: float | None = None
-    # The ball stays at the goal to the time limit; no field, since it holds for all.
-    ends_at_goal = False
+
+    @property
+    def ends_at_goal(self) -> bool:
+        """Never: the ball stays at the goal to the time limit."""
+        return False
 
 
 def random_start(layout: Layout, key: Key) -> Float[Array, "4"]:
@@ -78,7 +81,7 @@ class Maze2d:
         """Compiles the maze's model.
 
         Args:
-            spec: what to build; ``maze2d_spec`` and the registry make one.
+            spec: what to build; ``maze2d_spec`` makes one, ``specs`` holds D4RL's.
             solver_iterations: of the contact solver; D4RL's 20 by default. With 1, contacts are a little softer and the
                 step has a reverse-mode gradient.
         """

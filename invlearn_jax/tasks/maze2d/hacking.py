@@ -17,10 +17,10 @@ from invlearn_jax.keys import generator
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.tasks.maze2d import model as ball
-from invlearn_jax.tasks.maze2d.environment import Maze2d, inside_maze
+from invlearn_jax.tasks.maze2d.environment import inside_maze
 from invlearn_jax.tasks.maze2d.generator import random_free_positions
 from invlearn_jax.tasks.maze2d.oracle import free_space, geodesic
-from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
+from invlearn_jax.tasks.maze2d.task import Maze2dTask
 from invlearn_jax.types import Key, Problem
 
 _DEEP = 0.15  # m inside a wall, from which on an end counts as on the wrong side
@@ -91,8 +91,8 @@ def _random_problems(layout: Layout, key: Key, count: int) -> tuple[np.ndarray, 
     return np.concatenate([position, speed], axis=1).astype(np.float32), goals.astype(np.float32)
 
 
-def _execute(env: Maze2d, starts: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    simulator, states = MujocoMaze2d(env.spec), [np.asarray(starts, np.float64)]
+def _execute(task: Maze2dTask, starts: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    simulator, states = task.simulator(), [np.asarray(starts, np.float64)]
     for step in range(actions.shape[1]):
         states.append(simulator.step(states[-1], actions[:, step]))
     simulator.close()
@@ -100,7 +100,7 @@ def _execute(env: Maze2d, starts: np.ndarray, actions: np.ndarray) -> np.ndarray
 
 
 def hacking_gap(
-    planner: InversePlanner, params: PlannerParams, env: Maze2d, key: Key, problems: int, *, batch: int = 500
+    planner: InversePlanner, params: PlannerParams, task: Maze2dTask, key: Key, problems: int, *, batch: int = 500
 ) -> HackingReport:
     """Plans once for random problems and executes the whole plans open loop on C MuJoCo.
 
@@ -109,7 +109,7 @@ def hacking_gap(
     Args:
         planner: what plans.
         params: its parameters.
-        env: whose physics decide.
+        task: whose physics decide.
         key: consumed.
         problems: N.
         batch: problems planned side by side.
@@ -126,7 +126,7 @@ def hacking_gap(
     batch = min(batch, problems)
     # Whole batches, so that one program serves them all; the surplus is dropped at the end.
     count = -(-problems // batch) * batch
-    starts, goals = _random_problems(env.spec.layout, problem_key, count)
+    starts, goals = _random_problems(task.spec.layout, problem_key, count)
     plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
     cost_of = jax.jit(jax.vmap(lambda s, a, g: sum(planner.objective(params.objective, s, a, g).values())))
     keys, parts = jax.random.split(plan_key, count), []
@@ -134,13 +134,13 @@ def hacking_gap(
         rows = slice(begin, begin + batch)
         out = plan(params, keys[rows], Problem(jnp.asarray(starts[rows]), jnp.asarray(goals[rows])))
         actions = np.asarray(out.actions)
-        realised = _execute(env, starts[rows], actions)
+        realised = _execute(task, starts[rows], actions)
         cost = cost_of(jnp.asarray(realised, jnp.float32), out.actions, jnp.asarray(goals[rows]))
         parts.append([np.asarray(x) for x in (out.cost, cost, out.states[:, -1, :2], realised[:, -1, :2])])
     predicted_cost, realised_cost, predicted_end, realised_end = (
         np.concatenate(part)[:problems] for part in zip(*parts, strict=True)
     )
-    separated = wrong_side(env.spec.layout, predicted_end, realised_end)
+    separated = wrong_side(task.spec.layout, predicted_end, realised_end)
     gap = realised_cost - predicted_cost
     return HackingReport(
         starts[:problems], goals[:problems], predicted_cost, realised_cost, gap, predicted_end, realised_end, separated

@@ -3,8 +3,8 @@
 The numbers are those of ``d4rl/pointmaze/__init__.py`` and ``d4rl/infos.py``.
 """
 
+from invlearn_jax.names import unknown_name
 from invlearn_jax.tasks import layouts
-from invlearn_jax.tasks.layouts import parse_layout
 from invlearn_jax.tasks.maze2d.environment import Maze2dSpec, maze2d_spec
 
 # id stem: rows, steps, (sparse ref min, max), (dense ref min, max).
@@ -20,13 +20,14 @@ _MAZES = {
 
 
 def _specs() -> dict[str, Maze2dSpec]:
-    specs = {}
+    specs: dict[str, Maze2dSpec] = {}
     for stem, (rows, steps, sparse, dense) in _MAZES.items():
-        layout = parse_layout(rows)
         size, version = stem.rsplit("-", 1)
-        for reward, refs, infix in (("sparse", sparse, ""), ("dense", dense, "-dense")):
-            name = f"maze2d-{size}{infix}-{version}"
-            specs[name] = Maze2dSpec(name, layout, steps, reward, *refs)
+        for spec, (low, high) in (
+            (maze2d_spec(rows, f"maze2d-{size}-{version}", steps, "sparse"), sparse),
+            (maze2d_spec(rows, f"maze2d-{size}-dense-{version}", steps, "dense"), dense),
+        ):
+            specs[spec.name] = spec._replace(ref_min=low, ref_max=high)
     return specs
 
 
@@ -43,3 +44,16 @@ def own_spec(name: str) -> Maze2dSpec:
     """
     own = maze2d_spec(name.split("/"), name)
     return own._replace(ref_min=0.0, ref_max=float(own.episode_length))
+
+
+def spec(name: str) -> Maze2dSpec:
+    """The specification of a named maze2d, or of a user's own maze; see ``own_spec``.
+
+    Raises:
+        ValueError: if the name is unknown (the nearest known names are listed), or for a bad maze.
+    """
+    if "#" in name:
+        return own_spec(name)
+    if name not in SPECS:
+        raise unknown_name("maze2d", name, SPECS)
+    return SPECS[name]

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.data.dataset import Dataset, concatenate
+from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.evaluate.metrics import jerk, mean_ci
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.inverter import problem_sampler
@@ -30,7 +31,8 @@ from invlearn_jax.tasks.d4rl import (
 from invlearn_jax.tasks.maze2d import configured, drawing
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.controller import controller_returns
-from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, random_goal, random_start
+from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, inside_maze, random_goal, random_start
+from invlearn_jax.tasks.maze2d.files import read_for
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
@@ -38,28 +40,31 @@ from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec
 from invlearn_jax.tasks.published import best_published
 from invlearn_jax.tasks.registry import TaskEntry
 from invlearn_jax.tasks.task import Animation, Drawing, Episodes, Part, Task, Terms
-from invlearn_jax.tasks.user_files import read_for
 from invlearn_jax.types import Key, Params, Planner, Problem
 
-_DISC, _EDGE = (
-    0.45,
-    0.05,
-)  # m: radius of the goal's soft disc, a little inside the 0.5 m that count, and width of its edge
 _BIN = 0.1  # m, of the places between which starts and goals of training are drawn evenly
 _LEAST = 3  # rows in a bin that counts
 
 
 @dataclasses.dataclass
 class Settings:
-    """What a maze's planners learn from, beside the rows of D4RL's controller that the method sets.
+    """How far a maze's planners look, what they are to reach, and what they learn from beside the rows that the method sets.
 
     Attributes:
+        horizon: T, steps of a plan.
+        execute_steps: how many of them to execute before the next plan.
+        goal_radius: metres, of the goal's soft disc; a little inside the 0.5 m that count.
+        goal_width: metres, of the disc's edge.
         path: files of your own (D4RL HDF5, OGBench npz or a Minari folder), comma-separated, instead of the controller's rows.
         noise: standard deviation of the controller's action noise.
         random_rows: rows of broad random data to add; 0 learns from the D4RL-style data alone.
         random_share: of a training batch that is drawn from these.
     """
 
+    horizon: int = bounded(32, low=1)
+    execute_steps: int = bounded(8, low=1)
+    goal_radius: float = bounded(0.45, above=0.0)
+    goal_width: float = bounded(0.05, above=0.0)
     path: str = ""
     noise: float = bounded(0.5, low=0.0)
     random_rows: int = bounded(800_000, low=0)
@@ -69,34 +74,56 @@ class Settings:
 class Maze2dTask(Task):
     """D4RL's maze2d: the state is position (m) and velocity (m/s), the goal a place, the action a force.
 
-    J = dt sum_t sigmoid((|x_t - g| - 0.45) / 0.05): seconds outside the goal's disc.
+    J = dt sum_t sigmoid((|x_t - g| - radius) / width): seconds outside the goal's disc; see ``Settings``.
     """
 
     dt = ball.TIMESTEP
-    horizon = 32
-    execute_steps = 8
     state_size, action_size, goal_size = 4, 2, 2
     gradient: Literal["reverse", "forward", "none"] = "forward"
-    fourier_size = 2
+    fourier_size, second_order = 2, True
+    state_limits = np.array([np.inf, np.inf, ball.MAX_SPEED, ball.MAX_SPEED])
 
-    def __init__(self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "") -> None:
+    def __init__(
+        self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "", solver_iterations: int | None = None
+    ) -> None:
         """Wraps a maze.
 
         Args:
             spec: of the maze.
             multi_goal: whether every episode has a random goal instead of the maze's own.
             name: the spec's by default.
+            solver_iterations: of MJX's contact solver; see ``Maze2d``.
         """
         self.spec, self.multi_goal, self.name = spec, multi_goal, name or spec.name
+        self._solver_iterations = solver_iterations
+        if solver_iterations == 1:
+            self.gradient = "reverse"
         self.episode_length, self.published = spec.episode_length, best_published(spec.name, multi_goal)
+        self._driven: tuple[tuple, np.ndarray] | None = None
         self.settings = Settings(random_rows=configured.sizes(spec.layout)["random_rows"])
+
+    @property
+    def horizon(self) -> int:  # type: ignore[override]  # Of the settings, which can be set.
+        """T, steps of a plan."""
+        return self.settings.horizon
+
+    @property
+    def execute_steps(self) -> int:  # type: ignore[override]
+        """Steps of a plan to execute before the next one."""
+        return self.settings.execute_steps
 
     @functools.cached_property
     def environment(self) -> Maze2d:
         """The maze on MJX, compiled at first use."""
         # That may be under jit: its arrays must be plain ones all the same.
         with jax.ensure_compile_time_eval():
-            return Maze2d(self.spec)
+            return Maze2d(self.spec, self._solver_iterations)
+
+    def differentiable(self) -> "Maze2dTask":
+        """The maze with contacts that are a little softer."""
+        task = Maze2dTask(self.spec, self.multi_goal, self.name, solver_iterations=1)
+        task.settings = self.settings
+        return task
 
     def goal_features(self, state: Float[Array, "4"], goal: Float[Array, "2"]) -> Float[Array, "2"]:
         """The goal alone: ways between walls are not straight."""
@@ -116,9 +143,14 @@ class Maze2dTask(Task):
 
     def cost(self, state: Float[Array, "4"], action: Float[Array, "2"], goal: Float[Array, "2"]) -> Terms:
         """``time_outside`` of the goal's disc."""
+        return self.place_cost(state[:2], goal)
+
+    def place_cost(self, place: Float[Array, "2"], goal: Float[Array, "2"]) -> Terms:
+        """``time_outside`` of the goal's disc."""
         # The root is kept away from zero, where its gradient is infinite.
-        distance = jnp.sqrt(((state[:2] - goal) ** 2).sum() + 1e-6)
-        return {"time_outside": jax.nn.sigmoid((distance - _DISC) / _EDGE)}
+        distance = jnp.sqrt(((place - goal) ** 2).sum() + 1e-6)
+        own = self.settings
+        return {"time_outside": jax.nn.sigmoid((distance - own.goal_radius) / own.goal_width)}
 
     def reward(self, state: Float[Array, "4"], action: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
         """D4RL's: of being within 0.5 m of the goal, or of the distance; see ``tasks.d4rl``."""
@@ -161,6 +193,16 @@ class Maze2dTask(Task):
         """C MuJoCo in float64."""
         return MujocoMaze2d(self.spec)
 
+    def check_states(self, states: np.ndarray) -> None:
+        """Refuses states ``[N, 4]`` with the ball in a wall.
+
+        Raises:
+            ValueError: says where.
+        """
+        blocked = np.flatnonzero(~inside_maze(self.spec.layout, states[:, :2]))
+        if len(blocked):
+            raise ValueError(f"The ball is in a wall of {self.name}, at {states[blocked[0], :2].tolist()}.")
+
     def data(self, rows: int, key: Key) -> dict[str, Part]:
         """The user's files, or D4RL's data regenerated; and broad random data beside them. The key is consumed.
 
@@ -183,9 +225,13 @@ class Maze2dTask(Task):
         broad = Dataset(made["observations"], made["actions"], made["timeouts"])
         return {name: Part(main, 1 - own.random_share), "random": Part(broad, own.random_share)}
 
+    def joined(self, rows: Dataset) -> Dataset:
+        """Rows without the ends that D4RL marks at each new goal, though the ball rolls on."""
+        return joined_episodes(rows, 2 * ball.MAX_SPEED * self.dt, 2)
+
     def configure(self, method: str, settings: Any) -> Any:
         """See ``configured.configure``."""
-        return configured.configure(self.spec.layout, method, settings)
+        return configured.configure(self.spec, self.multi_goal, method, settings)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """D4RL's return and score, beside those of the shortest ways and of D4RL's controller from the same starts."""
@@ -193,7 +239,7 @@ class Maze2dTask(Task):
         returns = returns_of(spec, states, goals)
         length = episodes.actions.shape[1]
         bounds = bound_return(time_bound(spec.layout, states[:, 0], goals), length, spec.reward)
-        controller = controller_returns(self.environment, states[:, 0], goals, jax.random.key(0), length)
+        controller = self._controller(states[:, 0], goals, length)
         steps, reached = steps_to_goal(states, goals), success(states, goals)
         score, bound = (mean_ci(normalized_score(spec, x)) for x in (returns, bounds))
         return {
@@ -208,8 +254,15 @@ class Maze2dTask(Task):
             "controller_score": float(normalized_score(spec, controller).mean()),
             "ratio_to_controller": float(returns.sum() / controller.sum()) if controller.sum() else None,
             "steps_to_goal_mean": float(np.nanmean(steps)) if reached.any() else None,
-            "action_jerk": float(jerk(episodes.actions, self.dt).mean()),
+            "action_jerk": float(np.mean(jerk(episodes.actions, self.dt))),
         }
+
+    def _controller(self, starts: np.ndarray, goals: np.ndarray, length: int) -> np.ndarray:
+        """The controller's returns; those from the last starts are kept, since planners are compared from the same ones."""
+        same = (starts.tobytes(), goals.tobytes(), length)
+        if self._driven is None or self._driven[0] != same:
+            self._driven = same, controller_returns(self.environment, starts, goals, jax.random.key(0), length)
+        return self._driven[1]
 
     def draw(self, axes: Any, episodes: Episodes) -> None:
         """Draws episodes between the walls, with what was planned."""

@@ -1,4 +1,4 @@
-"""From the frame of gymnasium-robotics' mazes to D4RL's.
+"""From the frame of gymnasium-robotics' AntMaze to that of D4RL's antmaze.
 
 There the maze's centre is the origin, columns run along +x and rows along -y, with cells of size c in a maze of H x W:
 
@@ -12,7 +12,6 @@ import numpy as np
 from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.layouts import Layout
-from invlearn_jax.tasks.maze2d import model as ball
 
 # Of the legs 1 to 4, which one is the mirror image across the x-z plane.
 _MIRRORED_LEGS = (3, 2, 1, 0)
@@ -20,35 +19,7 @@ _MIRRORED_LEGS = (3, 2, 1, 0)
 _JOINTS = np.tile([-1.0, 1.0], 4)
 _POSE = np.array([1.0, -1.0, 1.0, 1.0, -1.0, 1.0, -1.0])
 _TWIST = np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])
-
-
-def from_pointmaze(dataset: Dataset, layout: Layout) -> Dataset:
-    """PointMaze's rows in maze2d's frame: turned by a right angle, and moved.
-
-    ``x' = H/2 - 1/2 - y - o,  y' = W/2 - 1/2 + x - o``, o = 0.2 m, since D4RL's ball is off its cells' centres; velocities and
-    actions turn likewise: ``(u, w) -> (-w, u)``. Mass, damping, gear, step and speed limit are the same.
-
-    Args:
-        dataset: states ``[N, 4]`` (x, y, their velocities), actions ``[N, 2]``.
-        layout: the maze.
-
-    Returns:
-        The rows.
-
-    Raises:
-        ValueError: for states or actions of another size.
-    """
-    _check_sizes(dataset, (4,), 2, "PointMaze")
-    height, width = layout.walls.shape
-    offset = ball.BODY_OFFSET - ball.WALL_OFFSET
-    middle = np.array([height, width]) / 2 - 0.5 - offset
-    position, velocity = _turned(dataset.states[:, :2]) + middle, _turned(dataset.states[:, 2:])
-    states = np.concatenate([position, velocity], axis=1).astype(np.float32)
-    return dataset._replace(states=states, actions=_turned(dataset.actions))
-
-
-def _turned(vectors: np.ndarray) -> np.ndarray:
-    return np.stack([-vectors[:, 1], vectors[:, 0]], axis=1)
+_WITH_CONTACTS = 107  # numbers of an observation with contact forces
 
 
 def mirrored_ant(states: np.ndarray, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,23 +55,19 @@ def from_antmaze(dataset: Dataset, layout: Layout) -> Dataset:
         layout: the maze.
 
     Returns:
-        The rows, states ``[N, 29]`` as in ``tasks.antmaze.model``.
+        The rows, states ``[N, 29]`` as in ``model``.
 
     Raises:
         ValueError: for states or actions of another size.
     """
-    _check_sizes(dataset, (ant.STATE_SIZE, 107), ant.ACTION_SIZE, "AntMaze")
+    found = dataset.states.shape[1], dataset.actions.shape[1]
+    if found[0] not in (ant.STATE_SIZE, _WITH_CONTACTS) or found[1] != ant.ACTION_SIZE:
+        raise ValueError(
+            f"The rows have states and actions of {found[0]} and {found[1]} numbers; AntMaze's have {ant.STATE_SIZE} or "
+            f"{_WITH_CONTACTS} and {ant.ACTION_SIZE}. Give its rows as read_minari reads them."
+        )
     height, width = layout.walls.shape
     row, column = layout.free[0]
     states, actions = mirrored_ant(dataset.states[:, : ant.STATE_SIZE], dataset.actions)
     states[:, :2] += ant.CELL * np.array([width / 2 - 0.5 - column, height / 2 - 0.5 - row])
     return dataset._replace(states=states.astype(np.float32), actions=actions.astype(np.float32))
-
-
-def _check_sizes(dataset: Dataset, states: tuple[int, ...], actions: int, name: str) -> None:
-    found = dataset.states.shape[1], dataset.actions.shape[1]
-    if found[0] not in states or found[1] != actions:
-        raise ValueError(
-            f"The rows have states and actions of {found[0]} and {found[1]} numbers; {name}'s have "
-            f"{' or '.join(map(str, states))} and {actions}. Give its rows as read_minari reads them."
-        )

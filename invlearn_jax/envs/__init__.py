@@ -1,1 +1,0 @@
-"""Environments: maze2d and antmaze on MJX and C MuJoCo, layouts and the registry."""
