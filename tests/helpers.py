@@ -94,8 +94,8 @@ def run_here(program: str, *arguments: object, **attributes: Any) -> str:
     return printed.getvalue()
 
 
-def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    """Runs Python in the repository's root with these arguments and additions to the environment."""
+def run_environment() -> dict[str, str]:
+    """The environment of a program that a test starts."""
     # MJX takes seconds to compile; a second run finds its programs where the tests keep theirs.
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache" / "tests"),
@@ -103,10 +103,15 @@ def run_python(*arguments: object, **environment: str) -> subprocess.CompletedPr
         # As in this process: most of a cold run is compiling.
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
+    return os.environ | cache
+
+
+def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """Runs Python in the repository's root with these arguments and additions to the environment."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, **cache, **environment},
+        env=run_environment() | environment,
         capture_output=True,
         text=True,
         timeout=600,
