@@ -1,5 +1,7 @@
-"""One system's record for ``benchmarks.pulses``: quality, checks, times, and the race to the same infidelity."""
+"""The record of ``benchmarks.pulses``: of each system quality, checks, times, and the race to the same infidelity."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +19,11 @@ from benchmarks.pulse_measures import (
     summary,
 )
 from benchmarks.pulse_race import methods, race
+from benchmarks.pulse_robust import robust_record
 from benchmarks.qutip_grape import qutip_race
+from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
+from invlearn_jax.names import unknown_name
 from invlearn_jax.tasks.gates.gates import haar_gates
 from invlearn_jax.tasks.gates.systems import MHZ
 
@@ -67,7 +72,43 @@ RACES = {
     "two_qubit": Race("pulse-two-qubit", 5, 32, 5),
 }
 PRESETS = {"full": Preset(4096, 1000, 100, 30, 1000, 100), "quick": Preset(64, 50, 5, 2, 50, 20)}
+NAMES = (*RACES, "robust")
+_EXTRA = ("qutip", "qutip-qtrl")
 _CHUNKS = {"qubit": 512, "transmon": 128, "two_qubit": 32}
+
+
+def records(
+    names: Sequence[str], preset: Preset, folder: str, seed: int, count: int, races: Mapping[str, Race] = RACES
+) -> Iterator[dict[str, Any]]:
+    """Measures in double precision.
+
+    Args:
+        names: which of ``NAMES``.
+        preset: how much to measure of all.
+        folder: of the planners; empty for the shipped ones.
+        seed: of the gates.
+        count: gates for the quality.
+        races: how much to measure of each system.
+
+    Yields:
+        The record so far, after each system.
+
+    Raises:
+        ValueError: for an unknown name, before anything is measured.
+    """
+    for name in names:
+        if name not in NAMES:
+            raise unknown_name("system", name, NAMES)
+    record = manifest(seed)
+    record["versions"] |= {name: version(name) for name in _EXTRA}
+    for name in names:
+        with jax.enable_x64(True):
+            if name == "robust":
+                record[name] = robust_record(folder, seed + 1, preset.robust_gates, preset.mean_steps)
+            else:
+                record[name] = system_record(races[name], preset, folder, seed, count)
+                print(f"{name}: {record[name]['ratios']}", flush=True)
+        yield record
 
 
 def system_record(plan: Race, preset: Preset, folder: str, seed: int, count: int) -> dict[str, Any]:

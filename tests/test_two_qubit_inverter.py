@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import apart
+from helpers import apart, haar
 
-from invlearn_jax.tasks.gates import gates, systems, weyl
+from invlearn_jax.tasks.gates import systems, weyl
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.pulse_inverter import TwoQubitInverter, TwoQubitParams
 from invlearn_jax.tasks.gates.systems import MHZ
@@ -23,31 +23,27 @@ def two_qubit_inverter(share=0.25):
     return inverter, inverter.init(jax.random.key(4))
 
 
-def four_by_four(seed):
-    return np.asarray(gates.haar_gates(jax.random.key(seed), 1, 4))[0]
-
-
 def test_sections_that_make_their_targets_make_the_gate():
     inverter, _ = two_qubit_inverter()
-    decompose = jax.jit(weyl.decompose)
-    for seed in range(3):
+
+    @jax.jit
+    def targets(gate):
+        parts = weyl.decompose(gate)
+        first = inverter.local_target(parts.before.swapaxes(-1, -2)).T
+        return first, inverter.interaction_target(parts.interaction), inverter.local_target(parts.after), parts.after
+
+    for gate in haar(3, 3, 4):
         with jax.enable_x64(True):
-            gate = jnp.asarray(four_by_four(seed), complex)
-            gate = jnp.linalg.qr(gate)[0]
-            parts = decompose(gate)
-            last = np.asarray(inverter.local_target(parts.after))
-            first = np.asarray(inverter.local_target(parts.before.swapaxes(-1, -2))).T
-            middle = np.asarray(inverter.interaction_target(parts.interaction))
-            gate = np.asarray(gate)
+            first, middle, last, after = map(np.asarray, targets(jnp.asarray(gate)))
         assert apart(last @ middle @ first, gate) < 1e-10
         # The coupling that passes beside the single qubits' gates has a share in it.
-        assert apart(last, np.kron(*np.asarray(parts.after))) > 1e-2
+        assert apart(last, np.kron(*after)) > 1e-2
 
 
 def test_the_share_of_the_coupling_is_what_passes_without_drives():
     inverter, _ = two_qubit_inverter(share=1.0)
     local = inverter.local_system
-    still = propagate(local, jnp.zeros((local.slices, 4)))
+    still = jax.jit(lambda: propagate(local, jnp.zeros((local.slices, 4))))()
     one = jnp.broadcast_to(jnp.eye(2, dtype=jnp.complex64), (2, 2, 2))
     assert apart(still, inverter.local_target(one)) < 1e-5
     assert apart(still, np.eye(4)) > 1e-2
@@ -55,34 +51,42 @@ def test_the_share_of_the_coupling_is_what_passes_without_drives():
 
 def test_the_pulse_of_two_qubits_is_that_of_its_sections():
     inverter, params = two_qubit_inverter()
-    gate = jnp.asarray(four_by_four(5))
-    parts = weyl.decompose(gate)
-    pulse = inverter.latent(params, gate)
-    assert pulse.shape == (TWO.knots, 4) == (inverter.parametrisation.length, 4)
-    first, middle, last = jnp.split(pulse, [4, 9])
-    np.testing.assert_array_equal(last, inverter.local_latent(params.local, parts.after))
-    np.testing.assert_array_equal(middle, inverter.interaction_latent(params.interaction, parts.interaction))
-    transposed = inverter.local_latent(params.local, parts.before.swapaxes(-1, -2))
-    np.testing.assert_array_equal(first, transposed[::-1] * jnp.array([1.0, -1.0, 1.0, -1.0]))
-    # Each section makes what it makes alone, the first the transpose of its mirror image.
     local, between = inverter.local_system, inverter.interaction_system
-    made = [
-        propagate(system, pulse_slices(system, latent))
-        for system, latent in ((local, first), (between, middle), (local, last), (local, transposed))
-    ]
-    assert apart(made[0], made[3].T) < 1e-5
-    whole = propagate(TWO, pulse_slices(TWO, pulse))
-    assert apart(whole, made[2] @ made[1] @ made[0]) < 1e-5
+
+    @jax.jit
+    def found(gate):
+        parts = weyl.decompose(gate)
+        pulse = inverter.latent(params, gate)
+        first, middle, last = jnp.split(pulse, [4, 9])
+        transposed = inverter.local_latent(params.local, parts.before.swapaxes(-1, -2))
+        wanted = (transposed, inverter.interaction_latent(params.interaction, parts.interaction))
+        wanted += (inverter.local_latent(params.local, parts.after),)
+        # The sections for single qubits are one system, whose program is compiled once.
+        alone = jax.lax.map(lambda z: propagate(local, pulse_slices(local, z)), jnp.stack([first, last, transposed]))
+        made = (*alone, propagate(between, pulse_slices(between, middle)))
+        return pulse, wanted, made, propagate(TWO, pulse_slices(TWO, pulse))
+
+    pulse, wanted, made, whole = found(jnp.asarray(haar(5, 1, 4)[0], jnp.complex64))
+    assert pulse.shape == (TWO.knots, 4) == (inverter.parametrisation.length, 4)
+    first, middle, last = np.split(pulse, [4, 9])
+    np.testing.assert_allclose(first, wanted[0][::-1] * np.array([1.0, -1.0, 1.0, -1.0]), atol=1e-6)
+    np.testing.assert_allclose(middle, wanted[1], atol=1e-6)
+    np.testing.assert_allclose(last, wanted[2], atol=1e-6)
+    # Each section makes what it makes alone, the first the transpose of its mirror image.
+    begin, end, mirrored, interaction = map(np.asarray, made)
+    assert apart(begin, mirrored.T) < 1e-5
+    assert apart(whole, end @ interaction @ begin) < 1e-5
 
 
 def test_two_qubit_pulses_know_no_phase_and_turn_with_their_gates():
     inverter, params = two_qubit_inverter()
-    pair = gates.haar_gates(jax.random.key(1), 8, 2)[:2]
-    pulse = inverter.local_latent(params.local, pair)
-    turned = inverter.local_latent(params.local, jnp.array([-1.0, 1j])[:, None, None] * pair)
+    latent = jax.jit(lambda pair: inverter.local_latent(params.local, pair))
+    pair = haar(1, 2, 2).astype(np.complex64)
+    pulse = latent(pair)
+    turned = latent(np.array([-1.0, 1j], np.complex64)[:, None, None] * pair)
     np.testing.assert_allclose(turned, pulse, atol=1e-5)
     frame = np.diag(np.exp([0, 0.8j])).astype(np.complex64)
-    turned = inverter.local_latent(params.local, pair.at[1].set(frame @ pair[1] @ frame.conj()))
+    turned = latent(np.stack([pair[0], frame @ pair[1] @ frame.conj()]))
     np.testing.assert_allclose(turned[:, :2], pulse[:, :2], atol=1e-5)
     signal = (pulse[:, 2] + 1j * pulse[:, 3]) * np.exp(0.8j)
     np.testing.assert_allclose(turned[:, 2] + 1j * turned[:, 3], signal, atol=1e-5)

@@ -16,11 +16,11 @@ from invlearn_jax.learn.decision_transformer import (
 from invlearn_jax.learn.sight import sight_scales
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import scoring
-from invlearn_jax.methods.scoring import ScoringSettings, shared
+from invlearn_jax.methods.policies import PolicySettings, policy_planner
+from invlearn_jax.methods.scoring import shared
 from invlearn_jax.models.decision_transformer import DecisionTransformer
 from invlearn_jax.planners.planner import PlannerParams
-from invlearn_jax.planners.policy import PolicyInverter, PolicyPlanner, RolloutParams
-from invlearn_jax.refine.named import named_refiner
+from invlearn_jax.planners.policy import PolicyPlanner, RolloutParams
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key
@@ -31,17 +31,13 @@ INFERENCE_OPTIONS = ("target_return",)
 
 
 @dataclasses.dataclass
-class Settings(ScoringSettings):
-    """The Decision Transformer.
+class Settings(PolicySettings):
+    """The Decision Transformer, beside ``policies.PolicySettings``.
 
     Published: a context of 20 steps, a width of 128 and a learning rate of 1e-4 over a hundred thousand updates. A plan's
     context begins anew, so it is no longer than a plan; the narrower network learns more in minutes.
 
     Attributes:
-        horizon: T, steps of a plan: the policy in closed loop with the model.
-        execute_steps: of a plan; 0 for all.
-        one_goal: whether the task has one goal, which the policy is then not given.
-        same_goal: how far from that goal another one still counts as the same, in the goal's units.
         context: K, steps.
         target_return: at the beginning of a plan, over ``return_steps`` steps of the task's reward; 0 is the best that costs
             allow. ``return`` in the log is what the data have on the mean.
@@ -59,9 +55,6 @@ class Settings(ScoringSettings):
     """
 
     horizon: int = bounded(8, low=1)
-    execute_steps: int = bounded(0, low=0)
-    one_goal: bool = False
-    same_goal: float = bounded(1e-6, low=0.0)
     context: int = bounded(8, low=1)
     target_return: float = 0.0
     return_steps: int = bounded(0, low=0)
@@ -91,16 +84,8 @@ def build(
         ValueError: what ``scoring.model_and_objective``, the network or the planner refuses, or a warm-up that takes all updates.
     """
     transformer_optimizer(settings.learning_rate, settings.steps, settings.warm_up, settings.decay)
-    model, objective = scoring.model_and_objective(task, settings, settings.horizon)
-    return PolicyPlanner(
-        PolicyInverter(_policy(task, settings), settings.horizon, model, same_goal=settings.same_goal),
-        model,
-        objective,
-        named_refiner(refiner, settings.refine_rate),
-        refine_steps,
-        1 if candidates is None else candidates,
-        (settings.execute_steps or settings.horizon) if execute_steps is None else execute_steps,
-    )
+    policy = _policy(task, settings)
+    return policy_planner(task, settings, policy, refine_steps, candidates, refiner, execute_steps)
 
 
 def _policy(task: Task, settings: Settings) -> DecisionTransformer:

@@ -20,6 +20,7 @@ from invlearn_jax.learn.loop import default_optimizer
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import scoring
 from invlearn_jax.methods.inverter_training import Parts
+from invlearn_jax.methods.registry import NotRefinedError
 from invlearn_jax.methods.scoring import ScoringSettings
 from invlearn_jax.models.diffusion import DiffusionParams, PlanDiffusion, sampler_steps
 from invlearn_jax.models.inverse_dynamics import InverseDynamics, InverseDynamicsParams
@@ -178,7 +179,7 @@ def build_planner(
         how = named_refiner(refiner, settings.refine_rate)
         return InversePlanner(inverter, model, objective, how, refine_steps, candidates, execute_steps)
     if refine_steps:
-        raise ValueError(
+        raise NotRefinedError(
             f"refine_steps is {refine_steps}; a plan that is followed by {settings.follow!r} is not refined. Give 0, or follow "
             "by 'inverse_dynamics'."
         )

@@ -17,11 +17,11 @@ from invlearn_jax.learn.rebrac import (
 from invlearn_jax.learn.sight import sight_scales
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import scoring
-from invlearn_jax.methods.scoring import ScoringSettings, shared
+from invlearn_jax.methods.policies import PolicySettings, policy_planner
+from invlearn_jax.methods.scoring import shared
 from invlearn_jax.models.policy import MlpPolicy
 from invlearn_jax.planners.planner import PlannerParams
-from invlearn_jax.planners.policy import PolicyInverter, PolicyPlanner, RolloutParams
-from invlearn_jax.refine.named import named_refiner
+from invlearn_jax.planners.policy import PolicyPlanner, RolloutParams
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key
@@ -30,18 +30,14 @@ __all__ = ["Settings", "build", "fit", "shared"]
 
 
 @dataclasses.dataclass
-class Settings(ScoringSettings):
-    """ReBRAC.
+class Settings(PolicySettings):
+    """ReBRAC, beside ``policies.PolicySettings``.
 
     Published for maze2d: a million updates at a learning rate of 3e-4, slowness 0.005, actor_penalty 0.003 and no Fourier
     features. With a fiftieth of the updates that leaves the value far behind and the actor pressed against walls; these
     settings do not.
 
     Attributes:
-        horizon: T, steps of a plan: the policy in closed loop with the model.
-        execute_steps: of a plan; 0 for all.
-        one_goal: whether the task has one goal, which the policy is then not given.
-        same_goal: how far from that goal another one still counts as the same, in the goal's units.
         hidden: widths of actor and critics.
         octaves: their Fourier features.
         steps: updates.
@@ -56,10 +52,6 @@ class Settings(ScoringSettings):
         delay: updates of the critics to one of the actor.
     """
 
-    horizon: int = bounded(1, low=1)
-    execute_steps: int = bounded(0, low=0)
-    one_goal: bool = False
-    same_goal: float = bounded(1e-6, low=0.0)
     hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
     octaves: int = bounded(3, low=0, high=16)
     steps: int = bounded(20_000, low=1)
@@ -87,16 +79,8 @@ def build(
     Raises:
         ValueError: what ``scoring.model_and_objective`` or the planner refuses.
     """
-    model, objective = scoring.model_and_objective(task, settings, settings.horizon)
-    return PolicyPlanner(
-        PolicyInverter(_policy(task, settings), settings.horizon, model, same_goal=settings.same_goal),
-        model,
-        objective,
-        named_refiner(refiner, settings.refine_rate),
-        refine_steps,
-        1 if candidates is None else candidates,
-        (settings.execute_steps or settings.horizon) if execute_steps is None else execute_steps,
-    )
+    policy = _policy(task, settings)
+    return policy_planner(task, settings, policy, refine_steps, candidates, refiner, execute_steps)
 
 
 def _policy(task: Task, settings: Settings) -> MlpPolicy:

@@ -27,6 +27,10 @@ class Method(Protocol):
         """The planner alone, for parameters that exist; takes ``refine_steps, candidates, refiner, execute_steps``."""
 
 
+class NotRefinedError(ValueError):
+    """Refinement steps were wanted of a planner whose plans are followed as they are."""
+
+
 class Shared(NamedTuple):
     """Where parameters are held: the ``planner``, a shipped name or folder, and the ``part`` of its own, such as ``.model``."""
 

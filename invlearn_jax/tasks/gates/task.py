@@ -127,25 +127,21 @@ class GateTask(Task):
         drawn = jax.vmap(self.draw_problem)(jax.random.split(problem_key, problems))
         keys = jax.random.split(plan_key, problems)
 
-        def one(key: Key, problem: Problem) -> tuple[Array, Array, Array, Array]:
+        def one(key: Key, problem: Problem) -> tuple[Array, Array, Array]:
             plan = planner.plan(params, key, problem)
             trace = jnp.concatenate([plan.proposal_cost[None], plan.refine_trace])
-            return plan.cost, trace, self.success(plan.states[-1], problem.goal), plan.result
+            return trace, self.success(plan.states[-1], problem.goal), plan.result
 
         found = jax.jit(lambda keys, drawn: jax.lax.map(lambda x: one(*x), (keys, drawn), batch_size=250))(keys, drawn)
-        cost, trace, success, results = map(np.asarray, found)
-        interval = mean_ci(cost)
+        trace, success, results = map(np.asarray, found)
+        interval = mean_ci(trace[:, -1])
+        quantiles = np.quantile(trace, (0.5, 0.999, 1.0), axis=0).tolist()
+        by_step = dict(zip(("median", "p999", "max"), quantiles, strict=True))
         return {
             "success_rate": float(success.mean()),
             "cost_mean": interval.mean,
             "cost_sem": interval.sem,
-            **{f"infidelity_{name}": float(value) for name, value in _quantiles(cost).items()},
-            "infidelity_by_step": {name: values.tolist() for name, values in _quantiles(trace).items()},
+            **{f"infidelity_{name}": values[-1] for name, values in by_step.items()},
+            "infidelity_by_step": by_step,
             "results": {result.name.lower(): int((results == result).sum()) for result in Result},
         }
-
-
-def _quantiles(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Over the first axis: median, 99.9th percentile and maximum."""
-    median, p999, largest = np.quantile(values, (0.5, 0.999, 1.0), axis=0)
-    return {"median": median, "p999": p999, "max": largest}

@@ -52,7 +52,6 @@ def configure(spec: Maze2dSpec, multi_goal: bool, method: str, settings: Any) ->
     model, objective = settings.model, settings.objective
     model.chunk, model.hidden, model.octaves, model.steps = 8, (size["width"],) * 2, 7, size["model_steps"]
     _tail(settings.tail, size)
-    settings.tail.look_ahead = 0.06
     objective.along, objective.smoothness, objective.unvisited = 0.3, 1e-4, 30.0
     settings.among, settings.normalise = _BIN, False
     if method == "inverter":
@@ -112,7 +111,7 @@ def _two_levels(layout: Layout, settings: Any) -> Any:
     """Sub-goals up to the next cell but one, over the maze's shipped planner where there is one."""
     size, upper = sizes(layout), settings.upper
     settings.lower = _SHIPPED.get(layout.rows, "")
-    settings.hold, settings.reach, settings.near, settings.execute_steps = 16, 1.5, 1.0, 8
+    settings.hold, settings.subgoals, settings.reach, settings.near, settings.execute_steps = 32, 4, 2.0, 1.5, 8
     upper.data.rows = size["rows"] // 4
     _tail(upper.tail, size)
     upper.objective.along, upper.objective.unvisited = 0.3, 30.0
@@ -123,4 +122,4 @@ def _two_levels(layout: Layout, settings: Any) -> Any:
 def _tail(tail: Any, size: dict[str, int]) -> None:
     """Shortest ways between the walls; each axis has its own limit of speed."""
     tail.kind, tail.max_speed, tail.per_axis = "graph", MAX_SPEED, True
-    tail.bin_size, tail.steps = _BIN, size["tail_steps"]
+    tail.bin_size, tail.steps, tail.look_ahead = _BIN, size["tail_steps"], 0.06
