@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-
 from experiments.pipelines.ant_motor import TURN, walker
+from invlearn_jax.io.planners import load_planner
+
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
-from invlearn_jax.io.planners import load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, indexed
 from invlearn_jax.tasks.antmaze.environment import random_start

@@ -13,22 +13,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-
 from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
-from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.closed_loop import Episodes, start_states
+from invlearn_jax.io.planners import load_config, load_planner
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig
+
+from invlearn_jax.evaluate import wilson
 from invlearn_jax.evaluate.latency import measure
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
-from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.drawing import ant_gif
 from invlearn_jax.tasks.antmaze.generator import navigated
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig
 from invlearn_jax.tasks.d4rl import steps_to_goal
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem

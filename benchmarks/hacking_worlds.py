@@ -8,35 +8,36 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from experiments.configs.antmaze import MotorConfig
 from experiments.pipelines.ant_motor import first_actions, local_problems, tried_actions
+from experiments.pipelines.maze2d_stack import covered_places
 from experiments.pipelines.stages import kept_data
+from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
+from invlearn_jax.io.planners import load_config, load_planner
+from invlearn_jax.tasks.antmaze.motor import build_motor_inverter, build_motor_model, motor_objective
+from invlearn_jax.tasks.maze2d.planner import MazeObjective, build_inverter, build_model
+
 from invlearn_jax.data import (
     Dataset,
     fit_normalizer,
 )
 from invlearn_jax.data.dataset import kept_rows
 from invlearn_jax.evaluate import wilson
-from invlearn_jax.evaluate.closed_loop import run_mujoco, start_states
-from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.keys import from_seed, generator, stream, streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, hindsight_store
 from invlearn_jax.learn.forward_model import fit_scales
 from invlearn_jax.learn.inverter import InverterTraining, problem_sampler
 from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.sequence import SequenceParams
-from invlearn_jax.planners import InversePlanner, InverterParams, MlpInverter, PlannerParams
+from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.tasks.antmaze import specs as antmaze_specs
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
-from invlearn_jax.tasks.antmaze.motor import build_motor_inverter, build_motor_model, motor_objective
 from invlearn_jax.tasks.antmaze.rows import executed_rows, upright_rows, uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.d4rl import success
 from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
-from invlearn_jax.tasks.maze2d.planner import MazeObjective, build_inverter, build_model
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Key, Params, PlanOutput, Problem
@@ -118,7 +119,7 @@ class Maze:
         self.objective_params = params.objective._replace(unvisited=jnp.asarray(unvisited))
         self._scaled = params.inverter
         self.training = InverterTraining(batch=192)
-        self._places = _covered_places(shipped.inverter, params.inverter)
+        self._places = covered_places(shipped.inverter, params.inverter)
         self.draw = problem_sampler(self._places, params.inverter.scale)
 
     def _steered(self, rows: int) -> Dataset:
@@ -278,11 +279,3 @@ World = Maze | Ant
 def _rate(reached: np.ndarray) -> dict:
     rate = wilson(int(reached.sum()), len(reached))
     return {"success_rate": rate.mean, "success_ci95": [rate.low, rate.high], "episodes": len(reached)}
-
-
-def _covered_places(inverter: MlpInverter, params: InverterParams, pitch: float = _BIN) -> jax.Array:
-    """``[M, 2]`` m: the places of a grid over an Inverter's box where its training data were, as its ``covers`` has them."""
-    axes = [jnp.arange(c - h, c + h, pitch) for c, h in zip(params.centre, params.half, strict=True)]
-    places = jnp.stack(jnp.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    at_rest = jnp.pad(places, ((0, 0), (0, inverter.state_size - len(axes))))
-    return places[jax.vmap(inverter.covers, in_axes=(None, 0))(params, Problem(at_rest, places))]

@@ -8,18 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from helpers import count_compilations
-
-from invlearn_jax import objectives
 from invlearn_jax.evaluate.closed_loop import run_mujoco
 from invlearn_jax.io.planners import load_planner, save_planner
-from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
+
+from invlearn_jax import objectives
+from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.tasks.antmaze.cloning import goal_policy_state, goal_policy_update
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.tasks.antmaze.goal_policy import fresh_policy
-from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
 from invlearn_jax.tasks.antmaze.rows import uprightness
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Planner, Problem, Result
 
