@@ -3,11 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from invlearn_jax.tasks.antmaze.level_rows import evenly, level_rows
 
 from invlearn_jax.data import Dataset
-from invlearn_jax.models.cost_to_go import position_graph
+from invlearn_jax.models.position_graph import position_graph
 from invlearn_jax.tasks.antmaze.environment import random_start
-from invlearn_jax.tasks.antmaze.level_rows import evenly, level_rows
 from invlearn_jax.tasks.antmaze.locomotion import Locomotion, walk_openly
 from invlearn_jax.tasks.antmaze.rows import executed_rows, upright_rows
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze

@@ -108,7 +108,7 @@ def test_library_file_keeps_the_import_rules(path):
 @pytest.mark.parametrize(
     ("source", "path", "count"),
     [
-        ("from invlearn_jax.models import SequenceModel", ("refine", "base.py"), 1),
+        ("from invlearn_jax.models import EnsembleModel", ("refine", "base.py"), 1),
         ("from invlearn_jax import planners", ("refine", "base.py"), 1),
         ("from ..planners import planner", ("refine", "base.py"), 1),
         ("from . import base", ("refine", "__init__.py"), 0),

@@ -16,22 +16,22 @@ import numpy as np
 import optax
 import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, double_integrator, small_maze, small_planner
+from invlearn_jax.planners.subgoals import SubgoalPlanner
+from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
+from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from small_tasks import Ball
 
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
-from invlearn_jax.inverters.network import NetworkParams
+from invlearn_jax.inverters.network import NetworkInverter, NetworkParams
 from invlearn_jax.methods import inverter
 from invlearn_jax.methods.hierarchy import SubgoalTask
 from invlearn_jax.methods.registry import find_method
-from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams, Shooting
+from invlearn_jax.planners import InversePlanner, PlannerParams, Shooting
 from invlearn_jax.planners.diffusion import Tracker
 from invlearn_jax.planners.hierarchy import Hierarchy
-from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.planners.watched import WatchedPlanner
 from invlearn_jax.refine import gauss_newton, gradient
 from invlearn_jax.settings import with_settings
-from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates import systems
 from invlearn_jax.tasks.gates.gates import named_gate
 from invlearn_jax.tasks.gates.planner import pulse_planner
@@ -76,7 +76,7 @@ def inverse(refine_steps: int, candidates: int) -> InversePlanner:
 
 
 def watched() -> WatchedPlanner:
-    planner = InversePlanner(MlpInverter(4, 2, 4, 2, (8,), 1), MODEL, REACH_WITH_LITTLE_EFFORT)
+    planner = InversePlanner(NetworkInverter(Ball(), (8,), 1, horizon=4), MODEL, REACH_WITH_LITTLE_EFFORT)
     return WatchedPlanner(planner, MODEL, lambda state: state[:2])
 
 
@@ -121,7 +121,7 @@ def made(name: str) -> tuple:
     planner = KINDS[name].build()
     params = jax.jit(planner.init)(KEY)
     if name == "watched":
-        params = params._replace(threshold=jnp.array(1e3))
+        params = params._replace(threshold=jnp.array(1e3), planner=bounded_to(10.0, params.planner))
     if isinstance(getattr(params, "inverter", None), NetworkParams):
         params = bounded_to(10.0, params)
     if name == "hierarchy":
@@ -375,7 +375,7 @@ def unchecked(function: Callable) -> Callable:
 @pytest.mark.parametrize("argument", ["refine_steps", "candidates", "execute_steps"])
 def test_counts_that_are_not_whole_are_refused(argument, count):
     makers = {
-        InversePlanner: (MlpInverter(4, 2, 4, 2, (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
+        InversePlanner: (NetworkInverter(Ball(), (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
         Tracker: (made("tracker")[0].inverter, REACH_WITH_LITTLE_EFFORT, "pd"),
         Hierarchy: (made("hierarchy")[0].upper, made("hierarchy")[0].lower, lambda state: state[:2], 1.0),
         SubgoalPlanner: (made("subgoals")[0].upper, made("subgoals")[0].motor, 1.0),
