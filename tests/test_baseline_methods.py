@@ -157,7 +157,7 @@ def test_what_is_no_base_is_refused(base, fitted):
         made(small_tasks.Cart(), "bc", base="maze2d-umase-v1")
     with pytest.raises(ValueError, match="state_size of the base .* is 2, of Ball 4"):
         made(small_tasks.Ball(), "bc", base=str(base))
-    with pytest.raises(ValueError, match="which the method 'inverter' did not learn"):
+    with pytest.raises(ValueError, match="give a planner of the method 'inverter'"):
         made(small_tasks.Cart(), "bc", base=str(fitted("bc")[0] / "planner"))
 
 

@@ -19,6 +19,7 @@ from invlearn_jax.methods import inverter_training as training
 from invlearn_jax.methods.inverter_training import NetworkPlanner, Parts
 from invlearn_jax.methods.registry import Shared
 from invlearn_jax.methods.saved import load_planner
+from invlearn_jax.models.chunked import ChunkedModel
 from invlearn_jax.models.padded import PaddedModel
 from invlearn_jax.objectives import ObjectiveWeights, TaskObjective
 from invlearn_jax.parametrisation import Box
@@ -69,7 +70,9 @@ def model_and_objective(task: Task, settings: ScoringSettings, horizon: int) -> 
         ValueError: for a base that is unknown, of another method, or for a task of other sizes; or settings that do not fit
             together.
     """
-    planner = _base(task, settings.base) if settings.base else inverter.build(task, _inverter_settings(settings))
+    planner = _base(task, settings.base) if settings.base else inverter.unwatched(task, _inverter_settings(settings))
+    if not isinstance(planner.model, ChunkedModel):
+        raise ValueError("Plans are scored by one forward model, not by an ensemble: set model.members to 1.")
     theirs = planner.objective
     # A short plan has no state at the end of a chunk, so every state counts.
     stride = min(theirs.stride, horizon)
@@ -79,7 +82,9 @@ def model_and_objective(task: Task, settings: ScoringSettings, horizon: int) -> 
 def _base(task: Task, base: str) -> NetworkPlanner:
     planner = load_planner(base)[0]
     if not isinstance(planner, NetworkPlanner):
-        raise ValueError(f"base is {base}, which the method 'inverter' did not learn; give a planner of that method.")
+        raise ValueError(
+            f"base is {base}, a {type(planner).__name__}; give a planner of the method 'inverter' without a second model."
+        )
     for name in ("state_size", "action_size", "goal_size"):
         have, want = getattr(planner.inverter, name), getattr(task, name)
         if have != want:
@@ -115,7 +120,7 @@ def learn_scoring(task: Task, settings: ScoringSettings, run: Run, parts: Parts,
         params = load_planner(settings.base)[1]
         return params.model, params.objective
     wanted = _inverter_settings(settings)
-    planner = inverter.build(task, wanted)
+    planner = inverter.unwatched(task, wanted)
     weights_key, model_key, tail_key = streams(key, "model weights", "model", "tail")
     halves = {name: split(part.rows, settings.data.held_out) for name, part in parts.items()}
     train = {name: Part(rows, parts[name].share) for name, (rows, _) in halves.items()}

@@ -41,8 +41,8 @@ def sizes(layout: Layout) -> dict[str, int]:
     return found | {"width": 64 * round(_WIDTH * beyond**0.5 / 64)}
 
 
-def configure(spec: Maze2dSpec, multi_goal: bool, method: str, settings: Any) -> Any:
-    """The settings of a method for a maze, given the method's own defaults."""
+def configure(spec: Maze2dSpec, multi_goal: bool, broad: bool, method: str, settings: Any) -> Any:
+    """The settings of a method for a maze, given the method's own defaults; broad: whether there are broad random data."""
     if method == "hierarchy":
         return _two_levels(spec.layout, settings)
     if method != "inverter" and method not in _BASELINES:
@@ -52,8 +52,9 @@ def configure(spec: Maze2dSpec, multi_goal: bool, method: str, settings: Any) ->
     model, objective = settings.model, settings.objective
     model.chunk, model.hidden, model.octaves, model.steps = 8, (size["width"],) * 2, 7, size["model_steps"]
     _tail(settings.tail, size)
-    settings.tail.look_ahead = 0.06
-    objective.along, objective.smoothness, objective.unvisited = 0.3, 1e-4, 30.0
+    objective.along, objective.smoothness = 0.3, 1e-4
+    # Data from everywhere need no such guard, and with it balls keep away from walls, which costs time in the large maze.
+    objective.unvisited = 0.0 if broad else 30.0
     settings.among, settings.normalise = _BIN, False
     if method == "inverter":
         settings.inverter.steps, settings.inverter.advance = size["inverter_steps"], (4, 8, 16)
@@ -112,7 +113,7 @@ def _two_levels(layout: Layout, settings: Any) -> Any:
     """Sub-goals up to the next cell but one, over the maze's shipped planner where there is one."""
     size, upper = sizes(layout), settings.upper
     settings.lower = _SHIPPED.get(layout.rows, "")
-    settings.hold, settings.reach, settings.near, settings.execute_steps = 16, 1.5, 1.0, 8
+    settings.hold, settings.subgoals, settings.reach, settings.near, settings.execute_steps = 32, 4, 2.0, 1.5, 8
     upper.data.rows = size["rows"] // 4
     _tail(upper.tail, size)
     upper.objective.along, upper.objective.unvisited = 0.3, 30.0
@@ -123,4 +124,4 @@ def _two_levels(layout: Layout, settings: Any) -> Any:
 def _tail(tail: Any, size: dict[str, int]) -> None:
     """Shortest ways between the walls; each axis has its own limit of speed."""
     tail.kind, tail.max_speed, tail.per_axis = "graph", MAX_SPEED, True
-    tail.bin_size, tail.steps = _BIN, size["tail_steps"]
+    tail.bin_size, tail.steps, tail.look_ahead = _BIN, size["tail_steps"], 0.06

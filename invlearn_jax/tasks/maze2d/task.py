@@ -16,6 +16,8 @@ from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.evaluate.metrics import jerk, mean_ci
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.inverter import problem_sampler
+from invlearn_jax.objectives import TaskObjective
+from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.d4rl import (
     GOAL_RADIUS,
@@ -26,7 +28,7 @@ from invlearn_jax.tasks.d4rl import (
     steps_to_goal,
     success,
 )
-from invlearn_jax.tasks.maze2d import configured
+from invlearn_jax.tasks.maze2d import configured, drawing
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.controller import controller_returns
 from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, inside_maze, random_goal, random_start
@@ -35,9 +37,10 @@ from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec
+from invlearn_jax.tasks.published import best_published
 from invlearn_jax.tasks.registry import TaskEntry
-from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
-from invlearn_jax.types import Key, Problem
+from invlearn_jax.tasks.task import Animation, Drawing, Episodes, Part, Task, Terms
+from invlearn_jax.types import Key, Params, Planner, Problem
 
 _BIN = 0.1  # m, of the places between which starts and goals of training are drawn evenly
 _LEAST = 3  # rows in a bin that counts
@@ -95,7 +98,7 @@ class Maze2dTask(Task):
         self._solver_iterations = solver_iterations
         if solver_iterations == 1:
             self.gradient = "reverse"
-        self.episode_length = spec.episode_length
+        self.episode_length, self.published = spec.episode_length, best_published(spec.name, multi_goal)
         self._driven: tuple[tuple, np.ndarray] | None = None
         self.settings = Settings(random_rows=configured.sizes(spec.layout)["random_rows"])
 
@@ -228,7 +231,8 @@ class Maze2dTask(Task):
 
     def configure(self, method: str, settings: Any) -> Any:
         """See ``configured.configure``."""
-        return configured.configure(self.spec, self.multi_goal, method, settings)
+        broad = self.settings.random_rows > 0
+        return configured.configure(self.spec, self.multi_goal, broad, method, settings)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """D4RL's return and score, beside those of the shortest ways and of D4RL's controller from the same starts."""
@@ -262,15 +266,34 @@ class Maze2dTask(Task):
         return self._driven[1]
 
     def draw(self, axes: Any, episodes: Episodes) -> None:
-        """Draws the ways of episodes between the walls."""
-        from matplotlib.patches import Rectangle  # noqa: PLC0415  (an extra)
+        """Draws episodes between the walls, with what was planned."""
+        drawing.draw_maze(axes, self.spec.layout)
+        for index, (states, plans, goal) in enumerate(
+            zip(episodes.states, episodes.plan_states, episodes.goals, strict=True)
+        ):
+            drawing.draw_episode(axes, states[:, :2], plans[..., :2], goal, named=index == 0)
+        drawing.draw_scale_bar(axes)
 
-        offset = ball.WALL_OFFSET - ball.BODY_OFFSET - ball.WALL_HALF
-        for row, column in np.argwhere(self.spec.layout.walls):
-            corner = (row + offset, column + offset)
-            axes.add_patch(Rectangle(corner, 2 * ball.WALL_HALF, 2 * ball.WALL_HALF, color="0.7", linewidth=0))
-        super().draw(axes, episodes)
-        axes.set(xlabel="x, m", ylabel="y, m")
+    def animate(self, episodes: Episodes) -> Animation:
+        """The balls on their ways; see ``task.Animates``."""
+        paths = episodes.states[..., :2]
+        return Animation(
+            "svg", drawing.animated(self.spec.layout, paths, episodes.goals, self.dt), "half of real speed"
+        )
+
+    def illustrate(self, planner: Planner, params: Params) -> list[Drawing]:
+        """The cost-to-go of the maze's own goal, where the planner has learned one; see ``task.Illustrates``."""
+        if not (isinstance(planner, InversePlanner) and isinstance(planner.objective, TaskObjective)):
+            return []
+        tail, goal = planner.objective.tail, np.asarray(self.spec.layout.goal, np.float32)
+        if tail is None:
+            return []
+
+        def learned(points: np.ndarray) -> np.ndarray:
+            still = np.pad(points, ((0, 0), (0, 2))).astype(np.float32)
+            return np.asarray(jax.jit(jax.vmap(tail, (None, 0, None)))(params.objective.tail, still, goal))
+
+        return [drawing.draw_times(self.spec.layout, goal, learned)]
 
     def _place(self, key: Key) -> Float[Array, "2"]:
         cell_key, place_key = streams(key, "cell", "place")

@@ -7,24 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments.pipelines.report_figures import Picture
-from experiments.pipelines.result_table import percent, result_table, value_text
-from experiments.pipelines.results import Group, Row, data_in_words, judged_by, run_group
-from experiments.pipelines.run_files import RunFiles, part
+from invlearn_jax.report.pictures import Picture
+from invlearn_jax.report.results import Group, Row, judged_by, method_of, run_group
+from invlearn_jax.report.run_files import RunFiles, part
+from invlearn_jax.report.table import percent, result_table, value_text
 from invlearn_jax.report.wording import number, shorten, span
+from invlearn_jax.tasks.task import Animation
 
 _FOLDER = Path(__file__).parent
-_NARROW = {"hacking", "tracks"}
 _ENGINES = {"mujoco": "C MuJoCo", "mjx": "MJX"}
 
 
 class RunPage(NamedTuple):
-    """What the page shows of one run: its files, its figures, its animation (empty without a planner) and that one's speed."""
+    """What the page shows of one run: its files, its figures, and its animation where its task has one."""
 
     run: RunFiles
     pictures: list[Picture]
-    animation: str
-    speed: str = "half of real speed"
+    animation: Animation | None
 
 
 def build_page(pages: list[RunPage], groups: list[Group], command: str) -> str:
@@ -50,11 +49,10 @@ def build_page(pages: list[RunPage], groups: list[Group], command: str) -> str:
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["shorten"] = shorten
     runs = [page.run for page in pages]
-    # Drawings and styles are made here, of numbers alone.
-    views = [_view(page) | {"animation": Markup(page.animation)} for page in pages]
+    views = [_view(page) for page in pages]
     style = Markup((_FOLDER / "page.css").read_text())
     return environment.get_template("page.html.j2").render(
-        **_headline(runs, groups), views=views, table=result_table(groups, runs), command=command, style=style
+        **_headline(runs, groups), views=views, table=result_table(groups), command=command, style=style
     )
 
 
@@ -64,11 +62,11 @@ def _headline(runs: list[RunFiles], groups: list[Group]) -> dict[str, Any]:
         run = runs[0]
         if not run.evaluations:
             lead = "This run has not been evaluated yet; what its folder holds so far is shown below."
-            return {"title": _title("", run.env, ""), "lead": lead, "scores": []}
+            return {"title": _title("", run.task, ""), "lead": lead, "scores": []}
         rest = _judgement(run_group(run).rows)
-        return {"title": _title("", run.env, rest), "lead": _in_words(run), "scores": []}
-    envs = list(dict.fromkeys(run.env for run in runs))
-    title = _title(f"{len(runs)} runs on ", envs[0] if len(envs) == 1 else f"{len(envs)} tasks", "")
+        return {"title": _title("", run.task, rest), "lead": _in_words(run), "scores": []}
+    names = list(dict.fromkeys(run.task for run in runs))
+    title = _title(f"{len(runs)} runs on ", names[0] if len(names) == 1 else f"{len(names)} tasks", "")
     scores = []
     for group in groups:
         several = len(group.seeds) > 1
@@ -76,7 +74,8 @@ def _headline(runs: list[RunFiles], groups: list[Group]) -> dict[str, Any]:
         if merged or not group.rows:
             continue
         seeds = f"mean of {len(group.seeds)} seeds" if several else f"seed {group.seeds[0]}"
-        scores.append({"env": group.env, "text": f"{_judgement(group.rows).lstrip(': ')} ({seeds})"})
+        about = ", ".join(filter(None, [group.method, seeds]))
+        scores.append({"task": group.task, "text": f"{_judgement(group.rows).lstrip(': ')} ({about})"})
     lead = "With the least refinement that was evaluated: " if scores else "No run has been evaluated yet."
     return {"title": title, "lead": lead, "scores": scores}
 
@@ -86,13 +85,13 @@ def _title(before: str, name: str, rest: str) -> dict[str, str]:
 
 
 def _like(group: Group, groups: list[Group]) -> list[Group]:
-    return [other for other in groups if (other.env, other.data) == (group.env, group.data)]
+    return [other for other in groups if (other.task, other.method) == (group.task, group.method)]
 
 
 def headline_index(rows: list[Row]) -> int:
-    """The evaluation that stands for a run: the task's own goal, the least refinement."""
+    """The evaluation that stands for a run: the one with the least refinement."""
     steps = [math.inf if row.refine_steps is None else row.refine_steps for row in rows]
-    return min(range(len(rows)), key=lambda index: (rows[index].multi_goal, steps[index]))
+    return min(range(len(rows)), key=lambda index: steps[index])
 
 
 def _judgement(rows: list[Row]) -> str:
@@ -133,19 +132,18 @@ def _view(page: RunPage) -> dict[str, Any]:
     """What the template shows of one run."""
     run = page.run
     return {
-        "env": run.env,
+        "task": run.task,
         "seed": run.seed,
-        "data": data_in_words(run.config),
+        "method": method_of(run.config),
         "score": _judgement(run_group(run).rows),
         "words": _in_words(run) if run.evaluations else "",
-        "speed": page.speed,
+        "animation": _animation(page.animation),
         "tiles": _tiles(run_group(run).rows),
         "state": _state(run.status),
         "pictures": [
             {
                 "title": picture.title,
                 "caption": picture.caption,
-                "narrow": picture.name in _NARROW,
                 "data": base64.b64encode(picture.svg).decode(),
             }
             for picture in page.pictures
@@ -153,6 +151,13 @@ def _view(page: RunPage) -> dict[str, Any]:
         "facts": _facts(run),
         "config": json.dumps(run.config, indent=2, ensure_ascii=False),
     }
+
+
+def _animation(animation: Animation | None) -> dict[str, str] | None:
+    if animation is None:
+        return None
+    kind = {"svg": "svg+xml", "gif": "gif"}[animation.kind]
+    return {"kind": kind, "data": base64.b64encode(animation.data).decode(), "caption": animation.caption}
 
 
 def _state(status: dict[str, Any]) -> str:
@@ -169,7 +174,7 @@ def _tiles(rows: list[Row]) -> list[dict[str, str]]:
     if measure is None:
         return []
     row = rows[headline_index(rows)]
-    refined = [r for r in rows if r.multi_goal == row.multi_goal and (r.refine_steps or 0) > (row.refine_steps or 0)]
+    refined = [r for r in rows if (r.refine_steps or 0) > (row.refine_steps or 0)]
     tiles = [(measure.name.capitalize(), value_text(measure, row, error=False), _interval(measure.of(row)[2]))]
     tiles += [
         (f"With K = {r.refine_steps}", value_text(measure, r, error=False), f"{number(r.plan_ms, 2)} ms per plan")
@@ -196,7 +201,7 @@ def _facts(run: RunFiles) -> list[dict[str, Any]]:
         ("Command", manifest.get("command"), True),
         ("Revision", manifest.get("git_revision"), True),
         ("Seed", run.seed, False),
-        ("Data", data_in_words(run.config), False),
+        ("Method", method_of(run.config), False),
         ("Device", manifest.get("device"), False),
         ("Versions", ", ".join(f"{name} {version}" for name, version in part(manifest, "versions").items()), False),
         ("Started", manifest.get("date"), False),

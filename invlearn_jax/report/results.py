@@ -1,13 +1,14 @@
 """The rows of the report's results table: one for each evaluation, and means over seeds."""
 
 import json
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.stats
 
-from experiments.pipelines.run_files import RunFiles, part
-from invlearn_jax.tasks.published import Published, best_published
+from invlearn_jax.report.run_files import RunFiles
+from invlearn_jax.tasks.published import Published
 
 
 class Row(NamedTuple):
@@ -15,7 +16,6 @@ class Row(NamedTuple):
 
     Attributes:
         refine_steps: K.
-        multi_goal: whether every episode has a goal of its own.
         score: the mean.
         sem: its standard error, over episodes or over seeds.
         score_ci: its 95 % interval.
@@ -24,6 +24,7 @@ class Row(NamedTuple):
         cost: the mean, lower is better.
         cost_sem: its standard error.
         returns: the mean.
+        gap: by how much whole plans cost more than predicted, the mean.
         bound: the bound's score.
         ratio: score over the bound's score.
         controller: score of the controller that made the data, on the same starts and goals.
@@ -34,7 +35,6 @@ class Row(NamedTuple):
     """
 
     refine_steps: int | None
-    multi_goal: bool
     score: float | None
     sem: float | None
     score_ci: tuple[float, float] | None
@@ -43,6 +43,7 @@ class Row(NamedTuple):
     cost: float | None
     cost_sem: float | None
     returns: float | None
+    gap: float | None
     bound: float | None
     ratio: float | None
     controller: float | None
@@ -80,6 +81,11 @@ class Measure(NamedTuple):
             None if interval is None else (self.scale * interval[0], self.scale * interval[1]),
         )
 
+    def mean_of(self, row: Row) -> float:
+        """The mean, scaled; NaN where the row has none."""
+        mean = self.of(row)[0]
+        return math.nan if mean is None else mean
+
 
 # The first that a run has.
 _MEASURES = (
@@ -99,52 +105,37 @@ class Group(NamedTuple):
     """Rows that share their run, or their mean over seeds.
 
     Attributes:
-        env: the task.
-        data: what was learned from, in words.
+        task: its name.
+        method: its name; empty where unknown.
         seeds: of the runs.
         rows: the evaluations.
     """
 
-    env: str
-    data: str
+    task: str
+    method: str
     seeds: tuple[int, ...]
     rows: list[Row]
 
 
-def data_in_words(config: dict) -> str:
-    """What a run learned from, e.g. ``1 M D4RL-style + 0.8 M random rows``; of a stack, what it stands on; else empty."""
-    if below := part(config, "stack").get("motor"):
-        return f"stack over {below}"
-    data = part(config, "data")
-    rows, random, path = (data.get(name) for name in ("rows", "random_rows", "path"))
-    extra = [f"{_rows(random)} random"] if _is_count(random) and random else []
-    if isinstance(path, str) and path:
-        files = ", ".join(name.rsplit("/", 1)[-1] for name in path.split(",") if name)
-        return " + ".join([files, *(f"{text} rows" for text in extra)])
-    return " + ".join([f"{_rows(rows)} D4RL-style", *extra]) + " rows" if _is_count(rows) else ""
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _rows(count: int) -> str:
-    return f"{count / 1e6:.3g} M" if 1e5 <= count < 1e15 else f"{count:,}"
+def method_of(config: dict) -> str:
+    """The method's name; empty where the configuration names none."""
+    name = config.get("method")
+    return name if isinstance(name, str) else ""
 
 
 def run_group(run: RunFiles) -> Group:
     """The rows of one run, as its evaluations are ordered."""
-    return Group(run.env, data_in_words(run.config), (run.seed,), [_row(run.env, record) for record in run.evaluations])
+    published = run.world.published if run.world is not None else None
+    return Group(run.task, method_of(run.config), (run.seed,), [_row(record, published) for record in run.evaluations])
 
 
-def _row(env: str, record: dict) -> Row:
+def _row(record: dict, published: Published | None) -> Row:
     score, sem, interval = (record[name] for name in ("score_mean", "score_sem", "score_ci95"))
     if interval is None and None not in (score, sem):
         half = float(scipy.stats.norm.ppf(0.975)) * sem
         interval = (score - half, score + half)
     return Row(
         record["refine_steps"],
-        record["multi_goal"],
         score,
         sem,
         interval and tuple(interval),
@@ -153,13 +144,14 @@ def _row(env: str, record: dict) -> Row:
         record["cost_mean"],
         record["cost_sem"],
         record["return_mean"],
+        record["gap_mean"],
         record["bound_score"],
         record["score_ratio_to_bound"],
         record["controller_score"],
         record["steps_to_goal_median"],
         record["plan_ms_p50"],
         record["plan_ms_p99"],
-        best_published(env, record["multi_goal"]),
+        published,
     )
 
 
@@ -167,9 +159,7 @@ def all_groups(runs: list[RunFiles]) -> list[Group]:
     """The table: runs of equal settings side by side, followed by their mean where there are several seeds."""
     alike: dict[str, list[RunFiles]] = {}
     for run in runs:
-        # How a run is evaluated does not change what was trained.
-        settings = {name: part for name, part in run.config.items() if name != "evaluation"}
-        alike.setdefault(json.dumps(settings, sort_keys=True), []).append(run)
+        alike.setdefault(json.dumps(run.config, sort_keys=True), []).append(run)
     groups = []
     for members in alike.values():
         own = [run_group(run) for run in members if run.evaluations]
@@ -180,13 +170,13 @@ def all_groups(runs: list[RunFiles]) -> list[Group]:
 
 
 def _mean(groups: list[Group]) -> Group:
-    together: dict[tuple[bool, int | None], list[Row]] = {}
+    together: dict[int | None, list[Row]] = {}
     for group in groups:
         for row in group.rows:
-            together.setdefault((row.multi_goal, row.refine_steps), []).append(row)
+            together.setdefault(row.refine_steps, []).append(row)
     rows = [_mean_row(rows) for rows in together.values() if len(rows) == len(groups)]
     seeds = tuple(sorted(group.seeds[0] for group in groups))
-    return Group(groups[0].env, groups[0].data, seeds, rows)
+    return groups[0]._replace(seeds=seeds, rows=rows)
 
 
 def _mean_row(rows: list[Row]) -> Row:
@@ -197,13 +187,13 @@ def _mean_row(rows: list[Row]) -> Row:
     score, sem = _mean_of(rows, "score")
     cost, cost_sem = _mean_of(rows, "cost")
     half = None if sem is None else float(scipy.stats.t.ppf(0.975, len(rows) - 1)) * sem
-    others = ("success", "returns", "bound", "controller", "steps", "plan_ms", "plan_ms_p99")
-    means = {name: _mean_of(rows, name)[0] for name in others}
+    others = ("success", "returns", "gap", "bound", "controller", "steps", "plan_ms", "plan_ms_p99")
+    means: dict[str, Any] = {name: _mean_of(rows, name)[0] for name in others}
     bound = means["bound"]
     return rows[0]._replace(
         score=score,
         sem=sem,
-        score_ci=None if half is None else (score - half, score + half),
+        score_ci=None if half is None or score is None else (score - half, score + half),
         success_ci=None,
         cost=cost,
         cost_sem=cost_sem,

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.types import Params, Planner
+from invlearn_jax.tasks.registry import make_task
+from invlearn_jax.tasks.task import Task
 
 # What a record of an evaluation may hold; all of it may be null or missing.
 _NUMBERS = (
@@ -25,13 +25,14 @@ _NUMBERS = (
     "bound_score",
     "score_ratio_to_bound",
     "controller_score",
+    "gap_mean",
     "steps_to_goal_median",
     "plan_ms_p50",
     "plan_ms_p99",
 )
 _COUNTS = ("episodes", "seed", "horizon", "execute_steps", "refine_steps")
 _INTERVALS = ("score_ci95", "success_ci95")
-_TEXTS = ("task", "env", "backend", "device")
+_TEXTS = ("task", "backend", "device")
 _LARGEST = 2**63  # of a count
 
 
@@ -49,34 +50,41 @@ class RunFiles(NamedTuple):
 
     Attributes:
         path: the folder.
-        config: the experiment's configuration, nested dicts.
-        env: the task's name.
+        config: task, method and their settings, nested dicts.
+        task: the task's name.
+        world: the task itself; None where it is not registered, nor was given.
         seed: of data, initial weights and training.
         manifest: how the run was made; empty where it was not recorded.
         curves: the training's metrics.
         model_errors: ``{data: {kind: RMSE after each step}}``; empty where not measured.
-        evaluations: records of closed-loop evaluation, the task's own goal first, then by refinement steps. Each has every
-            key that the report knows, None where the file has none, and numbers that may not be finite.
-        hacking: summary of model hacking, or None.
+        evaluations: records of evaluation by refinement steps. Each has every key that the report knows, None where the file has
+            none, and numbers that may not be finite.
         status: how far the run is; empty where unknown.
         planner: the folder of the trained planner, or None.
     """
 
     path: Path
     config: dict[str, Any]
-    env: str
+    task: str
+    world: Task | None
     seed: int
     manifest: dict[str, Any]
     curves: list[Curve]
     model_errors: dict[str, dict]
     evaluations: list[dict]
-    hacking: dict[str, Any] | None
     status: dict[str, Any]
     planner: Path | None
 
 
-def read_runs(folders: Iterable[str]) -> list[RunFiles]:
+def read_runs(folders: Iterable[str], task: Task | None = None) -> list[RunFiles]:
     """Reads run folders in the order given, each once.
+
+    Args:
+        folders: of runs.
+        task: a task that is not registered, for the runs of it.
+
+    Returns:
+        What they hold.
 
     Raises:
         ValueError: if none is given, or one is missing or broken; names the file.
@@ -84,11 +92,11 @@ def read_runs(folders: Iterable[str]) -> list[RunFiles]:
     paths = list(dict.fromkeys(Path(folder).resolve() for folder in folders))
     if not paths:
         raise ValueError("No run folder was given. Give at least one: python -m experiments.report DIR...")
-    return [read_run(path) for path in paths]
+    return [read_run(path, task) for path in paths]
 
 
-def read_run(folder: Path) -> RunFiles:
-    """Reads one run's folder.
+def read_run(folder: Path, task: Task | None = None) -> RunFiles:
+    """Reads one run's folder; see ``read_runs``.
 
     Raises:
         ValueError: if the folder or its ``config.json`` is missing, or a file is broken; names the file.
@@ -100,48 +108,27 @@ def read_run(folder: Path) -> RunFiles:
         raise ValueError(f"{file} is missing, so {folder} is no run's folder. Give the --workdir of a run.")
     saved = _json(file, dict)
     config = saved.get("config")
-    if isinstance(config, dict) and isinstance(config.get("planner"), dict) and "system" in config["planner"]:
-        raise ValueError(
-            f"{file} is of a run of pulses, which has no episodes to report on. For its tables and pictures: "
-            f"python -m benchmarks.pulses --planners={folder.parent} --output=pulses.json, and benchmarks.pulses_page."
-        )
-    if isinstance(config, dict) and ("correction" in config or isinstance(config.get("motor"), dict)):
-        raise ValueError(
-            f"{file} is of a motor level, which walks on an open floor and has no episodes to report on. Its figures are in "
-            f"{folder / 'eval.json'}; to compare motor levels: python -m benchmarks.ant_motor --planners={folder / 'planner'}."
-        )
     evaluations = _evaluations(folder / "eval.json")
     seed = saved.get("seed")
     if not isinstance(config, dict) or not _count(seed):
         broken = "'seed' is no whole number" if isinstance(config, dict) else "'config' is no table of settings"
         raise ValueError(f"{file} is broken: its {broken}. Restore it, or run again.")
-    env = _task(config, evaluations, folder)
+    told = [config.get("task"), *(record["task"] for record in evaluations)]
+    name = next((name for name in told if isinstance(name, str) and name), folder.name)
     planner = folder / "planner"
     return RunFiles(
         folder,
         config,
-        env,
+        name,
+        task if task is not None and task.name == name else _registered(name),
         seed,
         _json(folder / "manifest.json", dict) or {},
         _curves(folder),
         _model_errors(folder / "model.json"),
         evaluations,
-        _hacking(folder / "hacking.json"),
         _json(folder / "status.json", dict) or {},
         planner if (planner / "planner.json").is_file() else None,
     )
-
-
-def saved_planner(folder: Path, refine_steps: int = 0) -> tuple[Planner, Params]:
-    """The planner of a run, with a number of refinement steps.
-
-    Raises:
-        ValueError: if its files are broken; names the folder.
-    """
-    try:
-        return load_planner(folder, refine_steps)
-    except ValueError as error:
-        raise ValueError(f"The planner in {folder} cannot be loaded ({error}). Save it again.") from error
 
 
 def part(config: Any, name: str) -> dict[str, Any]:
@@ -150,18 +137,13 @@ def part(config: Any, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _task(config: dict[str, Any], evaluations: list[dict], folder: Path) -> str:
-    """By the run's own planner or, where that stands on another (a stack, a policy), by what was evaluated or stands below.
-
-    A run that names no task has the name of its folder.
-    """
-    below = part(config, "stack").get("motor") or config.get("base")
-    names = [None if below else part(config, "planner").get("env"), config.get("task")]
-    names += [record["task"] or record["env"] for record in evaluations]
-    if isinstance(below, str) and not any(names):
-        with contextlib.suppress(ValueError, OSError):
-            names.append(load_config(below)[0].env)
-    return next((name for name in names if isinstance(name, str) and name), folder.name)
+def _registered(name: str) -> Task | None:
+    """The task of that name; a name that is a file's is none, so that nothing is imported because a folder says so."""
+    if ".py:" in name:
+        return None
+    with contextlib.suppress(ValueError):
+        return make_task(name)
+    return None
 
 
 def _reason(error: Exception) -> str:
@@ -183,7 +165,8 @@ def _json(file: Path, kind: type) -> Any:
 
 
 def _curves(folder: Path) -> list[Curve]:
-    file, points = folder / "metrics.csv", {}
+    file = folder / "metrics.csv"
+    points: dict[tuple[str, str], list[tuple[float, float]]] = {}
     if not file.is_file():
         return []
     try:
@@ -205,29 +188,25 @@ def _model_errors(file: Path) -> dict[str, dict]:
         lists = {kind: v for kind, v in rows.items() if not _number(v)} if isinstance(rows, dict) else {"": None}
         if not all(isinstance(values, list) and all(map(_number, values)) for values in lists.values()):
             raise ValueError(f"{file} is broken: {name!r} needs lists of numbers. Restore or delete it.")
-        errors[name] = {kind: [_float(x) for x in values] for kind, values in lists.items()}
+        errors[name] = {kind: [_float(x) for x in values or ()] for kind, values in lists.items()}
     return errors
 
 
 def _evaluations(file: Path) -> list[dict]:
     records = [_record(file, index, record) for index, record in enumerate(_json(file, list) or [])]
-    return sorted(
-        records, key=lambda record: (record["multi_goal"], -1 if (k := record["refine_steps"]) is None else k)
-    )
+    return sorted(records, key=lambda record: -1 if (k := record["refine_steps"]) is None else k)
 
 
 def _record(file: Path, index: int, given: Any) -> dict[str, Any]:
     """One evaluation, its numbers as floats; see ``RunFiles``."""
     if not isinstance(given, dict):
         raise ValueError(f"{file} is broken: entry {index} is no record. Restore it, or evaluate again.")
-    record = {name: given.get(name) for name in (*_NUMBERS, *_COUNTS, *_INTERVALS, *_TEXTS)}
-    record["multi_goal"] = False if given.get("multi_goal") is None else given["multi_goal"]
+    record: dict[str, Any] = {name: given.get(name) for name in (*_NUMBERS, *_COUNTS, *_INTERVALS, *_TEXTS)}
     checks = {
         **dict.fromkeys(_NUMBERS, _number),
         **dict.fromkeys(_COUNTS, _count),
         **dict.fromkeys(_INTERVALS, lambda value: _numbers(value, 2)),
         **dict.fromkeys(_TEXTS, lambda value: isinstance(value, str)),
-        "multi_goal": lambda value: isinstance(value, bool),
     }
     for name, valid in checks.items():
         if record[name] is not None and not valid(record[name]):
@@ -246,28 +225,6 @@ def _score_error(record: dict[str, Any]) -> dict[str, Any]:
         return {}
     interval = record["success_ci95"] and [100 * x for x in record["success_ci95"]]
     return {"score_sem": 100 * (rate * (1 - rate) / episodes) ** 0.5, "score_ci95": record["score_ci95"] or interval}
-
-
-def _hacking(file: Path) -> dict[str, Any] | None:
-    summary = _json(file, dict)
-    if summary is None:
-        return None
-    numbers = ("problems", "gap_mean", "gap_low", "gap_high", "wrong_side_rate", "wrong_side_low", "wrong_side_high")
-    broken = [name for name in numbers if not _number(summary.get(name))]
-    broken += [] if _count(summary.get("problems")) else ["problems"]
-    worst = summary.get("worst")
-    whole = isinstance(worst, list) and all(
-        isinstance(row, dict)
-        and _number(row.get("gap"))
-        and all(_numbers(row.get(end), size) for end, size in (("start", 4), ("predicted_end", 2), ("realised_end", 2)))
-        for row in worst
-    )
-    broken += [] if whole else ["worst"]
-    if broken:
-        raise ValueError(f"{file} is broken: it has no valid {broken[0]!r}. Restore or delete it.")
-    ends = ("start", "predicted_end", "realised_end")
-    worst = [{"gap": _float(row["gap"])} | {end: [_float(x) for x in row[end]] for end in ends} for row in worst]
-    return summary | {name: _float(summary[name]) for name in numbers[1:]} | {"worst": worst}
 
 
 def _number(value: object) -> bool:

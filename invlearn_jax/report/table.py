@@ -4,8 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from experiments.pipelines.results import Group, Measure, Row
-from experiments.pipelines.run_files import RunFiles, part
+from invlearn_jax.report.results import Group, Measure, Row
 from invlearn_jax.report.wording import number, significant, span
 
 _STRIP = 116  # pixels
@@ -22,7 +21,7 @@ class _Column(NamedTuple):
     whole: bool = False
 
 
-def result_table(groups: list[Group], runs: list[RunFiles]) -> dict[str, Any] | None:
+def result_table(groups: list[Group]) -> dict[str, Any] | None:
     """The table as the template takes it; None where nothing was evaluated."""
     rows = [row for group in groups for row in group.rows]
     if not rows:
@@ -32,14 +31,14 @@ def result_table(groups: list[Group], runs: list[RunFiles]) -> dict[str, Any] | 
     return {
         "columns": [head, *({"head": c.head, "below": c.below, "text": c.text} for c in columns)],
         "rows": [row for group in groups for row in _group_rows(group, columns)],
-        "notes": _notes(groups, runs, rows),
+        "notes": _notes(groups, rows),
     }
 
 
 def _group_rows(group: Group, columns: list[_Column]) -> list[dict[str, Any]]:
     several = len(group.seeds) > 1
     seeds = f"mean of seeds {', '.join(map(str, group.seeds))}" if several else f"seed {group.seeds[0]}"
-    head = {"env": group.env, "size": len(group.rows), "lines": [line for line in (group.data, seeds) if line]}
+    head = {"task": group.task, "size": len(group.rows), "lines": [line for line in (group.method, seeds) if line]}
     return [
         {
             "kind": " ".join(["mean"] * several + ["first"] * (index == 0)),
@@ -98,12 +97,13 @@ def _published(row: Row) -> dict[str, Any]:
 
 def _strip(row: Row) -> dict[str, Any]:
     """The score on a line from 0 to the bound (or beyond, where something lies beyond); no line without either."""
-    if not _has_strip(row):
+    score = row.score
+    if score is None or not _has_strip(row):
         return {}
     bound = 100.0 if row.bound is None else row.bound
     interval = row.score_ci if row.score_ci and all(map(math.isfinite, row.score_ci)) else None
     controller = row.controller if row.controller is not None and math.isfinite(row.controller) else None
-    marks = [bound, row.score, controller or 0.0, interval[1] if interval else 0.0]
+    marks = [bound, score, controller or 0.0, interval[1] if interval else 0.0]
     end = max(*marks, row.published.score if row.published else 0.0, 1e-9)
 
     def place(value: float | None) -> str:
@@ -112,13 +112,13 @@ def _strip(row: Row) -> dict[str, Any]:
     return {
         "strip": {
             "width": _STRIP,
-            "label": f"score {number(row.score)} of {number(bound)}",
+            "label": f"score {number(score)} of {number(bound)}",
             "bound": place(bound),
             "controller": place(controller),
             "published": place(row.published.score if row.published else None),
             "low": place(interval and interval[0]),
             "high": place(interval and interval[1]),
-            "score": place(row.score),
+            "score": place(score),
         }
     }
 
@@ -128,39 +128,38 @@ def _has_strip(row: Row) -> bool:
     return finite and (row.bound is not None or row.published is not None)
 
 
-def _of(name: str, write: Callable[[Any], str]) -> dict[str, Callable]:
-    """Cell and presence of one field."""
-    return {
-        "cell": lambda row: {"text": write(getattr(row, name))},
-        "has": lambda row: getattr(row, name) is not None,
-    }
+def _field(head: str, below: str, name: str, write: Callable[[Any], str]) -> _Column:
+    """The column of one field."""
+    return _Column(head, below, lambda row: {"text": write(getattr(row, name))}, lambda row: _has(row, name))
 
 
-def _task(row: Row) -> dict[str, Any]:
-    return {"text": "random goals" if row.multi_goal else "the task’s goal"}
+def _has(row: Row, name: str) -> bool:
+    return getattr(row, name) is not None
 
 
 _COLUMNS = (
-    _Column("Goals", "", _task, lambda row: row.multi_goal, text=True, whole=True),
-    _Column("K", "", **_of("refine_steps", lambda steps: "–" if steps is None else str(steps))),
+    _field("K", "", "refine_steps", lambda steps: "–" if steps is None else str(steps)),
     _Column("Score ± s.e.", "95 % interval", _score, lambda row: row.score is not None, whole=True),
     _Column("Cost ± s.e.", "", _cost, lambda row: row.cost is not None, whole=True),
-    _Column("Return", "", **_of("returns", significant)),
+    _field("Cost above", "predicted", "gap", significant),
+    _field("Return", "", "returns", significant),
     _Column("Against the bound", "", _strip, _has_strip, text=True),
     _Column("At the goal", "95 % interval", _success, lambda row: row.success is not None, whole=True),
     _Column("Of the", "bound", _ratio, lambda row: row.ratio is not None, whole=True),
-    _Column("Data", "controller", **_of("controller", number)),
+    _field("Data", "controller", "controller", number),
     _Column("Best", "published", _published, lambda row: row.published is not None, text=True, whole=True),
-    _Column("Plan", "(ms)", **_of("plan_ms", lambda ms: number(ms, 2))),
-    _Column("99 %", "(ms)", **_of("plan_ms_p99", lambda ms: number(ms, 2))),
+    _field("Plan", "(ms)", "plan_ms", lambda ms: number(ms, 2)),
+    _field("99 %", "(ms)", "plan_ms_p99", lambda ms: number(ms, 2)),
 )
 
 
-def _notes(groups: list[Group], runs: list[RunFiles], rows: list[Row]) -> list[str]:
+def _notes(groups: list[Group], rows: list[Row]) -> list[str]:
     text = "K counts refinement steps; 0 is one forward pass. Standard errors and intervals are over episodes"
     text += " (of a mean over seeds: over seeds, Student's)." if any(len(g.seeds) > 1 for g in groups) else "."
     if any(row.bound is not None for row in rows):
         text += " The bound and the controller that made the data have the same starts and goals."
+    if any(row.gap is not None for row in rows):
+        text += " By how much whole plans, executed open loop, cost more than the model predicted shows where it is exploited."
     if any(row.steps is not None for row in rows):
         text += " Steps are to the goal, in the median."
     if any(map(_has_strip, rows)):
@@ -172,12 +171,8 @@ def _notes(groups: list[Group], runs: list[RunFiles], rows: list[Row]) -> list[s
     used = {row.published: None for row in rows if row.published}
     if used:
         sources = "; ".join(f"{p.score:.1f} {p.method} ({p.source})" for p in used)
-        published = f"Best published final-checkpoint scores: {sources}. They learn from D4RL's own files"
-        random = any(part(run.config, "data").get("random_rows") for run in runs)
-        published += "; runs with random rows add broad data, so compare with care" if random else ""
-        levels = any("level" in run.config for run in runs)
-        published += (
-            "; runs with two levels learn from executing their own plans too, so compare with care" if levels else ""
+        notes.append(
+            f"Best published final-checkpoint scores: {sources}. They learn from D4RL's own files; where a run learned from "
+            "other data too, or from executing its own plans, compare with care."
         )
-        notes.append(f"{published}.")
     return notes
