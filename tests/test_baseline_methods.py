@@ -152,6 +152,17 @@ def test_model_and_objective_are_the_bases(base, tmp_path, method):
     assert not (tmp_path / "model.json").exists()
 
 
+def test_a_planner_moves_together_with_its_base(base, tmp_path, monkeypatch):
+    shutil.copytree(base, tmp_path / "here" / "base")
+    monkeypatch.chdir(tmp_path / "here")
+    planner, params = made(small_tasks.Cart(), "bc", base="base")
+    save_planner("own", small_tasks.Cart(), "bc", tiny(small_tasks.Cart(), "bc", base="base"), params)
+    monkeypatch.chdir(tmp_path)
+    shutil.move("here", "there")
+    held = load_planner(base)[1]
+    jax.tree.map(np.testing.assert_array_equal, load_planner("there/own")[1].model, held.model)
+
+
 def test_what_is_no_base_is_refused(base, fitted):
     with pytest.raises(ValueError, match="Unknown planner .* Nearest known: maze2d-umaze-v1"):
         made(small_tasks.Cart(), "bc", base="maze2d-umase-v1")
