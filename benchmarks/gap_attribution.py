@@ -9,9 +9,7 @@ map's own shortest times as the cost-to-go; and both oracles.
 import dataclasses
 import time
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import flags
 
 from invlearn_jax.evaluate.episodes import draw_problems, run_mujoco
@@ -25,8 +23,8 @@ from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.models import SimulatorModel
 from invlearn_jax.objectives import ObjectiveParams, TaskObjective
 from invlearn_jax.planners import InversePlanner
-from invlearn_jax.tasks.d4rl import GOAL_RADIUS, normalized_score, returns_of, success
-from invlearn_jax.tasks.maze2d.oracle import bound_return, free_space, time_bound, times_to
+from invlearn_jax.tasks.d4rl import normalized_score, returns_of, success
+from invlearn_jax.tasks.maze2d.oracle import MapCost, bound_return, time_bound
 from invlearn_jax.tasks.maze2d.task import Maze2dTask
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)
@@ -36,37 +34,6 @@ _LONG = flags.DEFINE_integer("long", 100, "Refinement steps of the long row.")
 _STEPS = flags.DEFINE_integer("oracle_steps", 10, "Refinement steps of the oracle rows and of the row beside them.")
 _EXECUTE = flags.DEFINE_integer("execute_steps", 16, "Steps between plans, for all rows.")
 _OUTPUT = flags.DEFINE_string("output", None, "Where to write the rows as JSON.", required=True)
-
-_PITCH = 0.05  # m
-
-
-class MapCost:
-    """``D(s, g)`` for the maze's own goal from the map: shortest times on a grid, interpolated, the look-ahead kept.
-
-    Places inside walls take the time of the nearest free one, so that the slope there leads nowhere wrong.
-    """
-
-    name = "time_to_goal"
-
-    def __init__(self, task: Maze2dTask, look_ahead: float) -> None:
-        """Tabulates the times; ``look_ahead`` in seconds."""
-        layout = task.spec.layout
-        space = free_space(layout, _PITCH)
-        seconds = times_to(space, np.asarray(layout.goal), GOAL_RADIUS)
-        axes = [np.arange(0.0, n, _PITCH) for n in layout.walls.shape]
-        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-        nearest = np.abs(grid.reshape(-1, 1, 2) - space.points[None]).max(-1).argmin(1)
-        self._table = jnp.asarray(seconds[nearest].reshape(grid.shape[:2]), jnp.float32)
-        self._task, self._look_ahead = task, look_ahead
-
-    def init(self, key: jax.Array) -> tuple:
-        """No parameters; the key is ignored."""
-        return ()
-
-    def __call__(self, params: tuple, state: jax.Array, goal: jax.Array) -> jax.Array:
-        """Seconds from ``state`` to the maze's goal."""
-        place = self._task.ahead(state, self._look_ahead) / _PITCH
-        return jax.scipy.ndimage.map_coordinates(self._table, list(place), order=1, mode="nearest")
 
 
 def oracle_objective(task: Maze2dTask, objective: TaskObjective) -> TaskObjective:

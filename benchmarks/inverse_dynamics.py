@@ -8,7 +8,6 @@ told of the environment's clip of the speed.
 """
 
 import time
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +15,8 @@ import numpy as np
 from absl import flags
 from scipy import stats
 
-from experiments.pipelines.run_files import read_run
-from invlearn_jax.data import Dataset, concatenate, fit_normalizer, read, sample_windows, split, window_store
+from benchmarks.harness import run_data
+from invlearn_jax.data import Dataset, concatenate, sample_windows, split, window_store
 from invlearn_jax.files import write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.run_folder import manifest
@@ -26,10 +25,9 @@ from invlearn_jax.learn.forward_model import Source
 from invlearn_jax.learn.inverse_dynamics import inverse_dynamics_state, inverse_dynamics_update
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import InverseDynamics
-from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.environment import inside_maze
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
-from invlearn_jax.tasks.maze2d.planner import ACTION_SIZE, POSITION_SIZE, STATE_LIMITS, STATE_SIZE
+from invlearn_jax.tasks.maze2d.task import Maze2dTask
 
 _RUN = flags.DEFINE_string("run", None, "A run's folder, for its data.", required=True)
 _GAPS = flags.DEFINE_multi_integer("gaps", [1, 4, 8], "Steps between the two states.", lower_bound=1)
@@ -45,26 +43,32 @@ _SLOW = 0.99  # of the speed limit
 
 
 def fit(
-    parts: list[tuple[Dataset, Dataset]], gap: int, components: int, steps: int, batch: int, seed: int
+    task: Maze2dTask,
+    parts: list[tuple[Dataset, Dataset]],
+    gap: int,
+    components: int,
+    steps: int,
+    batch: int,
+    seed: int,
 ) -> tuple[InverseDynamics, object]:
     """Trains one model on the training parts, in equal shares."""
     rows = concatenate(*(part[0] for part in parts))
-    model = InverseDynamics(STATE_SIZE, ACTION_SIZE, gap, components, position_size=POSITION_SIZE, limits=STATE_LIMITS)
+    model = InverseDynamics(task, gap, components)
     optimizer = default_optimizer(2e-3, steps)
-    state = inverse_dynamics_state(model, optimizer, from_seed(seed), rows, fit_normalizer(rows))
+    state = inverse_dynamics_state(model, optimizer, from_seed(seed), rows)
     sources = [Source(window_store(part[0], gap), 1.0) for part in parts]
     update = inverse_dynamics_update(model, optimizer, sources, batch)
     return model, train(update, state, steps, min(500, steps)).params
 
 
-def judge(model: InverseDynamics, params: object, held: Dataset, env: str, pairs: int) -> dict:
+def judge(task: Maze2dTask, model: InverseDynamics, params: object, held: Dataset, pairs: int) -> dict:
     """Errors and ambiguity on held-out pairs, away from walls and at them."""
     states, actions = sample_windows(
         window_store(held, model.gap), stream(jax.random.key(0), "held-out pairs"), pairs, model.gap
     )
     first, last, action = states[:, 0], states[:, -1], np.asarray(actions[:, 0])
     error = np.asarray(jax.jit(jax.vmap(model, in_axes=(None, 0, 0)))(params, first, last)) - action
-    layout = maze2d_specs.spec(env).layout
+    layout = task.spec.layout
     clear = np.all([inside_maze(layout, np.asarray(s[:, :2]), slack=-_CLEAR) for s in (first, last)], axis=0)
     if clear.all() or not clear.any():
         raise ValueError(f"{100 * clear.mean():.0f} % of the pairs are clear of walls; give data with both kinds.")
@@ -75,7 +79,7 @@ def judge(model: InverseDynamics, params: object, held: Dataset, env: str, pairs
             f"{name}_abs_error_p99": float(np.percentile(np.abs(error[chosen]), 99)),
         }
     # Apart from the clip of the speed, a kink in what the action does.
-    slow = clear & (np.abs(np.asarray(first[:, POSITION_SIZE:])) < _SLOW * MAX_SPEED).all(-1)
+    slow = clear & (np.abs(np.asarray(first[:, task.goal_size :])) < _SLOW * MAX_SPEED).all(-1)
     found |= {"share_clear_slow": float(slow.mean())}
     found |= {"clear_slow_rmse": float(np.sqrt((error[slow] ** 2).mean())) if slow.any() else None}
     if model.components > 1:
@@ -94,16 +98,18 @@ def judge(model: InverseDynamics, params: object, held: Dataset, env: str, pairs
 
 def main(argv: list[str]) -> None:
     """Trains and judges all models."""
-    env = read_run(Path(_RUN.value)).env
-    parts = [split(read(path), 0.02) for path in sorted((Path(_RUN.value) / "data").glob("*.npz"))]
+    task, kept = run_data(_RUN.value)
+    if not isinstance(task, Maze2dTask):
+        raise ValueError(f"{_RUN.value} is a run of {task.name}; give one of a maze2d, whose walls are known.")
+    parts = [split(part.rows, 0.02) for part in kept.values()]
     held = concatenate(*(part[1] for part in parts))
     rows = []
     for gap in _GAPS.value:
         for components in (1, _COMPONENTS.value):
             begin = time.time()
-            model, params = fit(parts, gap, components, _STEPS.value, _BATCH.value, _SEED.value)
+            model, params = fit(task, parts, gap, components, _STEPS.value, _BATCH.value, _SEED.value)
             row = {"gap": gap, "components": components, "train_s": time.time() - begin}
-            row |= judge(model, params, held, env, _PAIRS.value)
+            row |= judge(task, model, params, held, _PAIRS.value)
             rows.append(row)
             told = f", ambiguity {row['clear_ambiguity']:.4f} / {row['wall_ambiguity']:.4f}" if components > 1 else ""
             print(
@@ -111,7 +117,7 @@ def main(argv: list[str]) -> None:
                 f"{row['wall_rmse']:.4f}{told}; {row['train_s']:.0f} s",
                 flush=True,
             )
-    settings = {"run": _RUN.value, "env": env, "steps": _STEPS.value, "batch": _BATCH.value}
+    settings = {"run": _RUN.value, "env": task.name, "steps": _STEPS.value, "batch": _BATCH.value}
     write_json(_OUTPUT.value, {**settings, "rows": rows, **manifest(_SEED.value)})
 
 

@@ -17,11 +17,11 @@ from absl import app, flags
 from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io import interrupt
-from invlearn_jax.io.command import command_line, define_config, define_seed, option, quiet
+from invlearn_jax.io.command import command_line, define_config, define_seed, given_config, option, quiet
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import NonFiniteLossError
-from invlearn_jax.methods.fitting import begin, check_fit, fit_in, method_settings
+from invlearn_jax.methods.fitting import begin, check_fit, fit_in, method_settings, refinable
 from invlearn_jax.methods.registry import method_entries
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.progress import announce
@@ -40,12 +40,13 @@ flags.DEFINE_bool("list", False, "Print all tasks and methods, and end.")
 
 def listing() -> str:
     """All tasks and methods, one line each, methods with their typical duration where it was measured."""
-    lines = ["tasks (or FILE.py:CLASS):"]
-    lines += [f"  {name:32} {entry.summary}" for name, entry in sorted(task_entries().items())]
+    tasks, methods = task_entries(), method_entries()
+    width = max(map(len, [*tasks, *methods]))
+    lines = [f"  {name:{width}} {entry.summary}" for name, entry in sorted(tasks.items())]
     lines.append("methods:")
-    for name, entry in sorted(method_entries().items()):
-        lines.append(f"  {name:32} {entry.summary}" + (f" ({entry.duration})" if entry.duration else ""))
-    return "\n".join(lines)
+    for name, method in sorted(methods.items()):
+        lines.append(f"  {name:{width}} {method.summary}" + (f" ({method.duration})" if method.duration else ""))
+    return "\n".join(["tasks (or FILE.py:CLASS):", *lines])
 
 
 def define(argv: list[str]) -> tuple[Task, Callable[[], Any]]:
@@ -60,16 +61,12 @@ def define(argv: list[str]) -> tuple[Task, Callable[[], Any]]:
     """
     with announce("making the task"):
         task = make_task(option(argv, "task") or "")
-    method = option(argv, "method") or _METHOD.default
-    own = define_config(task.settings, argv, "task_config") if task.settings is not None else None
-    config = define_config(method_settings(task, method), argv)
-
-    def settings() -> Any:
-        if own is not None:
-            task.settings = own.value
-        return config.value
-
-    return task, settings
+    if task.settings is not None:
+        define_config(task.settings, argv, "task_config")
+        # The method's settings may depend on the task's.
+        task.settings = given_config(task.settings, argv, "task_config")
+    config = define_config(method_settings(task, option(argv, "method") or _METHOD.default), argv)
+    return task, lambda: config.value
 
 
 def carry_out(
@@ -93,6 +90,7 @@ def carry_out(
             "--episodes is 1; give at least 2, or there is no confidence interval, or 0 for no evaluation."
         )
     check_fit(task, method, settings)
+    refine_steps = refinable(task, method, settings, refine_steps)
     with RunFolder(workdir) as run:
         begin(run, task, method, settings, seed)
         try:

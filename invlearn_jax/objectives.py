@@ -36,47 +36,6 @@ def weighted_sum(**terms: tuple[float, Term]) -> WeightedSum:
     return WeightedSum(terms)
 
 
-def time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array]) -> Term:
-    """``D(s_T, g)``: seconds left after the plan, under a cost-to-go ``D(params, state, goal)``."""
-    return lambda params, states, actions, goal: cost_to_go(params, states[-1], goal)
-
-
-def mean_time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array], stride: int = 1) -> Term:
-    """``mean_t D(s_t, g)``, t = stride, 2 stride, .. T: the same along the sequence, so that early steps count."""
-
-    def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
-        return jax.vmap(lambda s: cost_to_go(params, s, goal))(states[stride::stride]).mean()
-
-    return term
-
-
-def unvisited(distance: Callable[[Params, Array], Array]) -> Term:
-    """``mean_t d(s_t)``, t = 1 .. T: metres from the data, for ``d(params, state)``; where no data were, a model is guessing."""
-    return lambda params, states, actions, goal: jax.vmap(lambda s: distance(params, s))(states[1:]).mean()
-
-
-def time_outside(radius: float, width: float, dt: float, position_size: int = 2) -> Term:
-    """``dt sum_t sigmoid((|x_t - g| - radius) / width)``, t = 1 .. T: seconds spent outside the goal's disc.
-
-    Args:
-        radius: of the disc, metres.
-        width: of the disc's soft edge, metres.
-        dt: seconds per step.
-        position_size: leading state entries that are the position.
-
-    Returns:
-        The term.
-    """
-
-    def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
-        offset = states[1:, :position_size] - goal
-        # The root is kept away from zero, where its gradient is infinite.
-        distance = jnp.sqrt((offset**2).sum(-1) + 1e-6)
-        return dt * jax.nn.sigmoid((distance - radius) / width).sum()
-
-    return term
-
-
 def reach(position_size: int) -> Term:
     """``|x_T - g|^2``: squared distance of the last position from the goal, m^2."""
     return lambda params, states, actions, goal: ((states[-1, :position_size] - goal) ** 2).sum()
@@ -153,7 +112,7 @@ class ObjectiveWeights:
         smoothness: of the mean squared change of action.
         effort: of the mean squared action.
         unvisited: of the mean distance from the data.
-        disagreement: of an ensemble's mean disagreement.
+        disagreement: of an ensemble's mean disagreement; needs a model of several members.
     """
 
     final: float = bounded(1.0, low=0.0)
@@ -169,8 +128,8 @@ class ObjectiveParams(NamedTuple):
 
     Attributes:
         tail: of the cost beyond the horizon; none where there is none.
-        coverage: of the distance from the data; none where it is not charged.
-        scale: cost that a unit of that distance is worth, in the task's units.
+        coverage: of the distance from the data; none where it is not known.
+        scale: cost that a unit of that distance, or of disagreement, is worth, in the task's units.
     """
 
     tail: Params
@@ -182,9 +141,11 @@ class TaskObjective:
     """What a planner minimises: the task's own terms, the cost beyond the horizon, and what regularises a plan.
 
         J = task.trajectory_cost(s, a, g) + w_final D(s_T, g) + w_along mean_t D(s_t, g)
-            + w_unvisited scale mean_t d(covered(s_t)) + w_smooth mean_t |u_{t+1} - u_t|^2 + w_effort mean_t |u_t|^2
+            + scale (w_unvisited mean_t d(covered(s_t)) + w_disagreement mean_t v_t)
+            + w_smooth mean_t |u_{t+1} - u_t|^2 + w_effort mean_t |u_t|^2
 
-    D is the cost beyond the horizon, d the distance from the data, u the actions as shares of their box.
+    D is the cost beyond the horizon, d the distance from the data, v an ensemble's disagreement, u the actions as shares of their
+    box.
     """
 
     def __init__(
@@ -196,11 +157,12 @@ class TaskObjective:
             task: a ``Task``.
             weights: of the terms; a term of weight 0 is left out.
             tail: cost beyond the horizon, ``tail(params, state, goal)`` with ``init(key)`` and the ``name`` of its term, or None.
-            coverage: distance from the data (``models.data_coverage.Coverage``), or None.
+            coverage: distance from the data (``models.data_coverage.Coverage``), or None. It also tells which problems lie
+                among the data, charged or not.
             stride: the means of D and d take every so many-th state.
         """
         self.task, self.weights, self.tail, self.stride = task, weights, tail, stride
-        self.coverage = coverage if weights.unvisited else None
+        self.coverage = coverage
         self._box = Box(task.action_low, task.action_high, task.horizon)
 
     def init(self, key: Key) -> ObjectiveParams:
@@ -234,7 +196,7 @@ class TaskObjective:
                 along = jax.vmap(lambda s: self.tail(params.tail, s, goal))(own[self.stride :: self.stride])
                 added[f"mean_{self.tail.name}"] = weights.along * along.mean()
         coverage = self.coverage
-        if coverage is not None:
+        if coverage is not None and weights.unvisited:
             away = jax.vmap(lambda s: coverage.distance(params.coverage, task.covered(s)))(
                 own[self.stride :: self.stride]
             )
@@ -244,7 +206,8 @@ class TaskObjective:
         if weights.effort:
             added["effort"] = weights.effort * effort(params, own, self._box.encode(actions), goal)
         if weights.disagreement:
-            added["disagreement"] = weights.disagreement * disagreement(params, states, actions, goal)
+            away = disagreement(params, states, actions, goal)
+            added["disagreement"] = weights.disagreement * params.scale * away
         terms = dict(task.trajectory_cost(own, actions, goal))
         # A term of the task's may bear the same name.
         return terms | {name: terms.get(name, 0.0) + value for name, value in added.items()}

@@ -33,10 +33,15 @@ def pytest_configure(config):
 
 
 @pytest.fixture(scope="session")
-def umaze():
+def umaze_task():
     from invlearn_jax.tasks.registry import make_task  # noqa: PLC0415
 
-    return make_task("maze2d-umaze-v1").environment
+    return make_task("maze2d-umaze-v1")
+
+
+@pytest.fixture(scope="session")
+def umaze(umaze_task):
+    return umaze_task.environment
 
 
 @pytest.fixture(scope="session")
@@ -63,11 +68,9 @@ def large_batch(large):
 @pytest.fixture(scope="session")
 def planner_folder(tmp_path_factory):
     """A small planner of a maze as drawn, on disk."""
-    from helpers import save_small_planner  # noqa: PLC0415
+    from helpers import save_small_planner, small_maze  # noqa: PLC0415
 
-    from invlearn_jax.tasks.registry import make_task  # noqa: PLC0415
-
-    return save_small_planner(tmp_path_factory.mktemp("planner"), make_task("maze2d-umaze-v1"))
+    return save_small_planner(tmp_path_factory.mktemp("planner"), small_maze())
 
 
 @pytest.fixture(scope="session")

@@ -26,19 +26,22 @@ from invlearn_jax.planners import InversePlanner
 from invlearn_jax.rollout import unroll_steps
 from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.maze2d.environment import Maze2d
-from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
+from invlearn_jax.tasks.maze2d.task import Maze2dTask
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.tasks.task import Task
 
 # Raised once for each program that is lowered, whether or not the persistent cache then has it compiled already.
 _LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"
 
-TINY = MazePlannerConfig(
-    horizon=8, model_chunk=4, inverter_hidden=(16,), model_hidden=(16,), cost_to_go_hidden=(16,), execute_steps=4
-)
-
-
 # A small Inverter's networks, by the method's settings.
-SMALL = {"model.hidden": (16,), "tail.hidden": (16,), "net.hidden": (16,)}
+SMALL = {"model.hidden": (16,), "model.chunk": 4, "tail.hidden": (16,), "net.hidden": (16,), "inverter.advance": ()}
+
+
+def small_maze(name: str = "maze2d-umaze-v1") -> Maze2dTask:
+    """A maze with plans of 8 steps, 4 of them executed."""
+    task = make_task(name)
+    task.settings.horizon, task.settings.execute_steps = 8, 4
+    return task
 
 
 def small_planner(task: Task, **inference: Any) -> tuple[InversePlanner, Any]:
@@ -54,26 +57,39 @@ def save_small_planner(folder: Path, task: Task) -> Path:
     return folder
 
 
-def run_here(name: str, *arguments: object) -> str:
-    """Runs a benchmark in this process and returns what it printed. Its flags are taken back, so that others can define them."""
-    before = set(flags.FLAGS)
-    sys.modules.pop(f"benchmarks.{name}", None)
-    printed = io.StringIO()
+def run_here(program: str, *arguments: object, **attributes: Any) -> str:
+    """Runs a program of flags in this process.
+
+    Its flags are taken back, so that others can define them.
+
+    Args:
+        program: a module with ``main(argv)``; of one name in ``benchmarks``.
+        *arguments: its command line.
+        **attributes: of the module, to be set before.
+
+    Returns:
+        What it printed.
+    """
+    name = program if "." in program else f"benchmarks.{program}"
+    before, printed = set(flags.FLAGS), io.StringIO()
+    sys.modules.pop(name, None)
     try:
-        module = importlib.import_module(f"benchmarks.{name}")
-        flags.FLAGS([name, *map(str, arguments)])
+        module = importlib.import_module(name)
+        for attribute, value in attributes.items():
+            setattr(module, attribute, value)
+        flags.FLAGS([program, *map(str, arguments)])
         with contextlib.redirect_stdout(printed):
             module.main([])
     finally:
         for flag in set(flags.FLAGS) - before:
             delattr(flags.FLAGS, flag)
         flags.FLAGS.unparse_flags()
-        sys.modules.pop(f"benchmarks.{name}", None)
+        sys.modules.pop(name, None)
     return printed.getvalue()
 
 
-def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    """Runs Python in the repository's root with these arguments and additions to the environment."""
+def run_environment() -> dict[str, str]:
+    """The environment of a program that a test starts."""
     # MJX takes seconds to compile; a second run finds its programs where the tests keep theirs.
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache" / "tests"),
@@ -81,10 +97,15 @@ def run_python(*arguments: object, **environment: str) -> subprocess.CompletedPr
         # As in this process: most of a cold run is compiling.
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
+    return os.environ | cache
+
+
+def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """Runs Python in the repository's root with these arguments and additions to the environment."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, **cache, **environment},
+        env=run_environment() | environment,
         capture_output=True,
         text=True,
         timeout=600,

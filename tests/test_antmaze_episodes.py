@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.evaluate import run_mujoco, start_states
+from invlearn_jax.evaluate.episodes import draw_problems, run_mujoco
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of
 from invlearn_jax.tasks.registry import make_task
-from invlearn_jax.types import PlanOutput
+from invlearn_jax.types import PlanOutput, Problem
 
 
 class Still:
@@ -24,13 +24,13 @@ class Still:
 
 
 def test_closed_loop_on_c_mujoco():
-    env = make_task("antmaze-umaze-v2").environment
-    begin, goals = start_states(env, jax.random.key(0), 6, multi_goal=False)
+    task = make_task("antmaze-umaze-v2")
+    begin, goals, _ = draw_problems(task, jax.random.key(0), 6)
     goals = np.where(np.arange(6)[:, None] < 2, begin[:, :2] + 0.1, goals)
-    rows = run_mujoco(Still(), (), env, jax.random.key(1), begin, goals, steps=5)
+    rows = run_mujoco(Still(), (), task, jax.random.key(1), Problem(begin, goals), steps=5)
     assert rows.states.shape == (6, 6, 29)
     assert rows.actions.shape == (6, 5, 8)
     # The goal ends an episode, so it pays once.
-    returns = returns_of(env.spec, rows.states, goals)
+    returns = returns_of(task.spec, rows.states, goals)
     assert returns.tolist() == [1, 1, 0, 0, 0, 0]
-    assert normalized_score(env.spec, returns).tolist() == [100, 100, 0, 0, 0, 0]
+    assert normalized_score(task.spec, returns).tolist() == [100, 100, 0, 0, 0, 0]

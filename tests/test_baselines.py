@@ -5,14 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import double_integrator
+from small_tasks import Ball
 
-from invlearn_jax.data import Dataset, fit_normalizer
+import invlearn_jax as il
+from invlearn_jax.data import Dataset
+from invlearn_jax.inverters.network import NetworkInverter
 from invlearn_jax.learn.behaviour_cloning import (
     cloning_loss,
     cloning_state,
     cloning_update,
-    data_box,
     hindsight_store,
     sample_hindsight,
 )
@@ -32,10 +33,11 @@ from invlearn_jax.learn.rebrac import (
     rebrac_update,
     td_target,
 )
+from invlearn_jax.learn.sight import sight_scales
+from invlearn_jax.methods.inverter_training import input_scales
 from invlearn_jax.models.decision_transformer import DecisionTransformer
 from invlearn_jax.models.policy import MlpPolicy
 from invlearn_jax.networks import decision_network
-from invlearn_jax.planners import MlpInverter
 from invlearn_jax.planners.policy import PolicyInverter, RolloutParams
 from invlearn_jax.types import Problem
 
@@ -70,28 +72,26 @@ def test_hindsight_goals_are_later_rows_of_the_same_episode():
 
 def test_cloning_learns_to_reach_any_goal():
     """A controller's wandering between goals is enough: the clone reaches goals drawn anew."""
-    world, rng, length = double_integrator(2), np.random.default_rng(0), 40
-    a, b = (np.asarray(x) for x in (world.a, world.b))
+    world, rng, length = Ball(), np.random.default_rng(0), 40
+    step = jax.jit(jax.vmap(world.step))
     state, goal = (rng.uniform(-1, 1, (300, size)) for size in (4, 2))
     states, actions = [], []
     for _ in range(length):
         action = np.clip(2 * (goal - state[:, :2]) - 2 * state[:, 2:], -1, 1)
         states.append(state)
         actions.append(action)
-        state = state @ a.T + action @ b.T
+        state = np.asarray(step(jnp.asarray(state), jnp.asarray(action)))
     flat = (np.float32(np.stack(x, 1)).reshape(-1, x[0].shape[-1]) for x in (states, actions))
     data = Dataset(*flat, np.tile(np.arange(length) == length - 1, 300))
-    inverter, optimizer = MlpInverter(4, 2, 1, hidden=(64, 64), octaves=0), optax.adam(3e-3)
-    params = inverter.init(KEY)._replace(**data_box(data, 2))
-    update = cloning_update(
-        cloning_loss(inverter.logits, hindsight_store(data, 1), 128, 1, lambda state: state[:2]), optimizer
-    )
+    inverter, optimizer = NetworkInverter(world, hidden=(64, 64), octaves=0, horizon=1), optax.adam(3e-3)
+    params = inverter.init(KEY)._replace(**input_scales(world, data, KEY))
+    update = cloning_update(cloning_loss(inverter.logits, hindsight_store(data, 1), 128, 1, world.achieved), optimizer)
     params = train(update, cloning_state(optimizer, params, KEY), 1500).params
 
     def closed_loop(state, goal):
         def step(state, _):
             action = inverter.propose(params, KEY, Problem(state, goal), 1)
-            return world.unroll((world.a, world.b), state, action[0])[1], None
+            return world.step(state, action[0, 0]), None
 
         return jax.lax.scan(step, state, length=60)[0]
 
@@ -112,29 +112,47 @@ def test_the_critics_target_by_hand():
     np.testing.assert_allclose(found, [1.0, -2.7], rtol=1e-6)
 
 
-def constant_world(settings, updates, reward=lambda position, goal: jnp.ones(position.shape[:-1])):
+class Paid(il.Task):
+    """A place in the plane, with a reward of its own and the goal at the origin."""
+
+    dt, state_size, action_size, goal_size = 0.1, 2, 2, 2
+
+    def __init__(self, reward):
+        self.reward = reward
+
+    def draw_goal(self, key):
+        return jnp.zeros(2)
+
+    def draw_goal_from(self, key, state):
+        return jax.random.uniform(key, (2,), minval=-1.0)
+
+
+def constant_world(settings, updates, reward=lambda state, action, goal: jnp.ones(()), one_goal=True):
     """ReBRAC where position follows by ``x' = x + a / 10`` from anywhere, under actions of mean 0.4."""
     rng = np.random.default_rng(0)
     states, actions = rng.uniform(-1, 1, (3000, 3, 2)), np.clip(rng.normal(0.4, 0.5, (3000, 3, 2)), -1, 1)
     for step in (1, 2):
         states[:, step] = states[:, step - 1] + 0.1 * actions[:, step - 1]
     data = Dataset(*(np.float32(x).reshape(-1, 2) for x in (states, actions)), np.tile([False, False, True], 3000))
-    policy = MlpPolicy(2, 2, hidden=(32, 32))
+    policy = MlpPolicy(Paid(reward), hidden=(32, 32), one_goal=one_goal)
     critic, optimizers = critic_network(policy, (32, 32)), (optax.adam(3e-3),) * 2
-    update = rebrac_update(policy, critic, optimizers, rebrac_store(data), reward, settings)
-    state = rebrac_state(policy, critic, optimizers, KEY, fit_normalizer(data), jnp.zeros(2))
+    update = rebrac_update(policy, critic, optimizers, rebrac_store(data), settings)
+    state = rebrac_state(policy, critic, optimizers, KEY, sight_scales(policy.sight, data, KEY))
     state = train(update, state, updates)
-    places = jnp.asarray(data.states[:500])
-    x = jnp.concatenate([policy.features(state.params, places), jnp.asarray(data.actions[:500])], axis=1)
-    return critic.apply(state.extra.critic, x), policy.act(state.params, places), state
+    goals = jnp.asarray(np.float32(rng.uniform(-1, 1, (500, 2))))
+    problems = Problem(jnp.asarray(data.states[:500]), goals)
+    seen = jax.vmap(policy.features, in_axes=(None, 0))(state.params, problems)
+    x = jnp.concatenate([seen, jnp.asarray(data.actions[:500])], axis=1)
+    actions = jax.vmap(policy.act, in_axes=(None, 0))(state.params, problems)
+    return critic.apply(state.extra.critic, x), actions, state, goals
 
 
 def test_critics_learn_the_discounted_sum_and_its_penalty():
     """Reward 1 for ever is worth 1 / (1 - gamma) = 5; the penalty takes gamma w_c E|a~ - a'|^2 / (1 - gamma) off it."""
     settings = RebracTraining(64, discount=0.8, slowness=0.05, critic_penalty=0.0)
-    values, _, state = constant_world(settings, 800)
+    values, _, state, _ = constant_world(settings, 800)
     np.testing.assert_allclose(values, 5.0, atol=0.25)
-    lower, _, _ = constant_world(settings._replace(critic_penalty=0.5), 800)
+    lower, *_ = constant_world(settings._replace(critic_penalty=0.5), 800)
     assert float(values.mean() - lower.mean()) > 0.4
     # Slow copies lag behind, and the actor was updated at every second update.
     assert int(optax.tree.get(state.opt_state[0], "count")) == 400
@@ -143,15 +161,23 @@ def test_critics_learn_the_discounted_sum_and_its_penalty():
 
 
 def test_the_actor_seeks_value_and_the_penalty_keeps_it_with_the_data():
-    def reward(position, goal):
-        return position[..., 0] - position[..., 1]
+    def reward(state, action, goal):
+        return state[0] - state[1]
 
     free = RebracTraining(64, discount=0.5, slowness=0.05, actor_penalty=0.01)
-    _, actions, _ = constant_world(free, 1000, reward)
+    _, actions, *_ = constant_world(free, 1000, reward)
     assert float(actions[:, 0].mean()) > 0.7
     assert float(actions[:, 1].mean()) < -0.7
-    _, actions, _ = constant_world(free._replace(actor_penalty=100.0), 1000, reward)
+    _, actions, *_ = constant_world(free._replace(actor_penalty=100.0), 1000, reward)
     np.testing.assert_allclose(actions.mean(0), 0.38, atol=0.08)
+
+
+def test_an_actor_that_is_given_the_goal_does_what_each_pays_for():
+    """The goal's first coordinate says which way is paid for."""
+    free = RebracTraining(64, discount=0.5, slowness=0.05, actor_penalty=0.01)
+    _, actions, _, goals = constant_world(free, 1000, lambda state, action, goal: state[0] * jnp.sign(goal[0]), False)
+    clear = np.abs(goals[:, 0]) > 0.3
+    assert (np.sign(actions[clear, 0]) == np.sign(goals[clear, 0])).mean() > 0.9
 
 
 # --- Decision Transformer ---
@@ -176,11 +202,13 @@ def test_later_tokens_do_not_change_earlier_actions():
 
 
 def test_the_context_grows_and_forgets_its_oldest_step():
-    policy = DecisionTransformer(4, 2, 3, 7.0, 10.0, lambda position, goal: position[0] - goal[0], width=8, layers=1)
-    params = policy.init(KEY)._replace(goal=jnp.array([0.5, 0.0]))
+    world = Ball()
+    world.reward = lambda state, action, goal: state[0] - goal[0]
+    policy = DecisionTransformer(world, 3, 7.0, 10.0, width=8, layers=1)
+    params = policy.init(KEY)
     rng = np.random.default_rng(0)
     states, actions = (np.float32(rng.normal(size=(6, size))) for size in (4, 2))
-    memory, returns = policy.begin(params, jnp.asarray(states[0])), [7.0]
+    memory, returns = policy.begin(params, Problem(jnp.asarray(states[0]), jnp.array([0.5, 0.0]))), [7.0]
     for step in range(6):
         begin = max(0, step - 2)
         count = step + 1 - begin
@@ -194,44 +222,60 @@ def test_the_context_grows_and_forgets_its_oldest_step():
             returns.append(returns[-1] - (states[step + 1, 0] - 0.5))
 
 
-def test_returns_to_go_against_a_loop():
-    """Two episodes of 12 and 9 rows."""
+class Numbered(il.Task):
+    """Rows whose reward is written in the state, beside its number; where the action counts too, and the goal."""
+
+    dt, state_size, action_size, goal_size = 0.1, 2, 1, 1
+    action_low, action_high = np.array([-2.0]), np.array([2.0])
+
+    def reward(self, state, action, goal):
+        return state[1] + action[0] + 100.0 * (state[0] == goal[0])
+
+    def draw_goal(self, key):
+        return jnp.array([-1.0])
+
+
+@pytest.mark.parametrize("one_goal", [False, True])
+def test_returns_to_go_against_a_loop(one_goal):
+    """Two episodes of 12 and 9 rows; actions of 2 and 0, given as shares of their box. A goal in hindsight pays 100 once."""
     rng = np.random.default_rng(0)
-    states = np.cumsum(rng.uniform(0.5, 1.0, (21, 2)), axis=0)
-    data = Dataset(np.float32(states), np.zeros((21, 1), np.float32), np.isin(np.arange(21), [11, 20]))
-    rewards = np.float32(rng.integers(0, 2, 21))
-    store = return_store(data, rewards, return_steps=6, context=4)
+    rewards, shares = np.float32(rng.integers(0, 2, 21)), np.float32(rng.integers(0, 2, 21))
+    states = np.stack([np.arange(21), rewards], 1).astype(np.float32)
+    data = Dataset(states, shares[:, None], np.isin(np.arange(21), [11, 20]))
+    policy = DecisionTransformer(Numbered(), 4, 1.0, 1.0, width=8, layers=1, one_goal=one_goal)
+    params = policy.init(KEY)._replace(**sight_scales(policy.sight, data, KEY))
+    store = return_store(data, return_steps=6, context=4)
     assert set(np.asarray(store.starts)) == {*range(6), 12, 13, 14}
-    returns, found, _ = sample_returns(store, KEY, 200, 4, 6)
-    rows = np.array([np.flatnonzero((data.states == x).all(1))[0] for x in np.asarray(found[:, 0])])
+    drawn = sample_returns(policy, params, store, KEY, 200, 6)
+    rows, goals = np.asarray(drawn.states[:, 0, 0], int), np.asarray(drawn.goals[:, 0], int)
     assert set(rows) == set(np.asarray(store.starts))
-    for row, given in zip(rows, np.asarray(returns), strict=True):
+    assert set(goals - rows) == set(range(1, 7)) if not one_goal else set(goals) == {-1}
+    for row, goal, given in zip(rows, goals, np.asarray(drawn.returns), strict=True):
         for k in range(4):
-            assert given[k] == sum(rewards[row + i + 1] for i in range(k, 6))
+            steps = range(row + k, row + 6)
+            wanted = sum(rewards[i + 1] + 2 * shares[i] + 100 * (i + 1 == goal) for i in steps)
+            np.testing.assert_allclose(given[k], wanted, rtol=1e-6)
     with pytest.raises(ValueError, match="return_steps is 12, but the longest episode has 11"):
-        return_store(data, rewards, 12, 4)
+        return_store(data, 12, 4)
     with pytest.raises(ValueError, match="context is 7 steps, return_steps is 6"):
-        return_store(data, rewards, 6, 7)
+        return_store(data, 6, 7)
 
 
 def test_a_transformer_does_what_the_return_asks_for():
-    """Rows move right or left for good; who is asked for the return of the right goes right."""
+    """Rows move right or left for good; a target return of the right leads to the right."""
     rng = np.random.default_rng(0)
     way = rng.choice([-1.0, 1.0], 200)
     actions = np.repeat(way, 12)[:, None] * [[1.0, 0.0]]
     states = np.zeros((200, 12, 4))
     states[:, :, 0] = way[:, None] * 0.1 * np.arange(12) + rng.uniform(-3, 3, (200, 1))
     data = Dataset(np.float32(states.reshape(-1, 4)), np.float32(actions), np.tile(np.arange(12) == 11, 200))
-
-    def reward(position, goal):
-        return jnp.ones(())
-
-    policies = [DecisionTransformer(4, 2, 3, target, 8.0, reward, width=16, layers=1) for target in (8.0, 0.0)]
+    world = Ball()
+    # Each step to the right pays 1.
+    world.reward = lambda state, action, goal: jnp.where(action[0] > 0, 1.0, 0.0)
+    policies = [DecisionTransformer(world, 3, target, 8.0, 16, 1, one_goal=True) for target in (8.0, 0.0)]
     policy, optimizer = policies[0], transformer_optimizer(3e-3, 300, 30, 1e-4)
-    # Each row of those that go right pays 1.
-    store = return_store(data, np.float32(np.repeat(way > 0, 12)), 8, 3)
-    state = transformer_state(policy, optimizer, KEY, fit_normalizer(data), jnp.zeros(2))
-    params = train(transformer_update(policy, optimizer, store, 32, 8), state, 300).params
+    state = transformer_state(policy, optimizer, KEY, sight_scales(policy.sight, data, KEY))
+    params = train(transformer_update(policy, optimizer, return_store(data, 8, 3), 32, 8), state, 300).params
     for policy, sign in zip(policies, (1.0, -1.0), strict=True):
         plan = PolicyInverter(policy).propose(RolloutParams(params, ()), KEY, Problem(jnp.zeros(4), jnp.zeros(2)), 1)
         np.testing.assert_allclose(plan[0, 0], [sign, 0.0], atol=0.15)

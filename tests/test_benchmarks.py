@@ -23,7 +23,7 @@ def test_latency_writes_a_row_for_every_stage_batch_and_k(planner_folder, tmp_pa
     settings = ("--batches=1", "--batches=3", "--refine_steps=0", "--refine_steps=2", "--calls=6")
     printed = run_here("latency", f"--planner={planner_folder}", f"--output={tmp_path / 'f.json'}", *settings)
     record = read_record(None, tmp_path / "f.json")
-    assert (record["env"], record["horizon"], record["refiner"]) == ("maze2d-umaze-v1", 32, "adam")
+    assert (record["env"], record["horizon"], record["refiner"]) == ("maze2d-umaze-v1", 8, "adam")
     cases = [("propose", "full", None), ("score", "full", None), ("refine_step", "full", None)]
     cases += [("plan", output, steps) for steps in (0, 2) for output in ("actions", "full")]
     wanted = [(*case, batch) for case in cases for batch in (1, 3)]

@@ -155,7 +155,7 @@ def test_all_families_compete(size):
 
 
 def test_a_task_without_shipped_planners_has_no_published_record():
-    with pytest.raises(ValueError, match="maze2d-open-v0.*--planners"):
+    with pytest.raises(ValueError, match="name planners by --planners.*maze2d-open-v0"):
         contenders.published_contenders(make_task("maze2d-open-v0"))
 
 

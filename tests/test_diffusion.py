@@ -1,15 +1,14 @@
 """Diffusion over plans: samplers against their equations, what is learned, what is followed, what is refused."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import TINY, count_compilations, counting_rows
+from helpers import count_compilations, counting_rows
+from small_tasks import Ball, Cart
 
+from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.data.plans import plan_store
-from invlearn_jax.io.planners import load_planner, save_planner
 from invlearn_jax.learn.diffusion import (
     Asked,
     DiffusionTraining,
@@ -21,6 +20,8 @@ from invlearn_jax.learn.diffusion import (
     plan_sampler,
 )
 from invlearn_jax.learn.loop import default_optimizer, train
+from invlearn_jax.methods import diffuser
+from invlearn_jax.methods.plan_diffusion import PlanSettings, build_inverter, build_planner
 from invlearn_jax.models.diffusion import (
     DiffusionParams,
     Known,
@@ -30,23 +31,12 @@ from invlearn_jax.models.diffusion import (
 )
 from invlearn_jax.networks import Denoiser, temporal_unet
 from invlearn_jax.planners.diffusion import PlanLayout
-from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_inverter, build_diffusion_planner
+from invlearn_jax.settings import with_settings
 from invlearn_jax.types import Problem, Result
 
-SMALL = MazeDiffusionConfig(
-    base=TINY, tokens=8, stride=4, width=8, multipliers=(1, 2), train_steps=10, denoise_steps=3, gap=4, horizon=8,
-    inverse_hidden=(16,), candidates=2, execute_steps=4,
-)  # fmt: skip
-DIFFUSER = dataclasses.replace(
-    SMALL,
-    with_actions=True,
-    pin_goal=True,
-    ask_goal=False,
-    sampler="ddpm",
-    follow="pd",
-    candidates=1,
-    execute_steps=100,
-)
+TINY = {"tokens": 8, "stride": 4, "width": 8, "multipliers": (1, 2), "train_steps": 10, "inverse_hidden": (16,)}
+SMALL = with_settings(PlanSettings(), TINY | {"denoise_steps": 3, "horizon": 8, "candidates": 2, "execute_steps": 4})
+DIFFUSER = with_settings(diffuser.Settings(), TINY | {"denoise_steps": 3, "follow": "pd", "execute_steps": 100})
 PROBLEM = Problem(jnp.array([1.0, 2.0, 0.5, -0.5]), jnp.array([3.0, 1.0]))
 NOTHING_KNOWN = Known(jnp.zeros((1, 1)), jnp.zeros((1, 1), bool))
 OPEN = DiffusionParams((), -jnp.full(1, 50.0), jnp.full(1, 50.0))  # limits that never cut
@@ -190,13 +180,25 @@ def test_a_cubic_is_met_exactly():
     dt, t = 0.01, np.arange(0, 29) * 0.01
     x, v = 2 * t**3 - t**2 + 3 * t, 6 * t**2 - 2 * t + 3
     full = np.stack([x, -x, v, -v], axis=1).astype(np.float32)
-    found = PlanLayout(4, dt, 2).states(jnp.asarray(full[::4]))
+    ball = Ball()
+    ball.dt = dt
+    found = PlanLayout(ball, 4).states(jnp.asarray(full[::4]))
     np.testing.assert_allclose(found, full, atol=1e-4)
+
+
+def test_other_tasks_have_straight_paths_and_places_of_their_own():
+    layout = PlanLayout(Cart(), 2, with_actions=True)
+    assert (layout.channels, layout.places) == (4, slice(2, 3))
+    states, actions = np.float32([[0.1, 0.2], [0.3, -0.4]]), np.float32([[3.0], [-1.0]])
+    rows = layout.rows(Dataset(states, actions, np.array([False, True])))
+    np.testing.assert_allclose(rows, [[0.1, 0.2, 1.0, 3.0], [0.3, -0.4, 3.0, -1.0]], rtol=1e-6)
+    np.testing.assert_allclose(layout.states(jnp.asarray(rows)), [[0.1, 0.2], [0.2, -0.1], [0.3, -0.4]], atol=1e-6)
+    np.testing.assert_allclose(layout.actions(jnp.asarray(rows)), [[3.0], [1.0]], atol=1e-6)
 
 
 def test_own_actions_are_linear_between_tokens():
     tokens = jnp.zeros((3, 6)).at[:, 4].set(jnp.array([0.0, 1.0, -1.0]))
-    found = PlanLayout(2, 0.01, 2, 2).actions(tokens)
+    found = PlanLayout(Ball(), 2, True).actions(tokens)
     np.testing.assert_allclose(found[:, 0], [0.0, 0.5, 1.0, 0.0], atol=1e-6)
 
 
@@ -205,12 +207,12 @@ def test_own_actions_are_linear_between_tokens():
 
 @pytest.fixture(scope="module", params=[SMALL, DIFFUSER], ids=["decision_diffuser", "diffuser"])
 def planner(request):
-    built = build_diffusion_planner(request.param)
+    built = build_planner(Ball(), request.param)
     return built, built.init(jax.random.key(0))
 
 
 def test_plans_begin_at_the_state_and_end_at_the_goal():
-    inverter = build_diffusion_inverter(DIFFUSER)
+    inverter = build_inverter(Ball(), DIFFUSER)
     plans = jax.jit(inverter.plans, static_argnums=3)(inverter.init(jax.random.key(0)), jax.random.key(1), PROBLEM, 3)
     assert plans.shape == (3, 8, 6)
     np.testing.assert_allclose(plans[:, 0, :4], np.tile(PROBLEM.state, (3, 1)), atol=1e-5)
@@ -219,7 +221,7 @@ def test_plans_begin_at_the_state_and_end_at_the_goal():
 
 
 def test_proposals_meet_the_contract():
-    inverter = build_diffusion_inverter(SMALL)
+    inverter = build_inverter(Ball(), SMALL)
     params = inverter.init(jax.random.key(0))
     found = jax.jit(inverter.propose, static_argnums=3)(params, jax.random.key(1), PROBLEM, 5)
     assert found.shape == (5, SMALL.horizon, 2)
@@ -258,7 +260,7 @@ def test_problems_of_another_size_are_refused(planner):
 
 
 def test_the_controller_pulls_towards_the_next_state_of_the_plan():
-    planner = build_diffusion_planner(DIFFUSER)
+    planner = build_planner(Ball(), DIFFUSER)
     plan = jax.jit(planner.plan)(planner.init(jax.random.key(0)), jax.random.key(1), PROBLEM)
     state = plan.states[6] - jnp.array([0.1, 0.0, 0.0, 0.2])
     np.testing.assert_allclose(planner.act(None, plan, 5, state), np.clip(np.array([0.1, 0.2]), -1, 1), atol=1e-5)
@@ -268,81 +270,10 @@ def test_the_controller_pulls_towards_the_next_state_of_the_plan():
 
 
 def test_own_actions_end_with_the_plan():
-    planner = build_diffusion_planner(dataclasses.replace(DIFFUSER, follow="actions"))
+    planner = build_planner(Ball(), with_settings(DIFFUSER, {"follow": "actions"}))
     plan = jax.jit(planner.plan)(planner.init(jax.random.key(0)), jax.random.key(1), PROBLEM)
     np.testing.assert_array_equal(planner.act(None, plan, 3, PROBLEM.state), plan.actions[3])
     np.testing.assert_array_equal(planner.act(None, plan, planner.horizon, PROBLEM.state), 0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"candidates": 0}, "candidates is 0"),
-        ({"denoise_steps": 11}, "allowed are 1 to the 10"),
-        ({"tokens": 7}, "multiple of 2"),
-        ({"follow": "pid"}, "Nearest known: pd"),
-        ({"follow": "actions"}, "hold no actions"),
-        ({"horizon": 25}, "allow 1 to 24"),
-        ({"sampler": "ddqm"}, "ddpm"),
-        ({"temperature": -1.0}, "temperature is -1.0"),
-    ],
-)
-def test_bad_settings_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
-        build_diffusion_planner(dataclasses.replace(SMALL, **changes))
-
-
-def test_a_followed_plan_is_not_refined():
-    with pytest.raises(ValueError, match="is not refined"):
-        build_diffusion_planner(DIFFUSER, refine_steps=3)
-
-
-def test_saved_planners_share_their_base(tmp_path):
-    planner = build_diffusion_planner(SMALL)
-    params = planner.init(jax.random.key(0))
-    from invlearn_jax.tasks.maze2d.planner import build_planner  # noqa: PLC0415
-
-    base = build_planner(TINY).init(jax.random.key(5))
-    params = params._replace(model=base.model, objective=base.objective)
-    save_planner(tmp_path / "base", TINY, base)
-    save_planner(tmp_path / "own", SMALL, params, shares=str(tmp_path / "base"))
-    loaded, again = load_planner(tmp_path / "own", denoise_steps=2, candidates=3)
-    assert loaded.candidates == 3
-    jax.tree.map(np.testing.assert_array_equal, again, params)
-    assert not any(name.startswith((".model", ".objective")) for name in np.load(tmp_path / "own" / "params.npz"))
-    save_planner(tmp_path / "half", SMALL, params, half=True)
-    halved = load_planner(tmp_path / "half")[1]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), halved, params)
-    for wrong, message in (
-        ({"denoise_step": 2}, "denoise_steps"),
-        ({"stride": 3}, "Unknown inference option"),
-        ({"denoise_steps": "5"}, "no int"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            load_planner(tmp_path / "own", **wrong)
-
-
-@pytest.mark.parametrize(
-    ("changes", "option", "effective"),
-    [
-        ({"ask_goal": False}, {"guidance": 1.5}, "temperature"),
-        ({"follow": "pd"}, {"horizon": 4}, "guidance"),
-        ({}, {"follow": "pd", "horizon": 4}, "guidance"),
-        ({"denoise_steps": 1}, {"sampler": "ddpm"}, "denoise_steps"),
-        ({}, {"sampler": "ddpm", "denoise_steps": 1}, "denoise_steps"),
-        ({"train_steps": 1, "denoise_steps": 1}, {"denoise_steps": 1}, "temperature"),
-    ],
-)
-def test_inference_options_without_effect_are_refused_by_name(tmp_path, changes, option, effective):
-    config = dataclasses.replace(SMALL, **changes)
-    save_planner(tmp_path, config, build_diffusion_planner(config).init(jax.random.key(0)))
-    name = next(name for name in ("guidance", "horizon", "sampler", "denoise_steps") if name in option)
-    with pytest.raises(
-        ValueError, match=f"option {name} has no effect on .*; leave it out. With an effect: .*{effective}"
-    ):
-        load_planner(tmp_path, **option)
-    # What has an effect is taken.
-    assert load_planner(tmp_path, temperature=0.5)[0] is not None
 
 
 # --- learning
@@ -409,10 +340,11 @@ def test_a_path_that_is_none_is_not_distilled():
             )  # fmt: skip
 
 
-def test_what_is_drawn_is_what_will_be_asked():
-    inverter = build_diffusion_inverter(SMALL)
+def test_what_is_drawn_is_what_will_be_planned():
+    inverter = build_inverter(Ball(), SMALL)
     params = inverter.init(jax.random.key(0)).diffusion._replace(low=jnp.full(4, -50.0), high=jnp.full(4, 50.0))
-    store = plan_store(counting_rows([60, 50]), inverter.span, False, True)
+    data = counting_rows([60, 50])
+    store = plan_store(data, inverter.layout.rows(data), inverter.span, True)
     asked = jax.jit(plan_sampler(inverter, params, store, 16))(jax.random.key(0))
     np.testing.assert_allclose(asked.condition * 50, asked.plans[:, -1, :2], atol=1e-4)
     assert asked.known.mask[:, 0].all() and not asked.known.mask[:, 1:].any()

@@ -1,13 +1,13 @@
 """Scores and intervals, the map's bound against simulated runs, model hacking, and the judging of a cost-to-go."""
 
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from invlearn_jax.data import Dataset
+from invlearn_jax.evaluate import metrics
+from invlearn_jax.evaluate.episodes import draw_problems
 from invlearn_jax.learn.forward_model import prediction_errors
 from invlearn_jax.objectives import reach, weighted_sum
 from invlearn_jax.planners.planner import InversePlanner
@@ -18,9 +18,8 @@ from invlearn_jax.tasks.maze2d import controller, cost_to_go, hacking, oracle
 from invlearn_jax.tasks.maze2d import specs as maze2d_specs
 from invlearn_jax.tasks.maze2d.environment import inside_maze, maze2d_spec
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
+from invlearn_jax.tasks.registry import make_task
 
-# The package's own attribute of that name is the function.
-evaluate = importlib.import_module("invlearn_jax.evaluate")
 OPEN, UMAZE = parse_layout(layouts.OPEN), parse_layout(layouts.UMAZE)
 
 
@@ -96,11 +95,25 @@ def test_a_goal_in_a_wall_is_refused():
         oracle.free_space_times(UMAZE, np.array([-2.0, 1.0]))
 
 
+def test_the_maps_cost_to_go_is_the_shortest_time(umaze_task):
+    goal = umaze_task.spec.layout.goal
+    points, seconds = oracle.free_space_times(UMAZE, goal.astype(float))
+    cost = jax.jit(jax.vmap(oracle.MapCost(umaze_task, 0.1), in_axes=(None, 0, None)))
+    still = np.concatenate([points, np.zeros_like(points)], axis=1)
+    np.testing.assert_allclose(cost((), still, goal), seconds, rtol=0, atol=1e-4)
+    moving = still + [0.1, -0.2, -1.0, 2.0]
+    np.testing.assert_allclose(cost((), moving, goal), seconds, rtol=0, atol=1e-4)
+    # In the wall between the two corridors, each half belongs to its own.
+    near, far = np.asarray(cost((), np.array([[1.5, 1.0, 0, 0], [2.1, 1.0, 0, 0]]), goal))
+    assert near < 0.1
+    assert far > 0.4
+
+
 # The bound.
 
 
 def test_no_controller_run_beats_the_bound(umaze):
-    starts, goals = evaluate.start_states(umaze, jax.random.key(3), 24, multi_goal=True)
+    starts, goals, _ = draw_problems(make_task("maze2d-umaze-multi-v1"), jax.random.key(3), 24)
     bound = oracle.time_bound(umaze.spec.layout, starts, goals)
     states = controller.controller_states(umaze, starts, goals, jax.random.key(4))
     assert states.shape == (24, umaze.episode_length + 1, 4)
@@ -148,8 +161,8 @@ def test_bound_at_and_near_the_disc():
     assert oracle.bound_return(np.array([0, 1, 2, 300, 301, 400]), 300).tolist() == [300, 300, 299, 1, 0, 0]
 
 
-def test_the_bound_meets_the_figures_of_d4rls_starts(umaze):
-    starts, goals = evaluate.start_states(umaze, jax.random.key(0), 200, multi_goal=False)
+def test_the_bound_meets_the_figures_of_d4rls_starts(umaze_task, umaze):
+    starts, goals, _ = draw_problems(umaze_task, jax.random.key(0), 200)
     bound = oracle.time_bound(umaze.spec.layout, starts, goals)
     score = d4rl.normalized_score(umaze.spec, oracle.bound_return(bound, umaze.episode_length))
     assert score.mean() == pytest.approx(171, abs=4)
@@ -198,51 +211,33 @@ def test_steps_to_goal_and_success():
 
 
 def test_mean_ci():
-    interval = evaluate.mean_ci(np.array([1.0, 2.0, 3.0, 4.0]))
+    interval = metrics.mean_ci(np.array([1.0, 2.0, 3.0, 4.0]))
     assert interval.mean == 2.5
     assert interval.sem == pytest.approx(np.sqrt(5 / 3) / 2)
     assert (interval.low, interval.high) == pytest.approx(
         (2.5 - 1.96 * interval.sem, 2.5 + 1.96 * interval.sem), abs=1e-4
     )
-    assert evaluate.mean_ci(np.ones(1)).sem == np.inf
+    assert metrics.mean_ci(np.ones(1)).sem == np.inf
     with pytest.raises(ValueError, match="No values"):
-        evaluate.mean_ci(np.zeros(0))
+        metrics.mean_ci(np.zeros(0))
 
 
 def test_wilson():
     # R: prop.test(x, n, correct = FALSE).
-    assert evaluate.wilson(0, 10)[2:] == pytest.approx((0.0, 0.27753), abs=1e-5)
-    assert evaluate.wilson(10, 10)[2:] == pytest.approx((0.72247, 1.0), abs=1e-5)
-    assert evaluate.wilson(5, 10)[2:] == pytest.approx((0.23659, 0.76341), abs=1e-5)
-    assert evaluate.wilson(81, 263)[2:] == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert evaluate.wilson(5, 10)[:2] == pytest.approx((0.5, np.sqrt(0.025)))
+    assert metrics.wilson(0, 10)[2:] == pytest.approx((0.0, 0.27753), abs=1e-5)
+    assert metrics.wilson(10, 10)[2:] == pytest.approx((0.72247, 1.0), abs=1e-5)
+    assert metrics.wilson(5, 10)[2:] == pytest.approx((0.23659, 0.76341), abs=1e-5)
+    assert metrics.wilson(81, 263)[2:] == pytest.approx((0.2553, 0.3662), abs=1e-4)
+    assert metrics.wilson(5, 10)[:2] == pytest.approx((0.5, np.sqrt(0.025)))
     for successes, trials in ((1, 0), (-1, 3), (4, 3)):
         with pytest.raises(ValueError, match="successes"):
-            evaluate.wilson(successes, trials)
-
-
-def test_prediction_error_of_plans_that_are_followed_beyond_their_end():
-    """Plans of 5 steps, a new one every 8: perfect predictions have no error, others that of their last state."""
-    states = np.cumsum(np.random.default_rng(0).normal(size=(3, 21, 4)), axis=1)
-    plans = np.stack([states[:, begin : begin + 6] for begin in (0, 8)], axis=1)
-    np.testing.assert_allclose(evaluate.prediction_error(plans, states, 8), 0, atol=1e-12)
-    plans[:, :, 5, 0] += 2.0
-    np.testing.assert_allclose(evaluate.prediction_error(plans, states, 8), 2.0)
-    np.testing.assert_allclose(evaluate.prediction_error(plans[:, :1], states, 1000), 2.0)
-
-
-def test_prediction_error_looks_where_the_executed_part_ends():
-    states = np.zeros((2, 8, 4))  # seven steps in plans of three: the third plan is cut short
-    states[:, 3, 0], states[:, 6, 1] = [1.0, 2.0], [3.0, 4.0]
-    plans = np.zeros((2, 3, 6, 4))
-    plans[1, 1, 3, 1] = 4.0
-    np.testing.assert_allclose(evaluate.prediction_error(plans, states, 3), [2.0, 1.0])
+            metrics.wilson(successes, trials)
 
 
 def test_jerk():
     actions = np.array([[0.0, 0.0], [0.3, 0.4], [0.3, 0.4]])
-    assert evaluate.jerk(actions, 0.01) == pytest.approx(25.0)
-    assert evaluate.jerk(np.stack([actions, 2 * actions]), 0.01) == pytest.approx([25.0, 50.0])
+    assert metrics.jerk(actions, 0.01) == pytest.approx(25.0)
+    assert metrics.jerk(np.stack([actions, 2 * actions]), 0.01) == pytest.approx([25.0, 50.0])
 
 
 # Model hacking.
@@ -294,10 +289,10 @@ class Straight:
         return jnp.tile(jnp.clip(problem.goal - problem.state[:2], -1, 1), (num, self.horizon, 1))
 
 
-def test_a_model_without_walls_is_found_out(umaze):
+def test_a_model_without_walls_is_found_out(umaze_task, umaze):
     planner = InversePlanner(Straight(), FreeFlight(), weighted_sum(reach=(2.0, reach(2))))
     params = planner.init(jax.random.key(0))
-    report = hacking.hacking_gap(planner, params, umaze, jax.random.key(1), 70, batch=32)
+    report = hacking.hacking_gap(planner, params, umaze_task, jax.random.key(1), 70, batch=32)
     assert all(len(field) == 70 for field in report)
     assert inside_maze(umaze.spec.layout, report.starts[:, :2], slack=1e-3).all()
     assert inside_maze(umaze.spec.layout, report.realised_end, slack=0.1).all()
@@ -319,7 +314,7 @@ def test_a_model_without_walls_is_found_out(umaze):
     assert summary["wrong_side_rate"] == report.wrong_side.mean()
     assert [row["gap"] for row in summary["worst"]] == sorted(report.gap.tolist(), reverse=True)[:3]
     with pytest.raises(ValueError, match="problems is 0"):
-        hacking.hacking_gap(planner, params, umaze, jax.random.key(1), 0)
+        hacking.hacking_gap(planner, params, umaze_task, jax.random.key(1), 0)
 
 
 # A learned cost-to-go.

@@ -8,18 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import ROOT
-from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integrator
+from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integrator, small_maze, small_planner
 
 from invlearn_jax.export import compile_planner, export_planner, load_exported
 from invlearn_jax.keys import indexed
 from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.refine import predictive_sampling
-from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
 from invlearn_jax.types import Problem
 
-TINY = MazePlannerConfig(
-    horizon=8, model_chunk=4, inverter_hidden=(16,), model_hidden=(16,), cost_to_go_hidden=(16,), execute_steps=4
-)
 STEPS = (0, 2)
 
 
@@ -28,7 +24,7 @@ def planners():
     """By K: the planner, its parameters, and its own batched plan."""
     made = {}
     for steps in STEPS:
-        planner = build_planner(TINY, steps)
+        planner, _ = small_planner(small_maze(), refine_steps=steps)
         made[steps] = planner, planner.init(jax.random.key(3)), jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
     return made
 

@@ -78,14 +78,14 @@ class Slide(Task):
 
 
 def test_level_rows_are_where_a_held_subgoal_leads():
-    starts = np.zeros((40, 2))
+    starts, task = np.zeros((40, 2)), Slide()
 
     def towards(states, goals):
         return states + np.clip(goals - states, -0.1, 0.1)
 
     def make():
         rng = np.random.default_rng(0)
-        return level_rows(Slide(), towards, starts, rng, rounds=6, hold=5, reach=1.0)
+        return level_rows(task.achieved, task.usable, towards, starts, rng, rounds=6, hold=5, reach=1.0)
 
     rows = make()
     begin, action, after = rows.states[::2], rows.actions[::2], rows.states[1::2]
@@ -164,7 +164,8 @@ def test_a_record_has_the_milliseconds_of_the_lower_level_alone(learned):
 
 def test_by_default_a_subgoal_is_within_half_the_usual_way(learned):
     planner, _, task, _ = learned
-    states, goals = (jax.vmap(draw)(jax.random.split(KEY, 200)) for draw in (task.draw_state, task.draw_goal))
+    state_keys, goal_keys = jax.random.split(KEY, (2, 200))
+    states, goals = jax.vmap(task.draw_state)(state_keys), jax.vmap(task.draw_goal)(goal_keys)
     way = np.abs(goals - jax.vmap(task.achieved)(states)).max(-1)
     assert np.quantile(way, 0.4) < 2 * planner.reach < np.quantile(way, 0.6)
 
@@ -193,7 +194,7 @@ def test_a_level_is_executed_or_simulated_by_the_lower_levels_own_model(kind, wa
 def test_two_levels_for_the_readmes_robot(tmp_path):
     """A task that says nothing of hierarchies, whose places are no entries of its state."""
     task = my_robot.Reach()
-    settings = TINY | {"lower": saved_lower(task, tmp_path / "lower"), "subgoals": 2}
+    settings = TINY | {"lower": saved_lower(task, tmp_path / "lower")}
     planner, params = fit(task, "hierarchy", tmp_path / "run", settings=settings)
     assert 0.2 < planner.reach < 0.8
     assert params.upper.objective.scale == 1.0

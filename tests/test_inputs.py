@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import TINY, run_python
+from helpers import run_python, small_maze, small_planner
 
 from invlearn_jax.inputs import as_array, as_floats, as_problem, check_whole, float_type, usable
-from invlearn_jax.io.planners import save_planner
-from invlearn_jax.models.heading import HeadingModel
-from invlearn_jax.models.sequence import SequenceModel
-from invlearn_jax.tasks.maze2d.planner import build_planner
+from invlearn_jax.methods.saved import save_planner
+from invlearn_jax.models.chunked import ChunkedModel
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem
 
 
@@ -73,8 +72,9 @@ def test_whole_counts():
 
 @pytest.mark.parametrize("params", [jnp.bfloat16, jnp.float16, jnp.float32])
 @pytest.mark.parametrize("given", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.int32])
-@pytest.mark.parametrize("model", [SequenceModel(4, 2, 0.1, 2, (4,), 2, 1), HeadingModel(29, 8, 0.1, 2, (4,))])
-def test_models_unroll_in_their_parameters_type(model, params, given):
+@pytest.mark.parametrize("name", ["maze2d-umaze-v1", "ant-walk"])
+def test_models_unroll_in_their_parameters_type(name, params, given):
+    model = ChunkedModel(make_task(name), 2, (4,), 1)
     made = jax.tree.map(lambda x: jnp.zeros(x.shape, params), jax.eval_shape(model.init, jax.random.key(0)))
     state, actions = jnp.zeros(model.state_size, given), jnp.zeros((4, model.action_size), given)
     assert jax.eval_shape(model.unroll, made, state, actions).dtype == params
@@ -92,15 +92,12 @@ DOUBLE = """
 import json, sys
 import jax, jax.numpy as jnp, numpy as np
 from pathlib import Path
-from experiments.pipelines.evaluation import BACKENDS
-from invlearn_jax import Problem, load_planner, make
-from invlearn_jax.io.planners import save_planner
-from invlearn_jax.evaluate.closed_loop import start_states
+from invlearn_jax import Problem, load_planner, save_planner
+from invlearn_jax.evaluate.episodes import draw_problems, run_mjx, run_mujoco
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
 from invlearn_jax.export import compile_planner, export_planner, load_exported
-from invlearn_jax.io.planners import load_config
-from invlearn_jax.models.heading import HeadingModel
-from invlearn_jax.planners import InversePlanner, Shooting
+from invlearn_jax.methods.saved import describe_planner
+from invlearn_jax.planners.shooting import Shooting, ShootingPlanner
 from invlearn_jax.refine import cem, gradient, ilqr
 import optax
 
@@ -118,14 +115,14 @@ for steps, refiner in ((0, None), (2, "adam"), (2, "cem"), (2, "ilqr")):
         assert int(out.result) in (0, 3), out.result
         found[f"{refiner} {name}"] = np.asarray(out.actions).tolist()
 planner, params = load_planner(folder / "planner")
-env = make("maze2d-umaze-v1")
-starts, goals = start_states(env, key, 2, False)
-for name, run in BACKENDS.items():
-    rows = run(planner, params, env, key, starts, goals, steps=6)
+task, method, settings = describe_planner(folder / "planner")
+problems = draw_problems(task, key, 2)
+for run in (run_mujoco, run_mjx):
+    rows = run(planner, params, task, key, problems, steps=6)
     assert rows.states.shape == (2, 7, 4) and np.isfinite(rows.states).all()
-shooting = InversePlanner(Shooting(4, 2), planner.model, planner.objective)
-BACKENDS["mjx"](shooting, params._replace(inverter=()), env, key, starts, goals, steps=4)
-save_planner(folder / "again", load_config(folder / "planner")[0], params)
+shooting = ShootingPlanner(Shooting(4, 2), planner.model, planner.objective)
+run_mjx(shooting, params._replace(inverter=()), task, key, problems, steps=4)
+save_planner(folder / "again", task, method, settings, params)
 restored = load_planner(folder / "again")[1]
 assert all((a == b).all() and a.dtype == b.dtype for a, b in zip(*map(jax.tree.leaves, (params, restored))))
 export_planner(planner, params, folder / "exported", platforms=("cpu",))
@@ -146,9 +143,10 @@ print(json.dumps(found))
 def test_everything_runs_in_double_precision(tmp_path):
     """Plans, episodes, restoring and exports of a tiny planner, and one plan of shipped ones, with JAX_ENABLE_X64=1."""
     pytest.importorskip("flatbuffers")
-    planner = build_planner(TINY)
+    task = small_maze()
+    planner, settings = small_planner(task)
     params = jax.jit(planner.init)(jax.random.key(0))
-    save_planner(tmp_path / "planner", TINY, params)
+    save_planner(tmp_path / "planner", task, "inverter", settings, params)
     done = run_python("-W", "error", "-c", DOUBLE, tmp_path, JAX_ENABLE_X64="1")
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)

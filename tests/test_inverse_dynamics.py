@@ -9,7 +9,8 @@ import optax
 import pytest
 from scipy import stats
 
-from invlearn_jax.data.dataset import Dataset, fit_normalizer, window_store
+import invlearn_jax as il
+from invlearn_jax.data.dataset import Dataset, window_store
 from invlearn_jax.learn.forward_model import Source
 from invlearn_jax.learn.inverse_dynamics import inverse_dynamics_state, inverse_dynamics_update
 from invlearn_jax.learn.loop import default_optimizer, train
@@ -32,10 +33,18 @@ def mass(mixing, rows=8000, limit=np.inf, wall=np.inf):
     return Dataset(np.float32(states), np.float32(actions), np.arange(rows) % 100 == 99)
 
 
-def learn(data, updates=600, **settings):
-    model = InverseDynamics(2, data.actions.shape[1], hidden=(32,), **settings)
+def task_of(state_size, action_size, limits=None, fourier_size=0):
+    """A task of these sizes, of which inverse dynamics needs no more."""
+    task = il.Task()
+    task.state_size, task.action_size, task.fourier_size = state_size, action_size, fourier_size
+    task.state_limits = limits
+    return task
+
+
+def learn(data, updates=600, limits=None, **settings):
+    model = InverseDynamics(task_of(2, data.actions.shape[1], limits), hidden=(32,), **settings)
     optimizer = default_optimizer(1e-2, updates)
-    state = inverse_dynamics_state(model, optimizer, jax.random.key(0), data, fit_normalizer(data))
+    state = inverse_dynamics_state(model, optimizer, jax.random.key(0), data)
     update = inverse_dynamics_update(model, optimizer, [Source(window_store(data, model.gap), 1.0)], 128)
     return model, train(update, state, updates, 200).params
 
@@ -65,13 +74,14 @@ def test_regression_recovers_the_action():
 @pytest.mark.parametrize("components", [1, 2])
 def test_the_clip_of_the_environment_is_no_obstacle_once_told(components):
     data = mass([1.0], limit=0.5)
-    assert rmse(*learn(data, components=components, limits=(np.inf, 0.5)), *pairs(data)) < 0.01
+    assert rmse(*learn(data, components=components, limits=np.array([np.inf, 0.5])), *pairs(data)) < 0.01
     assert rmse(*learn(data, components=components), *pairs(data)) > 0.02
 
 
 @pytest.mark.parametrize("components", [1, 2])
 def test_what_lies_beyond_the_limits_does_not_count(components):
-    model = InverseDynamics(3, 2, components=components, hidden=(8,), position_size=2, limits=(np.inf, 2.0, 5.0))
+    task = task_of(3, 2, np.array([np.inf, 2.0, 5.0]), fourier_size=2)
+    model = InverseDynamics(task, components=components, hidden=(8,))
     params = model.init(jax.random.key(0))._replace(mean=jnp.array([0.1, 0.2, 0.3]), delta=jnp.array([0.1, 0.2, 0.3]))
     following = jnp.array([0.1, 0.2, 5.3])  # which the environment has not clipped yet
     at_the_limits = model(params, jnp.array([9.0, 2.0, -5.0]), following)
@@ -140,11 +150,11 @@ def test_the_mixture_is_a_density():
 
 def test_bad_settings_are_refused():
     with pytest.raises(ValueError, match="gap is 0, components is 1; give at least 1 of each"):
-        InverseDynamics(2, 1, gap=0)
+        InverseDynamics(task_of(2, 1), gap=0)
     for limits in ((1.0,), (np.inf, 0.0), (np.inf, np.nan)):
         with pytest.raises(ValueError, match="give 2 numbers above 0, infinity where nothing is clipped"):
-            InverseDynamics(2, 1, limits=limits)
-    model = InverseDynamics(2, 1, hidden=(4,))
+            InverseDynamics(task_of(2, 1, np.array(limits)))
+    model = InverseDynamics(task_of(2, 1), hidden=(4,))
     with pytest.raises(ValueError, match="is a regression; give components=2"):
         model.ambiguity(model.init(jax.random.key(0)), jnp.zeros(2), jnp.zeros(2))
     data = mass([1.0], rows=300)

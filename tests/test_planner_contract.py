@@ -4,7 +4,6 @@ The planners are tiny and as drawn. Those that know where their data were believ
 """
 
 import copy
-import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
@@ -16,38 +15,35 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import REACH_WITH_LITTLE_EFFORT, TINY, double_integrator
+from helpers import REACH_WITH_LITTLE_EFFORT, double_integrator, small_maze, small_planner
+from small_tasks import Ball
 
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
+from invlearn_jax.inverters.network import NetworkInverter, NetworkParams
 from invlearn_jax.methods import inverter
 from invlearn_jax.methods.hierarchy import SubgoalTask
-from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams, Shooting
+from invlearn_jax.methods.registry import find_method
+from invlearn_jax.planners import InversePlanner, PlannerParams, Shooting
 from invlearn_jax.planners.diffusion import Tracker
 from invlearn_jax.planners.hierarchy import Hierarchy
-from invlearn_jax.planners.subgoals import SubgoalPlanner
 from invlearn_jax.planners.watched import WatchedPlanner
 from invlearn_jax.refine import gauss_newton, gradient
 from invlearn_jax.settings import with_settings
-from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.gates import systems
 from invlearn_jax.tasks.gates.gates import named_gate
 from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
-from invlearn_jax.tasks.maze2d.diffusion import MazeDiffusionConfig, build_diffusion_planner
-from invlearn_jax.tasks.maze2d.planner import build_planner
-from invlearn_jax.tasks.maze2d.policy import MazePolicyConfig, build_policy_planner
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem, Result
 
 KEY = jax.random.key(0)
 MODEL = double_integrator(2, dt=0.1)
-MOTOR = AntMotorConfig(horizon=4, inverter_hidden=(8,), model_hidden=(8,))
-ANT_STACK = AntStackConfig(motor=MOTOR, subgoals=2, inverter_hidden=(8,), model_hidden=(8,), cost_to_go_hidden=(8,))
-DIFFUSION = MazeDiffusionConfig(
-    TINY, tokens=8, stride=4, width=8, multipliers=(1, 2), train_steps=4, denoise_steps=2, gap=4, horizon=8,
-    inverse_hidden=(8,), candidates=2, execute_steps=4, with_actions=True,
-)  # fmt: skip
+BASELINE = {"model.hidden": (8,), "model.horizon": 8}
+POLICY = BASELINE | {"horizon": 4}
+DIFFUSION = BASELINE | {
+    "tokens": 8, "stride": 4, "width": 8, "multipliers": (1, 2), "train_steps": 4, "denoise_steps": 2, "horizon": 8,
+    "inverse_hidden": (8,), "candidates": 2, "execute_steps": 4, "with_actions": True,
+}  # fmt: skip
 QUBIT = systems.qubit(slices=11)
 WIDTH = 5 * 29  # five values in each entry of the largest state
 
@@ -65,17 +61,17 @@ class Kind(NamedTuple):
     bounded: range | tuple = range(4)
 
 
-def changed(config: MazeDiffusionConfig, **changes: Any) -> Any:
-    return build_diffusion_planner(dataclasses.replace(config, **changes))
+def baseline(method: str, settings: dict[str, Any], **changes: Any) -> Any:
+    learner = find_method(method)
+    return learner.build(Ball(), with_settings(learner.Settings(), settings | changes))
 
 
-def maze_policy(method: str) -> InversePlanner:
-    small = {"hidden": (8,), "context": 4, "width": 8, "layers": 1}
-    return build_policy_planner(MazePolicyConfig(TINY, method, 4, 2, **small))
+def inverse(refine_steps: int, candidates: int) -> InversePlanner:
+    return small_planner(small_maze(), refine_steps=refine_steps, candidates=candidates)[0]
 
 
 def watched() -> WatchedPlanner:
-    planner = InversePlanner(MlpInverter(4, 2, 4, 2, (8,), 1), MODEL, REACH_WITH_LITTLE_EFFORT)
+    planner = InversePlanner(NetworkInverter(Ball(), (8,), 1, horizon=4), MODEL, REACH_WITH_LITTLE_EFFORT)
     return WatchedPlanner(planner, MODEL, lambda state: state[:2])
 
 
@@ -87,25 +83,35 @@ def hierarchy() -> Hierarchy:
     return Hierarchy(*levels, task.achieved, reach=0.7, execute_steps=2)
 
 
+def walking() -> InversePlanner:
+    task = make_task("ant-walk")
+    task.horizon = 4
+    small = {"model.hidden": (8,), "net.hidden": (8,), "inverter.advance": (1,)}
+    return inverter.build(task, with_settings(task.configure("inverter", inverter.Settings()), small))
+
+
 def shooting() -> InversePlanner:
     return InversePlanner(Shooting(4, 2), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.adam(0.1)), 2, 3)
 
 
 GUESS = [[0.5, 0.0], [0.5, 0.0], [0.25, 0.0], [0.0, -1.0]]
 KINDS = {
-    "inverse": Kind(lambda: build_planner(TINY), BALL),
-    "refined": Kind(lambda: build_planner(TINY, 2, 3), BALL),
+    "inverse": Kind(lambda: inverse(0, 1), BALL),
+    "refined": Kind(lambda: inverse(2, 3), BALL),
     "shooting": Kind(shooting, BALL._replace(guess=GUESS), ()),
     "hierarchy": Kind(hierarchy, BALL),
     "watched": Kind(watched, BALL),
-    "diffusion": Kind(lambda: changed(DIFFUSION), BALL),
-    "tracker": Kind(lambda: changed(DIFFUSION, follow="pd"), BALL),
-    "tracker_actions": Kind(lambda: changed(DIFFUSION, follow="actions", pin_goal=True, ask_goal=False), BALL),
-    "bc": Kind(lambda: maze_policy("bc"), BALL),
-    "rebrac": Kind(lambda: maze_policy("rebrac"), BALL._replace(goal=[0.25, 0.0])),
-    "dt": Kind(lambda: maze_policy("dt"), BALL._replace(goal=[0.25, 0.0])),
-    "motor": Kind(lambda: build_motor(MOTOR), ANT, range(2, 29)),
-    "subgoals": Kind(lambda: build_ant_stack(ANT_STACK), ANT, range(29)),
+    "diffusion": Kind(lambda: baseline("decision-diffuser", DIFFUSION), BALL),
+    "tracker": Kind(lambda: baseline("decision-diffuser", DIFFUSION, follow="pd"), BALL),
+    "tracker_actions": Kind(lambda: baseline("diffuser", DIFFUSION), BALL),
+    "bc": Kind(lambda: baseline("bc", POLICY, hidden=(8,)), BALL),
+    "rebrac": Kind(lambda: baseline("rebrac", POLICY, hidden=(8,)), BALL),
+    "dt": Kind(
+        lambda: baseline("dt", POLICY, context=4, width=8, layers=1, one_goal=True, same_goal=0.5),
+        BALL._replace(goal=[0.25, 0.0]),
+    ),
+    # Nothing depends on where an ant is, and of its quaternion the direction alone counts.
+    "walking": Kind(walking, ANT, (2, *range(7, 29))),
     "pulse": Kind(lambda: pulse_planner(QubitInverter(QUBIT, (8,)), None, gauss_newton(), 2), GATE, ()),
 }
 every_kind = pytest.mark.parametrize("name", KINDS)
@@ -117,7 +123,9 @@ def made(name: str) -> tuple:
     planner = KINDS[name].build()
     params = jax.jit(planner.init)(KEY)
     if name == "watched":
-        params = params._replace(threshold=jnp.array(1e3))
+        params = params._replace(threshold=jnp.array(1e3), planner=bounded_to(10.0, params.planner))
+    if isinstance(getattr(params, "inverter", None), NetworkParams):
+        params = bounded_to(10.0, params)
     if name == "hierarchy":
         params = type(params)(*(bounded_to(10.0, level) for level in params))
     batch = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))
@@ -189,7 +197,7 @@ def test_a_state_far_from_the_data_is_told(name):
         assert (results[list(bounded)] == Result.OUTSIDE_DATA).all()
 
 
-@pytest.mark.parametrize("name", [name for name in KINDS if name not in ("shooting", "pulse", "motor")])
+@pytest.mark.parametrize("name", [name for name in KINDS if name not in ("shooting", "pulse", "walking")])
 def test_a_goal_far_from_the_data_is_told(name):
     _, params, _, batch = made(name)
     assert codes(batch(params, KEY, broken(KINDS[name].problem, (50.0, -50.0), "goal"))) == {Result.OUTSIDE_DATA}
@@ -198,7 +206,7 @@ def test_a_goal_far_from_the_data_is_told(name):
 def with_cost(planner: Any, value: jax.Array) -> Any:
     """The planner with an objective that says the same of everything."""
     planner = copy.copy(planner)
-    inner = {Hierarchy: "upper", SubgoalPlanner: "upper", WatchedPlanner: "planner"}.get(type(planner))
+    inner = {Hierarchy: "upper", WatchedPlanner: "planner"}.get(type(planner))
     if inner:
         setattr(planner, inner, with_cost(getattr(planner, inner), value))
     else:
@@ -275,7 +283,7 @@ def test_any_form_of_numbers_is_taken_and_gives_one_type(name):
 @every_kind
 def test_an_inverter_takes_any_form_of_numbers(name):
     planner, params, _, _ = made(name)
-    if name in ("hierarchy", "subgoals", "watched"):
+    if name in ("hierarchy", "watched"):
         pytest.skip("has no Inverter of its own")
     if name in ("rebrac", "dt"):
         params = params._replace(inverter=params.inverter._replace(model=params.model))
@@ -302,7 +310,7 @@ def test_complex_states_are_refused_where_real_ones_are_wanted():
         planner.plan(params, KEY, BALL._replace(state=np.array(BALL.state) * 1j))
 
 
-@pytest.mark.parametrize("name", ["tracker", "tracker_actions", "hierarchy", "subgoals"])
+@pytest.mark.parametrize("name", ["tracker", "tracker_actions", "hierarchy"])
 def test_following_a_plan(name):
     """Lists are taken; a state that cannot be computed with, or a plan that could not be made, gives zeros."""
     planner, params, plan, _ = made(name)
@@ -346,7 +354,7 @@ def test_a_start_keeps_its_imaginary_part():
 def test_a_deadline_planner_keeps_the_contract():
     _, params, plan, _ = made("refined")
     problems = jax.tree.map(lambda x: jnp.stack([x, x]), arrays(BALL))
-    planner = DeadlinePlanner(lambda steps, count: build_planner(TINY, steps, count), params, problems, [(2, 3)], 100)
+    planner = DeadlinePlanner(inverse, params, problems, [(2, 3)], 100)
     within = functools.partial(planner.plan_within, 1e6, KEY)
     chex.assert_trees_all_close(within(BALL), plan(params, KEY, arrays(BALL)), rtol=1e-4, atol=1e-5)
     for value, result in ((np.nan, Result.NON_FINITE), (1e20, Result.NON_FINITE), (1e3, Result.OUTSIDE_DATA)):
@@ -369,10 +377,9 @@ def unchecked(function: Callable) -> Callable:
 @pytest.mark.parametrize("argument", ["refine_steps", "candidates", "execute_steps"])
 def test_counts_that_are_not_whole_are_refused(argument, count):
     makers = {
-        InversePlanner: (MlpInverter(4, 2, 4, 2, (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
+        InversePlanner: (NetworkInverter(Ball(), (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
         Tracker: (made("tracker")[0].inverter, REACH_WITH_LITTLE_EFFORT, "pd"),
         Hierarchy: (made("hierarchy")[0].upper, made("hierarchy")[0].lower, lambda state: state[:2], 1.0),
-        SubgoalPlanner: (made("subgoals")[0].upper, made("subgoals")[0].motor, 1.0),
     }
     tried = 0
     for planner, parts in makers.items():

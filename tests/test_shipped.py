@@ -4,16 +4,14 @@ import json
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import ROOT
 
 import invlearn_jax
 from benchmarks import tables
-from invlearn_jax.evaluate.closed_loop import run_mjx, run_mujoco, start_states
-from invlearn_jax.io import planners as first_edition
-from invlearn_jax.io.planners import load_config
+from invlearn_jax.evaluate.episodes import draw_problems, run_mjx, run_mujoco
+from invlearn_jax.methods.saved import load_task
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.d4rl import normalized_score, returns_of, success
 from invlearn_jax.tasks.published import best_published
@@ -36,10 +34,20 @@ def test_names():
 @pytest.mark.parametrize("kind", BASELINES)
 def test_baselines_stand_on_their_mazes_planner(kind):
     for name in NAMES:
-        params, base = (first_edition.load_planner(each)[1] for each in (f"{name}-{kind}", name))
-        assert load_config(f"{name}-{kind}")[0].env == name
+        params, base = (invlearn_jax.load_planner(each)[1] for each in (f"{name}-{kind}", name))
+        assert load_task(f"{name}-{kind}").name == name
         for mine, theirs in zip(jax.tree.leaves(params.objective), jax.tree.leaves(base.objective), strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+def episodes(task, planner, params, seed, count, steps=None):
+    """Closed-loop episodes of the task's own protocol."""
+    problems = draw_problems(task, jax.random.key(seed), count)
+    return run_mujoco(planner, params, task, jax.random.key(seed + 1), problems, steps)
+
+
+def scores(task, rows):
+    return normalized_score(task.spec, returns_of(task.spec, rows.states, rows.goals))
 
 
 @pytest.mark.slow
@@ -50,33 +58,30 @@ def test_baselines_reach_what_is_published_for_them(kind, least):
         candidates=1,
         **({"sampler": "ddim", "denoise_steps": 10} if kind == "diffuser" else {}),
     )
-    env = invlearn_jax.make_task("maze2d-umaze-v1").environment
-    starts, goals = start_states(env, jax.random.key(21), 40, multi_goal=False)
-    episodes = run_mujoco(planner, params, env, jax.random.key(22), starts, goals)
-    assert normalized_score(env.spec, returns_of(env.spec, episodes.states, goals)).mean() > least
+    task = invlearn_jax.make_task("maze2d-umaze-v1")
+    assert scores(task, episodes(task, planner, params, 21, 40)).mean() > least
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_one_forward_pass_beats_the_best_published_score(name):
     planner, params = invlearn_jax.load_planner(name)
-    env = invlearn_jax.make_task(load_config(name)[0].env).environment
-    starts, goals = start_states(env, jax.random.key(11), 40, multi_goal=False)
-    episodes = run_mujoco(planner, params, env, jax.random.key(12), starts, goals)
-    scores = normalized_score(env.spec, returns_of(env.spec, episodes.states, goals))
-    assert success(episodes.states, goals).all()
+    task = load_task(name)
+    rows = episodes(task, planner, params, 11, 40)
+    found = scores(task, rows)
+    assert success(rows.states, rows.goals).all()
     # 40 episodes leave a standard error of a few points, by the luck of the starts.
-    assert scores.mean() + 2 * scores.std() / np.sqrt(40) > best_published(name, False).score + 10
+    assert found.mean() + 2 * found.std() / np.sqrt(40) > best_published(name, False).score + 10
 
 
 @pytest.mark.slow
 def test_both_engines_give_the_same_episodes():
     """Within half a second; later, float32 and float64 part at the first corner that is grazed."""
     planner, params = invlearn_jax.load_planner("maze2d-umaze-v1")
-    env = invlearn_jax.make_task("maze2d-umaze-v1").environment
-    starts, goals = start_states(env, jax.random.key(13), 16, multi_goal=True)
+    task = invlearn_jax.make_task("maze2d-umaze-multi-v1")
+    problems = draw_problems(task, jax.random.key(13), 16)
     first, second = (
-        run(planner, params, env, jax.random.key(14), starts, goals, steps=48) for run in (run_mujoco, run_mjx)
+        run(planner, params, task, jax.random.key(14), problems, steps=48) for run in (run_mujoco, run_mjx)
     )
     assert first.states.shape == second.states.shape == (16, 49, 4)
     distance = np.linalg.norm((first.states - second.states)[..., :2], axis=-1)
@@ -88,7 +93,7 @@ def test_all_ants_walk_alike():
     motor = invlearn_jax.load_planner("ant-motor")[1]
     for name in ANTS:
         planner, params = invlearn_jax.load_planner(name)
-        assert load_config(name)[0].env == name
+        assert load_task(name).name == name
         for mine, theirs in zip(jax.tree.leaves(params.lower), jax.tree.leaves(motor), strict=True):
             np.testing.assert_array_equal(mine, theirs)
         assert isinstance(planner, invlearn_jax.Planner)
@@ -98,19 +103,15 @@ def test_all_ants_walk_alike():
 @pytest.mark.parametrize("name", ["antmaze-umaze-v2", "antmaze-large-diverse-v2"])
 def test_ants_reach_the_goal_without_a_fall(name):
     planner, params = invlearn_jax.load_planner(name)
-    env = invlearn_jax.make_task(name).environment
-    starts, goals = start_states(env, jax.random.key(23), 16, multi_goal=False)
-    steps = 180 if "umaze" in name else 380
-    episodes = run_mujoco(planner, params, env, jax.random.key(24), starts, goals, steps=steps)
-    assert returns_of(env.spec, episodes.states, goals).mean() >= 0.9
-    assert (uprightness(episodes.states) > 0).mean() > 0.99
+    task = load_task(name)
+    rows = episodes(task, planner, params, 23, 16, steps=180 if "umaze" in name else 380)
+    assert returns_of(task.spec, rows.states, rows.goals).mean() >= 0.9
+    assert (uprightness(rows.states) > 0).mean() > 0.99
 
 
 def test_refinement_lowers_the_planners_own_cost():
     planner, params = invlearn_jax.load_planner("maze2d-umaze-v1", refine_steps=5)
-    env = invlearn_jax.make_task("maze2d-umaze-v1").environment
-    starts, goals = start_states(env, jax.random.key(15), 32, multi_goal=True)
-    problems = invlearn_jax.Problem(jnp.asarray(starts), jnp.asarray(goals))
+    problems = draw_problems(invlearn_jax.make_task("maze2d-umaze-multi-v1"), jax.random.key(15), 32)
     plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(
         params, jax.random.split(jax.random.key(0), 32), problems
     )

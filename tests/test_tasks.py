@@ -316,6 +316,10 @@ FAULTS = {
     "a horizon": (bad(horizon=2.5), "horizon of Bad is 2.5; give a whole number from 1 up"),
     "a time step": (bad(dt="fast"), "dt of Bad is 'fast'"),
     "steps to execute": (bad(execute_steps=9), "execute_steps of Bad is 9; allowed are 1 to the horizon, 3"),
+    "second order": (
+        bad(second_order=True, goal_size=2),
+        "second order, with states, actions and goals of sizes 2, 1 and 2",
+    ),
     "Fourier features": (bad(fourier_size=3), "Bad.fourier_size gave 3; wanted is 0 to the number of features, 2"),
 }
 

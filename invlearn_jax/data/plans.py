@@ -20,7 +20,7 @@ class PlanStore(NamedTuple):
     """A dataset on the device.
 
     Attributes:
-        channels: ``[N, C]`` of each row: the state, and the action where plans hold it.
+        channels: ``[N, C]`` what a token holds of each row.
         starts: ``[M]`` rows at which a plan may start.
         last: ``[N]`` the last row of each row's episode.
     """
@@ -49,18 +49,13 @@ def joined_episodes(dataset: Dataset, most: float, position_size: int) -> Datase
     return dataset._replace(ends=np.append(jumps, True))
 
 
-def plan_channels(dataset: Dataset, with_actions: bool) -> np.ndarray:
-    """``[N, C]`` what a token holds of each row: the state, then the action if wanted."""
-    return np.concatenate([dataset.states, dataset.actions], axis=1) if with_actions else dataset.states
-
-
-def plan_store(dataset: Dataset, span: int, with_actions: bool, rests: bool) -> PlanStore:
+def plan_store(dataset: Dataset, channels: Float[np.ndarray, "N C"], span: int, rests: bool) -> PlanStore:
     """Puts a dataset on the device, ready for ``sample_plans``.
 
     Args:
         dataset: the rows.
+        channels: what a token holds of each row.
         span: steps from a plan's first row to its last.
-        with_actions: whether a channel holds the state alone, or the state and then the action.
         rests: whether a plan may outlast its episode and rest at its end.
 
     Returns:
@@ -77,12 +72,11 @@ def plan_store(dataset: Dataset, span: int, with_actions: bool, rests: bool) -> 
             f"A plan spans {span} steps, but the longest episode has {int((last - rows).max())}; give a shorter horizon or "
             "stride."
         )
-    channels = plan_channels(dataset, with_actions)
     return PlanStore(jnp.asarray(channels), jnp.asarray(starts, jnp.int32), jnp.asarray(last, jnp.int32))
 
 
 def sample_plans(
-    store: PlanStore, key: Key, batch: int, tokens: int, stride: int, position_size: int
+    store: PlanStore, key: Key, batch: int, tokens: int, stride: int, moving: slice
 ) -> Float[Array, "B H C"]:
     """Draws plans uniformly over their possible starts, inside jit. The key is consumed.
 
@@ -92,7 +86,7 @@ def sample_plans(
         batch: B.
         tokens: H.
         stride: rows between tokens.
-        position_size: the channels that rest is not zero in.
+        moving: the channels that are zero at rest.
 
     Returns:
         The plans.
@@ -100,5 +94,5 @@ def sample_plans(
     start = store.starts[jax.random.randint(key, (batch,), 0, store.starts.shape[0])]
     wanted, last = start[:, None] + stride * jnp.arange(tokens), store.last[start][:, None]
     plans = store.channels[jnp.minimum(wanted, last)]
-    moving = jnp.arange(plans.shape[-1]) < position_size
-    return jnp.where((wanted <= last)[..., None] | moving, plans, 0.0)
+    at_rest = plans.at[..., moving].set(0.0)
+    return jnp.where((wanted <= last)[..., None], plans, at_rest)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from invlearn_jax.inputs import as_problem, float_type
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
 from invlearn_jax.parametrisation import Box, Parametrisation
 from invlearn_jax.tasks.task import Task
@@ -55,6 +56,7 @@ class NetworkInverter:
         octaves: int = 5,
         parametrisation: Parametrisation | None = None,
         spread: float = 0.3,
+        horizon: int | None = None,
     ) -> None:
         """Describes the network.
 
@@ -64,10 +66,11 @@ class NetworkInverter:
             octaves: Fourier features of the task's leading ``fourier_size`` features, of state and goal.
             parametrisation: what the network puts out; by default one number per action.
             spread: standard deviation of the second and further candidates around the first, held for an eighth of the plan.
+            horizon: T; the task's by default.
         """
-        self.task, self.horizon = task, task.horizon
+        self.task, self.horizon = task, horizon or task.horizon
         self.state_size, self.action_size, self.goal_size = task.state_size, task.action_size, task.goal_size
-        self.parametrisation = parametrisation or Box(task.action_low, task.action_high, task.horizon)
+        self.parametrisation = parametrisation or Box(task.action_low, task.action_high, self.horizon)
         self._octaves, self._spread, self._fourier = octaves, spread, task.fourier_size
         state, goal = (jax.ShapeDtypeStruct((size,), float) for size in (task.state_size, task.goal_size))
         self._state_features = jax.eval_shape(task.local_features, state).shape[0]
@@ -143,6 +146,7 @@ class NetworkInverter:
 
     def propose(self, params: NetworkParams, key: Key, problem: Problem, num: int) -> Float[Array, "K T A"]:
         """``num`` action sequences: the network's own first, then noisy copies. The key is consumed."""
+        problem = as_problem(problem, float_type(params))
         return jax.vmap(self.parametrisation.decode)(self.latents(params, key, problem, num))
 
 

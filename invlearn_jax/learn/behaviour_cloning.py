@@ -16,7 +16,6 @@ from jaxtyping import Array, Float, Int
 
 from invlearn_jax.data.dataset import Dataset, last_rows, window_store
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
-from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.types import Key, Params, Problem
 
 Achieved = Callable[[Array], Array]
@@ -71,30 +70,6 @@ def sample_hindsight(
     later = jax.random.randint(goal_key, (batch,), start + 1, last + 1)
     actions = store.actions[start[:, None] + jnp.arange(horizon)]
     return Problem(store.states[start], jax.vmap(achieved)(store.states[later])), actions
-
-
-def data_box(dataset: Dataset, position_size: int, reach: float = 0.15, most: int = 100_000) -> dict[str, Array]:
-    """The scales of an ``MlpInverter`` from its training rows: box of the positions, spread of the rest, visited cells.
-
-    Args:
-        dataset: training rows.
-        position_size: P.
-        reach: metres from a place of the data that count as visited.
-        most: rows to look at.
-
-    Returns:
-        ``centre``, ``half``, ``scale`` and ``visited`` of ``InverterParams``.
-    """
-    positions = dataset.states[:, :position_size]
-    low, high = positions.min(0), positions.max(0)
-    centre, half = (low + high) / 2, np.maximum((high - low) / 2, 1e-6)
-    places = positions[:: max(1, len(positions) // most)]
-    return {
-        "centre": jnp.asarray(centre),
-        "half": jnp.asarray(half),
-        "scale": jnp.asarray(np.maximum(dataset.states[:, position_size:].std(0), 1e-6)),
-        "visited": jnp.asarray(distance_to_data(places, centre, half) <= reach),
-    }
 
 
 def cloning_state(optimizer: optax.GradientTransformation, params: Params, key: Key) -> TrainState:

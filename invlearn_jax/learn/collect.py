@@ -32,6 +32,8 @@ class CorrectionSettings:
         follow: steps for which every second robot follows its plan; 0 for the whole plan.
         starts: share of the Inverter's starts that are executed states, once there are any.
         share: of a batch that the executed rows of all rounds are, once there are any.
+        adversarial: weight of minus the cost of the Inverter's plans in the model's training of a round, in units of the cost's
+            scale: where the data leave a choice, plans turn out badly.
         model_steps: updates of the model per round.
         inverter_steps: updates of the Inverter per round.
     """
@@ -44,6 +46,7 @@ class CorrectionSettings:
     follow: int = bounded(0, low=0)
     starts: float = bounded(0.5, low=0.0, high=0.95)
     share: float = bounded(0.5, low=0.0, high=1.0)
+    adversarial: float = bounded(0.0, low=0.0)
     model_steps: int = bounded(1000, low=0)
     inverter_steps: int = bounded(1500, low=0)
 

@@ -1,10 +1,11 @@
 """Training a Decision Transformer (arXiv 2106.01345): actions given the return that followed them.
 
     minimise  E |net(R_0, s_0, a_0, .., R_k, s_k) - a_k|^2 over all k of a window of K steps,
-    R_k = sum of r(s_{t+i+1}), i = k .. L-1,
+    R_k = sum of r(s_{t+i+1}, a_{t+i}, g), i = k .. L-1,
 
-the return from step k to L steps after the window's first row t. A task without end has no return to its end; L steps, an
-episode's length, take its place.
+the return from step k to L steps after the window's first row t, actions as shares of their box. A task without end has no return
+to its end; L steps, an episode's length, take its place. The goal g is the one that the policy is for, or in hindsight a place
+that the window came to within its L steps.
 """
 
 from typing import NamedTuple
@@ -15,34 +16,43 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from invlearn_jax.data.dataset import Dataset, Normalizer, last_rows
+from invlearn_jax.data.dataset import Dataset, last_rows
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.decision_transformer import DecisionTransformer
-from invlearn_jax.types import Key, Params
+from invlearn_jax.models.policy import PolicyParams
+from invlearn_jax.parametrisation import Box
+from invlearn_jax.types import Key, Params, Problem
 
 
 class ReturnStore(NamedTuple):
-    """A dataset on the device with running sums of its rewards.
+    """A dataset on the device.
 
     Attributes:
         states: ``[N, S]``.
-        actions: ``[N, A]``.
-        before: ``[N]`` rewards of all steps before each row.
+        actions: ``[N, A]`` as shares of their box.
         starts: ``[M]`` rows with L known steps after them.
     """
 
     states: Float[Array, "N S"]
     actions: Float[Array, "N A"]
-    before: Float[Array, " N"]
     starts: Int[Array, " M"]
 
 
-def return_store(dataset: Dataset, rewards: Float[np.ndarray, " N"], return_steps: int, context: int) -> ReturnStore:
+class ReturnWindow(NamedTuple):
+    """Windows of K steps: returns to come ``[B, K]``, states ``[B, K, S]``, actions ``[B, K, A]``, and their goals ``[B, G]``."""
+
+    returns: Float[Array, "B K"]
+    states: Float[Array, "B K S"]
+    actions: Float[Array, "B K A"]
+    goals: Float[Array, "B G"]
+
+
+def return_store(dataset: Dataset, return_steps: int, context: int) -> ReturnStore:
     """Puts a dataset on the device, ready for ``sample_returns``.
 
     Args:
-        dataset: the rows; an end where the motion ends, not where its goal changes (``data.plans.joined_episodes``).
-        rewards: of the state in each row; a step earns that of the row it leads to.
+        dataset: the rows, actions as shares of their box; an end where the motion ends, not where its goal changes
+            (``Task.joined``).
         return_steps: L, over which returns are summed.
         context: K.
 
@@ -56,32 +66,47 @@ def return_store(dataset: Dataset, rewards: Float[np.ndarray, " N"], return_step
         raise ValueError(
             f"context is {context} steps, return_steps is {return_steps}; give 1 <= context <= return_steps."
         )
-    rows = np.arange(len(dataset.states))
-    left = last_rows(dataset) - rows
-    starts = rows[left >= return_steps]
+    left = last_rows(dataset) - np.arange(len(dataset.states))
+    starts = np.flatnonzero(left >= return_steps)
     if not len(starts):
         raise ValueError(
             f"return_steps is {return_steps}, but the longest episode has {int(left.max())}; give at most that."
         )
-    before = np.concatenate([[0.0], np.cumsum(rewards[1:], dtype=np.float64)])
-    # Sums begin anew where no window reaches across, so that 32 bits hold them to the last digit.
-    first = np.maximum.accumulate(np.where(np.append(True, dataset.ends[:-1]), rows, 0))
-    return ReturnStore(
-        jnp.asarray(dataset.states),
-        jnp.asarray(dataset.actions),
-        jnp.asarray(before - before[first], jnp.float32),
-        jnp.asarray(starts, jnp.int32),
-    )
+    return ReturnStore(jnp.asarray(dataset.states), jnp.asarray(dataset.actions), jnp.asarray(starts, jnp.int32))
 
 
 def sample_returns(
-    store: ReturnStore, key: Key, batch: int, context: int, return_steps: int
-) -> tuple[Float[Array, "B K"], Float[Array, "B K S"], Float[Array, "B K A"]]:
-    """Draws windows: returns to come, states and actions. The key is consumed."""
-    start = store.starts[jax.random.randint(key, (batch,), 0, store.starts.shape[0])]
-    rows = start[:, None] + jnp.arange(context)
-    returns = store.before[start + return_steps][:, None] - store.before[rows]
-    return returns, store.states[rows], store.actions[rows]
+    policy: DecisionTransformer, params: PolicyParams, store: ReturnStore, key: Key, batch: int, return_steps: int
+) -> ReturnWindow:
+    """Draws windows of the policy's context. The key is consumed.
+
+    Args:
+        policy: whose task says the reward.
+        params: of the policy; the goal of one that is for one goal.
+        store: made for the policy's context and ``return_steps``.
+        key: consumed.
+        batch: B.
+        return_steps: L.
+
+    Returns:
+        The windows.
+    """
+    task = policy.task
+    decode = Box(task.action_low, task.action_high, 1).decode
+    start_key, goal_key = jax.random.split(key)
+    start = store.starts[jax.random.randint(start_key, (batch,), 0, store.starts.shape[0])]
+    rows = start[:, None] + jnp.arange(return_steps + 1)
+    states, actions = store.states[rows], store.actions[rows[:, :-1]]
+    if policy.sight.one_goal:
+        goals = jnp.broadcast_to(params.goal, (batch, task.goal_size))
+    else:
+        later = jax.random.randint(goal_key, (batch,), 1, return_steps + 1)
+        goals = jax.vmap(task.achieved)(states[jnp.arange(batch), later])
+    reward = jax.vmap(jax.vmap(task.reward, in_axes=(0, 0, None)))
+    earned = reward(states[:, 1:], decode(actions), goals)
+    returns = jnp.cumsum(earned[:, ::-1], axis=1)[:, ::-1]
+    context = slice(policy.context)
+    return ReturnWindow(returns[:, context], states[:, context], actions[:, context], goals)
 
 
 def transformer_optimizer(learning_rate: float, steps: int, warm_up: int, decay: float) -> optax.GradientTransformation:
@@ -106,15 +131,11 @@ def transformer_optimizer(learning_rate: float, steps: int, warm_up: int, decay:
 
 
 def transformer_state(
-    policy: DecisionTransformer,
-    optimizer: optax.GradientTransformation,
-    key: Key,
-    normalizer: Normalizer,
-    goal: Float[Array, " P"],
+    policy: DecisionTransformer, optimizer: optax.GradientTransformation, key: Key, scales: dict[str, Params]
 ) -> TrainState:
-    """The state to train from. The key is consumed."""
+    """The state to train from; ``scales`` from ``learn.sight``. The key is consumed."""
     init_key, key = jax.random.split(key)
-    params = policy.init(init_key)._replace(mean=normalizer.mean, std=normalizer.std, goal=goal)
+    params = policy.init(init_key)._replace(**scales)
     return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
 
 
@@ -135,19 +156,23 @@ def transformer_update(
         return_steps: L.
 
     Returns:
-        The update for ``train``.
+        The update for ``train``; the metric ``return`` is the windows' mean.
     """
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, draw_key, dropout_key = jax.random.split(state.key, 3)
-        returns, states, actions = sample_returns(store, draw_key, batch, policy.context, return_steps)
+        drawn = sample_returns(policy, state.params, store, draw_key, batch, return_steps)
+        goals = jnp.broadcast_to(drawn.goals[:, None], (batch, policy.context, policy.task.goal_size))
+        problems = Problem(drawn.states, goals)
 
         def loss_of(net: Params) -> Array:
-            found = policy.actions(state.params._replace(net=net), returns, states, actions, dropout_key)
-            return ((found - actions) ** 2).mean()
+            params = state.params._replace(net=net)
+            found = policy.actions(params, drawn.returns, problems, drawn.actions, dropout_key)
+            return ((found - drawn.actions) ** 2).mean()
 
         loss, gradient = jax.value_and_grad(loss_of)(state.params.net)
         following = apply_gradients(state, optimizer, gradient, state.params.net, key, state.extra)
-        return following._replace(params=state.params._replace(net=following.params)), {"transformer_loss": loss}
+        metrics = {"transformer_loss": loss, "return": drawn.returns[:, 0].mean()}
+        return following._replace(params=state.params._replace(net=following.params)), metrics
 
     return update

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.plans import PlanStore, sample_plans
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.diffusion import DiffusionParams, Known, PlanDiffusion, Steps, cosine_schedule
+from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Params, Problem
 
 
@@ -44,12 +45,20 @@ class TokenLayout(Protocol):
     """What is needed of a ``planners.diffusion.PlanLayout``."""
 
     @property
+    def task(self) -> Task:
+        """What is planned for."""
+
+    @property
     def stride(self) -> int:
         """Steps between tokens."""
 
     @property
-    def position_size(self) -> int:
-        """P."""
+    def places(self) -> slice:
+        """The channels that are the place in goal space."""
+
+    @property
+    def moving(self) -> slice:
+        """The channels that are zero at rest."""
 
 
 @runtime_checkable
@@ -66,11 +75,11 @@ class PlanInverter(Protocol):
         """What is known of a plan for a problem."""
 
     def condition(self, params: DiffusionParams, goal: Array) -> Array:
-        """The goal ``[P]`` as the model takes it, ``[D]``."""
+        """The goal ``[G]`` as the model takes it, ``[D]``."""
 
 
 def plan_sampler(inverter: PlanInverter, params: DiffusionParams, store: PlanStore, batch: int) -> DrawPlans:
-    """Draws from a store what a ``planners.diffusion.DiffusionInverter`` will be asked for: the plan that ends where it did.
+    """Draws from a store what a ``planners.diffusion.DiffusionInverter`` is to plan: towards the place where the data ended.
 
     Args:
         inverter: says what is known of a plan, and its condition.
@@ -82,12 +91,12 @@ def plan_sampler(inverter: PlanInverter, params: DiffusionParams, store: PlanSto
         ``draw(key) -> Asked``; the key is consumed.
     """
     layout, tokens = inverter.layout, inverter.diffusion.horizon
-    size = layout.position_size
 
     def draw(key: Key) -> Asked:
-        plans = sample_plans(store, key, batch, tokens, layout.stride, size)
-        mask = inverter.known(Problem(plans[0, 0, : 2 * size], plans[0, -1, :size])).mask
-        condition = jax.vmap(inverter.condition, in_axes=(None, 0))(params, plans[:, -1, :size])
+        plans = sample_plans(store, key, batch, tokens, layout.stride, layout.moving)
+        goals = plans[:, -1, layout.places]
+        mask = inverter.known(Problem(plans[0, 0, : layout.task.state_size], goals[0])).mask
+        condition = jax.vmap(inverter.condition, in_axes=(None, 0))(params, goals)
         return Asked(plans, Known(plans, jnp.broadcast_to(mask, plans.shape)), condition)
 
     return draw

@@ -233,6 +233,8 @@ def open_loop_errors(
     store = window_store(dataset, horizon)
     states, actions = sample_windows(store, stream(jax.random.key(0), "held-out windows"), count, horizon)
     predicted = jax.jit(jax.vmap(model.unroll, in_axes=(None, 0, 0)))(params, states[:, 0], actions)
+    # A model may say more of a state than the state is (its uncertainty, say).
+    predicted = predicted[..., : task.state_size]
     scale = jnp.maximum(states.reshape(-1, states.shape[-1]).std(0), 1e-6)
     errors = {"state": jnp.sqrt((((predicted - states) / scale) ** 2).mean((0, 2)))}
     if task.goal_size:

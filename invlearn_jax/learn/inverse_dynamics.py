@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from invlearn_jax.data.dataset import Dataset, Normalizer, sample_windows
+from invlearn_jax.data.dataset import Dataset, fit_normalizer, sample_windows
 from invlearn_jax.learn.forward_model import Source, change_scale, share_batch
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.inverse_dynamics import InverseDynamics
@@ -15,15 +15,13 @@ _HUBER = 0.01  # of actions within about [-1, 1]
 
 
 def inverse_dynamics_state(
-    model: InverseDynamics,
-    optimizer: optax.GradientTransformation,
-    key: Key,
-    dataset: Dataset,
-    normalizer: Normalizer,
+    model: InverseDynamics, optimizer: optax.GradientTransformation, key: Key, dataset: Dataset
 ) -> TrainState:
     """The state to train from, scales set from the training rows. The key is consumed."""
     init_key, key = jax.random.split(key)
-    delta = change_scale(dataset, model.gap)
+    delta = change_scale(dataset, model.gap, model.seen)
+    features = jax.jit(jax.vmap(model.task.local_features))(jnp.asarray(dataset.states))
+    normalizer = fit_normalizer(dataset._replace(states=np.asarray(features)))
     params = model.init(init_key)._replace(
         mean=normalizer.mean, std=normalizer.std, delta=jnp.asarray(np.maximum(delta, 1e-6), jnp.float32)
     )
@@ -45,7 +43,7 @@ def inverse_dynamics_update(
     Args:
         model: the model; its ``gap`` is the windows' length.
         optimizer: for ``params.net``.
-        sources: where pairs come from; their stores are made for the gap.
+        sources: where pairs come from, actions as shares of their box; their stores are made for the gap.
         batch: pairs per update.
 
     Returns:

@@ -1,13 +1,14 @@
-"""ReBRAC (arXiv 2305.09836): actor and critics with a penalty each on leaving the data, for one goal's reward.
+"""ReBRAC (arXiv 2305.09836): actor and critics with a penalty each on leaving the data, for a task's reward.
 
-    critic   minimise  E (Q_j(s, a) - y)^2,    y = r(s') + gamma (min_j Q'_j(s', a~) - w_c |a~ - a'|^2),  j = 1, 2
-             a~ = clip(pi'(s') + clip(sigma n, -c, c), -1, 1),  n normal
-    actor    minimise  E w_a |pi(s) - a|^2 - min_j Q_j(s, pi(s)) / mean |min_j Q_j|,  at every second update
+    critic   minimise  E (Q_j(s, a, g) - y)^2,    y = r(s', a, g) + gamma (min_j Q'_j(s', a~, g) - w_c |a~ - a'|^2),  j = 1, 2
+             a~ = clip(pi'(s', g) + clip(sigma n, -c, c), -1, 1),  n normal
+    actor    minimise  E w_a |pi(s, g) - a|^2 - min_j Q_j(s, pi(s, g), g) / mean |min_j Q_j|,  at every second update
 
-(s, a, s', a') are consecutive rows; r pays for arriving at s'. Primes on pi and Q are slow copies. The task has no end.
+(s, a, s', a') are consecutive rows, actions as shares of their box; r pays for arriving at s'. The goal g is the one that the
+policy is for, or drawn for each row anew. Primes on pi and Q are slow copies. The task has no end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,11 +16,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
-from invlearn_jax.data.dataset import Dataset, Normalizer, WindowStore, sample_windows, window_store
+from invlearn_jax.data.dataset import Dataset, WindowStore, sample_windows, window_store
 from invlearn_jax.learn.loop import Metrics, TrainState, Update
 from invlearn_jax.models.policy import MlpPolicy, PolicyParams
 from invlearn_jax.networks import Network, mlp
-from invlearn_jax.types import Key, Params
+from invlearn_jax.parametrisation import Box
+from invlearn_jax.types import Key, Params, Problem
 
 _TWINS = 2
 _STEPS = 2  # of a window: the action, and the one that followed it
@@ -59,7 +61,7 @@ class Critics(NamedTuple):
 
 def critic_network(policy: MlpPolicy, hidden: Sequence[int]) -> Network:
     """Two critics ``[features, a] -> [2]``, with layer normalisation."""
-    net = mlp(policy.features_size + policy.action_size, hidden, 1, activation=jax.nn.relu, normed=True)
+    net = mlp(policy.features_size + policy.task.action_size, hidden, 1, activation=jax.nn.relu, normed=True)
     return Network(
         lambda key: jax.vmap(net.init)(jax.random.split(key, _TWINS)),
         lambda params, x: jax.vmap(net.apply, in_axes=(0, None))(params, x)[..., 0],
@@ -89,7 +91,7 @@ def td_target(
 
 
 def rebrac_store(dataset: Dataset) -> WindowStore:
-    """Puts a dataset on the device, ready for ``rebrac_update``.
+    """Puts a dataset, its actions as shares of their box, on the device, ready for ``rebrac_update``.
 
     Raises:
         ValueError: if no episode has three rows.
@@ -102,12 +104,11 @@ def rebrac_state(
     critic: Network,
     optimizers: tuple[optax.GradientTransformation, optax.GradientTransformation],
     key: Key,
-    normalizer: Normalizer,
-    goal: Float[Array, " P"],
+    scales: dict[str, Params],
 ) -> TrainState:
-    """The state to train from; ``optimizers`` are the actor's and the critics'. The key is consumed."""
+    """The state to train from; ``optimizers`` are actor's and critics', ``scales`` from ``learn.sight``. The key is consumed."""
     actor_key, critic_key, key = jax.random.split(key, 3)
-    params = policy.init(actor_key)._replace(mean=normalizer.mean, std=normalizer.std, goal=goal)
+    params = policy.init(actor_key)._replace(**scales)
     twins = critic.init(critic_key)
     opt_state = optimizers[0].init(params.net), optimizers[1].init(twins)
     extra = Critics(twins, *jax.tree.map(jnp.copy, (twins, params.net)))
@@ -132,17 +133,15 @@ def rebrac_update(
     critic: Network,
     optimizers: tuple[optax.GradientTransformation, optax.GradientTransformation],
     store: WindowStore,
-    reward: Callable[[Array, Array], Array],
     settings: RebracTraining,
 ) -> Update:
     """One update of the critics and, at every ``delay``-th, of the actor and the slow copies; see the module's equation.
 
     Args:
-        policy: the actor.
+        policy: the actor, whose task says the reward.
         critic: from ``critic_network``.
         optimizers: the actor's and the critics'.
         store: from ``rebrac_store``.
-        reward: ``(position [..., P], goal [P]) -> [...]`` of arriving at a position.
         settings: see ``RebracTraining``.
 
     Returns:
@@ -152,26 +151,38 @@ def rebrac_update(
         ValueError: what ``check_training`` refuses.
     """
     check_training(settings)
+    task = policy.task
+    decode = Box(task.action_low, task.action_high, 1).decode
 
-    def target(params: PolicyParams, extra: Critics, key: Key, following: Array, action: Array) -> Array:
+    def act(params: PolicyParams, net: Params, problems: Problem) -> Array:
+        return jax.vmap(policy.act, in_axes=(None, 0))(params._replace(net=net), problems)
+
+    def inputs(params: PolicyParams, problems: Problem, actions: Array) -> Array:
+        return jnp.concatenate([jax.vmap(policy.features, in_axes=(None, 0))(params, problems), actions], axis=-1)
+
+    def drawn_goals(params: PolicyParams, key: Key, states: Array) -> Array:
+        if policy.sight.one_goal:
+            return jnp.broadcast_to(params.goal, (settings.batch, task.goal_size))
+        return jax.vmap(task.draw_goal_from)(jax.random.split(key, settings.batch), states)
+
+    def target(
+        params: PolicyParams, extra: Critics, key: Key, given: Array, following: Problem, action: Array
+    ) -> Array:
         noise = jnp.clip(
             settings.noise * jax.random.normal(key, action.shape), -settings.noise_limit, settings.noise_limit
         )
-        chosen = jnp.clip(policy.act(params._replace(net=extra.slow_actor), following) + noise, -1.0, 1.0)
-        x = jnp.concatenate([policy.features(params, following), chosen], axis=-1)
-        arrived = reward(following[..., : policy.position_size], params.goal)
+        chosen = jnp.clip(act(params, extra.slow_actor, following) + noise, -1.0, 1.0)
+        arrived = jax.vmap(task.reward)(following.state, decode(given), following.goal)
         distance = ((chosen - action) ** 2).sum(-1)
-        return td_target(
-            arrived, settings.discount, critic.apply(extra.slow_critic, x), distance, settings.critic_penalty
-        )
+        values = critic.apply(extra.slow_critic, inputs(params, following, chosen))
+        return td_target(arrived, settings.discount, values, distance, settings.critic_penalty)
 
     def improve_actor(
-        params: PolicyParams, opt_state: optax.OptState, extra: Critics, state: Array, action: Array
+        params: PolicyParams, opt_state: optax.OptState, extra: Critics, problems: Problem, action: Array
     ) -> tuple[PolicyParams, optax.OptState, Critics]:
         def loss_of(net: Params) -> Array:
-            chosen = policy.act(params._replace(net=net), state)
-            x = jnp.concatenate([policy.features(params, state), chosen], axis=-1)
-            value = critic.apply(extra.critic, x).min(0)
+            chosen = act(params, net, problems)
+            value = critic.apply(extra.critic, inputs(params, problems, chosen)).min(0)
             scale = jax.lax.stop_gradient(jnp.maximum(jnp.abs(value).mean(), 1e-6))
             return (settings.actor_penalty * ((chosen - action) ** 2).sum(-1) - value / scale).mean()
 
@@ -181,11 +192,13 @@ def rebrac_update(
         return params._replace(net=net), opt_state, Critics(extra.critic, *slow)
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
-        key, draw_key, noise_key = jax.random.split(state.key, 3)
+        key, draw_key, noise_key, goal_key = jax.random.split(state.key, 4)
         params, extra, (actor_state, critic_state) = state.params, state.extra, state.opt_state
         states, actions = sample_windows(store, draw_key, settings.batch, _STEPS)
-        wanted = target(params, extra, noise_key, states[:, 1], actions[:, 1])
-        x = jnp.concatenate([policy.features(params, states[:, 0]), actions[:, 0]], axis=-1)
+        goals = drawn_goals(params, goal_key, states[:, 0])
+        problems, later = Problem(states[:, 0], goals), Problem(states[:, 1], goals)
+        wanted = target(params, extra, noise_key, actions[:, 0], later, actions[:, 1])
+        x = inputs(params, problems, actions[:, 0])
 
         def loss_of(twins: Params) -> tuple[Array, Array]:
             values = critic.apply(twins, x)
@@ -196,7 +209,7 @@ def rebrac_update(
         extra = extra._replace(critic=optax.apply_updates(extra.critic, step))
         params, actor_state, extra = jax.lax.cond(
             (state.step + 1) % settings.delay == 0,
-            lambda p, o, e: improve_actor(p, o, e, states[:, 0], actions[:, 0]),
+            lambda p, o, e: improve_actor(p, o, e, problems, actions[:, 0]),
             lambda p, o, e: (p, o, e),
             *(params, actor_state, extra),
         )

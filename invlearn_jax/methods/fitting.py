@@ -1,7 +1,7 @@
 """``fit(task, method)``: the one way to a planner."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from invlearn_jax.io.compile_cache import ensure_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import check_seed, from_seed
 from invlearn_jax.learn.stages import Run
-from invlearn_jax.methods.registry import find_method
+from invlearn_jax.methods.registry import NotRefinedError, find_method
 from invlearn_jax.methods.saved import save_planner
 from invlearn_jax.progress import say
 from invlearn_jax.settings import check_settings, with_settings
@@ -95,6 +95,23 @@ def check_fit(task: Task, method: str, settings: Any) -> None:
         check_task(task)
     task_reference(task)
     learner.build(task, settings)
+
+
+def refinable(task: Task, method: str, settings: Any, refine_steps: Sequence[int]) -> list[int]:
+    """Those numbers of refinement steps that the method's planners take: where plans are followed as they are, 0 alone.
+
+    Raises:
+        ValueError: for settings that do not fit together.
+    """
+    kept, learner = [], find_method(method, task)
+    for steps in refine_steps:
+        try:
+            learner.build(task, settings, refine_steps=steps)
+        except NotRefinedError as error:
+            say(f"Not evaluated: {error}")
+        else:
+            kept.append(steps)
+    return kept
 
 
 def begin(folder: RunFolder, task: Task, method: str, settings: Any, seed: int) -> None:

@@ -1,12 +1,14 @@
 """Inverse Learning on two levels: sub-goals over a planner that was learned already, for a task of the same states and actions.
 
-    x' = x_{t + hold}    for    x = achieved(s_t),  u = (subgoal - x) / reach,    while the lower level acts towards the subgoal
+    x' = x_{t + hold}    for    x = ahead(s_t, tau),  u = (subgoal - x) / reach,    while the lower level acts towards the subgoal
 
 is what the upper level's model learns, by executing the lower level, or by following it through its own learned model; its
-Inverter is trained through that model as any other.
+Inverter is trained through that model as any other. tau is ``upper.tail.look_ahead``: where a state is about to be tells of its
+speed, too.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -20,6 +22,7 @@ from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import inverter, inverter_settings
 from invlearn_jax.methods import inverter_training as training
 from invlearn_jax.methods.level_rows import evenly, level_rows
+from invlearn_jax.methods.registry import Shared
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.names import unknown_name
 from invlearn_jax.planners.hierarchy import Hierarchy, HierarchyParams
@@ -119,9 +122,9 @@ class SubgoalTask(Task):
         return self._task.draw_goal(key)
 
 
-def shared(settings: Settings) -> dict[str, str]:
+def shared(settings: Settings) -> dict[str, Shared]:
     """Which part of the parameters another planner's folder holds: the lower level's."""
-    return {".lower": settings.lower}
+    return {".lower": Shared(settings.lower)}
 
 
 def build(
@@ -142,10 +145,11 @@ def build(
         raise ValueError(f"{task.name} has no goals, so there are no sub-goals to them. Use the method 'inverter'.")
     if settings.level.kind not in LEVELS:
         raise unknown_name("kind of level", settings.level.kind, LEVELS)
-    if settings.upper.correction.rounds or settings.upper.cloning.steps or settings.upper.cloning.weight:
+    own = settings.upper
+    if own.correction.rounds or own.cloning.steps or own.cloning.weight or own.watch.steps:
         raise ValueError(
-            "The upper level has neither correction nor cloning: set upper.correction.rounds, upper.cloning.steps and "
-            "upper.cloning.weight to 0."
+            "The upper level has neither correction nor cloning, and no second model: set upper.correction.rounds, "
+            "upper.cloning.steps, upper.cloning.weight and upper.watch.steps to 0."
         )
     if not settings.lower:
         raise ValueError(
@@ -161,9 +165,14 @@ def build(
                 f"{name} of the lower level {settings.lower} is {have}, of {task.name} {want}. Give another one."
             )
     subgoals = _subgoal_task(task, settings)
-    upper = inverter.build(subgoals, settings.upper, refine_steps, candidates, refiner)
+    upper = inverter.unwatched(subgoals, settings.upper, refine_steps, candidates, refiner)
     steps = settings.execute_steps if execute_steps is None else execute_steps
-    return Hierarchy(upper, lower, task.achieved, subgoals.reach, steps, settings.near)
+    return Hierarchy(upper, lower, _place_of(task, settings), subgoals.reach, steps, settings.near)
+
+
+def _place_of(task: Task, settings: Settings) -> Callable[[Array], Array]:
+    """A state's place as the upper level sees it: where it is about to be."""
+    return lambda state: task.ahead(state, settings.upper.tail.look_ahead)
 
 
 def _subgoal_task(task: Task, settings: Settings) -> SubgoalTask:
@@ -189,13 +198,13 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
     lower, lower_params = load_planner(settings.lower)
     parts = run.parts("data", lambda: training.named_parts(task, task.data(own.data.rows, keys["data"])))
     rows = concatenate(*(part.rows for part in parts.values()))
-    places = _places(task, rows)
+    places = _places(_place_of(task, settings), rows)
     level = run.rows(
         "level_rows",
         lambda: lower_level(task, settings, sub.reach, lower, lower_params, rows, places, keys["level"]),
     )
 
-    upper = inverter.build(sub, own)
+    upper = inverter.unwatched(sub, own)
     model_params = training.first_model(upper.model, level, keys["model weights"])
     model_params = training.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
     objective_params = training.fit_objective(sub, upper, own, run, places, keys["tail"])
@@ -238,7 +247,8 @@ def lower_level(
 
     parts = [
         level_rows(
-            task,
+            _place_of(task, settings),
+            task.usable,
             follow,
             rows.states[evenly(places.states, tail.bin_size, tail.min_count, own.robots, rng)],
             rng,
@@ -253,9 +263,9 @@ def lower_level(
     return concatenate(*parts)
 
 
-def _places(task: Task, rows: Dataset) -> Dataset:
+def _places(place: Callable[[Array], Array], rows: Dataset) -> Dataset:
     """The data's places, as rows of the upper level without actions of its own."""
-    places = np.asarray(jax.jit(jax.vmap(task.achieved))(jnp.asarray(rows.states)))
+    places = np.asarray(jax.jit(jax.vmap(place))(jnp.asarray(rows.states)))
     return Dataset(places, np.zeros_like(places), rows.ends)
 
 

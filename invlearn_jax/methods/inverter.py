@@ -1,6 +1,10 @@
 """Inverse Learning: an Inverter trained end to end through a learned forward model, corrected by executing it.
 
 data -> forward model -> cost beyond the horizon -> Inverter;    then, round by round, execute -> model -> Inverter
+
+What is done about model hacking are settings (docs/hacking.md): ``objective.unvisited`` keeps plans near the data, and
+``correction`` executes them, by default; ``model.members`` with ``objective.disagreement``, ``correction.adversarial`` and
+``watch`` are there besides.
 """
 
 import math
@@ -20,6 +24,7 @@ from invlearn_jax.methods.inverter_settings import TAILS, Settings
 from invlearn_jax.methods.inverter_training import (
     NetworkPlanner,
     Parts,
+    against_plans,
     also_from,
     clone,
     cloning_prior,
@@ -33,13 +38,16 @@ from invlearn_jax.methods.inverter_training import (
     train_model,
     with_part,
 )
+from invlearn_jax.methods.inverter_watch import fit_watcher, watched
 from invlearn_jax.models.chunked import ChunkedModel
-from invlearn_jax.models.data_coverage import coverage_for
+from invlearn_jax.models.data_coverage import CELLS_BY_DIMENSION, coverage_for
+from invlearn_jax.models.ensemble import DisagreementModel
 from invlearn_jax.models.graph_cost import GraphCost
 from invlearn_jax.names import unknown_name
 from invlearn_jax.objectives import TaskObjective
 from invlearn_jax.parametrisation import Box, Spline
 from invlearn_jax.planners.planner import PlannerParams
+from invlearn_jax.planners.watched import WatchedParams, WatchedPlanner
 from invlearn_jax.refine.named import named_refiner
 from invlearn_jax.tasks.exploration import usable_rows
 from invlearn_jax.tasks.task import Task
@@ -55,8 +63,21 @@ def build(
     candidates: int | None = None,
     refiner: str = "adam",
     execute_steps: int | None = None,
+) -> NetworkPlanner | WatchedPlanner:
+    """The planner for a task, watched by a second model where the settings say so. See ``unwatched``."""
+    planner = unwatched(task, settings, refine_steps, candidates, refiner, execute_steps)
+    return watched(task, planner) if settings.watch.steps else planner
+
+
+def unwatched(
+    task: Task,
+    settings: Settings,
+    refine_steps: int = 0,
+    candidates: int | None = None,
+    refiner: str = "adam",
+    execute_steps: int | None = None,
 ) -> NetworkPlanner:
-    """The planner for a task.
+    """The planner for a task, without what watches it.
 
     Args:
         task: what to plan for.
@@ -78,28 +99,22 @@ def build(
     for name, horizon in (("The task's horizon", task.horizon), ("model.horizon", settings.model.horizon)):
         if horizon % chunk:
             raise ValueError(f"{name} is {horizon} steps, model.chunk {chunk}; the chunk must divide it.")
-    check_advance(settings.inverter.advance_within(task.horizon), task.horizon)
-    if settings.correction.follow > task.horizon:
-        raise ValueError(
-            f"correction.follow is {settings.correction.follow} steps; a plan has {task.horizon}, give at most that, or 0."
-        )
-    if settings.correction.rounds and settings.correction.steps <= settings.model.horizon:
-        raise ValueError(
-            f"correction.steps is {settings.correction.steps}; the model learns from windows of model.horizon = "
-            f"{settings.model.horizon} steps, give more than that."
-        )
+    _check(task, settings)
     low, high, knots = task.action_low, task.action_high, settings.net.knots
     parametrisation = Spline(low, high, task.horizon, knots) if knots else Box(low, high, task.horizon)
     inverter = NetworkInverter(task, settings.net.hidden, settings.net.octaves, parametrisation)
-    model = ChunkedModel(task, chunk, settings.model.hidden, settings.model.octaves)
+    member = ChunkedModel(task, chunk, settings.model.hidden, settings.model.octaves)
+    model = DisagreementModel(member, settings.model.members) if settings.model.members > 1 else member
     tail = None
     if settings.tail.kind == "graph":
         tail = GraphCost(task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves)
     size = jax.eval_shape(task.covered, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0]
+    # A table costs next to nothing; the nearest of many rows is looked for only where the distance from them is charged.
+    known = settings.objective.unvisited or size in CELLS_BY_DIMENSION
     return NetworkPlanner(
         inverter,
         model,
-        TaskObjective(task, settings.objective, tail, coverage_for(size), stride=chunk),
+        TaskObjective(task, settings.objective, tail, coverage_for(size) if known else None, stride=chunk),
         named_refiner(refiner, settings.refine_rate),
         refine_steps,
         1 if candidates is None else candidates,
@@ -107,7 +122,42 @@ def build(
     )
 
 
-def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[NetworkPlanner, PlannerParams]:
+def _check(task: Task, settings: Settings) -> None:
+    """Refuses settings that do not fit together; see ``unwatched``."""
+    check_advance(settings.inverter.advance_within(task.horizon), task.horizon)
+    correction, watch, members, longest = (
+        settings.correction,
+        settings.watch,
+        settings.model.members,
+        settings.model.horizon,
+    )
+    if correction.follow > task.horizon:
+        raise ValueError(
+            f"correction.follow is {correction.follow} steps; a plan has {task.horizon}, give at most that, or 0."
+        )
+    for name, steps, used in (
+        ("correction.steps", correction.steps, correction.rounds),
+        ("watch.executed", watch.executed, watch.steps),
+    ):
+        if used and steps <= longest:
+            raise ValueError(
+                f"{name} is {steps}; the model learns from windows of model.horizon = {longest} steps, give more than that."
+            )
+    if settings.objective.disagreement and members == 1:
+        raise ValueError(
+            f"objective.disagreement is {settings.objective.disagreement}, but one model has none to disagree with. Give "
+            "model.members of 2 or more, or a weight of 0."
+        )
+    if correction.adversarial and members > 1:
+        raise ValueError(
+            f"correction.adversarial is {correction.adversarial} and model.members {members}: only one model is trained against "
+            "the Inverter. Give a weight of 0, or 1 member."
+        )
+
+
+def fit(
+    task: Task, settings: Settings, run: Run, key: Key
+) -> tuple[NetworkPlanner | WatchedPlanner, PlannerParams | WatchedParams]:
     """Learns a planner for a task.
 
     Args:
@@ -122,7 +172,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[NetworkPlan
     Raises:
         ValueError: for settings that do not fit together, before anything is made.
     """
-    planner = build(task, settings)
+    planner = unwatched(task, settings)
     keys = dict(zip(_STREAMS, streams(key, *_STREAMS), strict=True))
     parts = run.parts("data", lambda: named_parts(task, task.data(settings.data.rows, keys["data"])))
     train = {name: part._replace(rows=split(part.rows, settings.data.held_out)[0]) for name, part in parts.items()}
@@ -146,7 +196,10 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[NetworkPlan
         params = correct(task, planner, settings, run, params, train, executed, draw, prior, number, round_key)
     held = {name: split(part.rows, settings.data.held_out)[1] for name, part in parts.items()}
     write_json(run.path / "model.json", model_errors(task, planner.model, params.model, held))
-    return planner, params
+    if not settings.watch.steps:
+        return planner, params
+    known = with_part(train, "executed", concatenate(*executed), settings.correction.share) if executed else train
+    return fit_watcher(task, planner, params, settings, run, known, held, draw, keys["watcher"])
 
 
 _STREAMS = (
@@ -159,6 +212,7 @@ _STREAMS = (
     "cloning",
     "inverter",
     "correction",
+    "watcher",
 )
 
 
@@ -203,7 +257,8 @@ def correct(
     executed.append(run.rows(f"executed_{number}", execute))
     added = concatenate(*executed)
     shared = with_part(parts, "executed", added, correction.share)
-    model_params = train_model(planner.model, settings, run, shared, params.model, model_key, number)
+    against = against_plans(planner, params, draw, correction.adversarial)
+    model_params = train_model(planner.model, settings, run, shared, params.model, model_key, number, against)
     objective = covering(task, planner, settings, params.objective, concatenate(rows, added))
     return train_inverter(
         planner,

@@ -33,6 +33,8 @@ class ModelSettings:
         one_step: updates on single chunks before those on windows.
         one_step_batch: of them per update.
         one_step_rate: their greatest learning rate.
+        members: models that start from other weights and learn from other batches; their mean predicts, and how far they part
+            is what ``objective.disagreement`` charges.
     """
 
     chunk: int = bounded(0, low=0)
@@ -45,6 +47,7 @@ class ModelSettings:
     one_step: int = bounded(0, low=0)
     one_step_batch: int = bounded(1024, low=1)
     one_step_rate: float = bounded(1e-3, above=0.0)
+    members: int = bounded(1, low=1)
 
 
 @dataclasses.dataclass
@@ -131,6 +134,25 @@ class CloningSettings:
 
 
 @dataclasses.dataclass
+class WatchSettings:
+    """A second model that notices plans which exploit the first one's errors; see ``planners.watched``.
+
+    It has other initial weights, and learns from the data and from what the finished planner does.
+
+    Attributes:
+        steps: its updates (those on single chunks too, where the model has any); 0 for no second model.
+        robots: that execute the finished planner, every second one whole plans.
+        executed: steps of each.
+        false_alarms: greatest share of windows of held-out data that it may flag.
+    """
+
+    steps: int = bounded(0, low=0)
+    robots: int = bounded(256, low=2)
+    executed: int = bounded(200, low=2)
+    false_alarms: float = bounded(0.05, low=0.01, below=1.0)
+
+
+@dataclasses.dataclass
 class Settings:
     """Inverse Learning.
 
@@ -147,6 +169,7 @@ class Settings:
         cloning: see ``CloningSettings``.
         inverter: see ``TrainingSettings``.
         correction: see ``CorrectionSettings``.
+        watch: see ``WatchSettings``.
         refine_rate: learning rate of gradient refinement.
         block: updates per compiled call and row of the log.
         checkpoint_every: updates between checkpoints, a multiple of ``block``.
@@ -162,6 +185,7 @@ class Settings:
     cloning: CloningSettings = dataclasses.field(default_factory=CloningSettings)
     inverter: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
     correction: CorrectionSettings = dataclasses.field(default_factory=CorrectionSettings)
+    watch: WatchSettings = dataclasses.field(default_factory=WatchSettings)
     refine_rate: float = bounded(0.02, above=0.0)
     block: int = bounded(250, low=1)
     checkpoint_every: int = bounded(1000, low=1, multiple_of="block")

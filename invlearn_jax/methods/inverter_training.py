@@ -12,28 +12,55 @@ from invlearn_jax.inverters.network import NetworkInverter, NetworkParams, Scale
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
 from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
-from invlearn_jax.learn.forward_model import Source, fit_scales, forward_model_update, open_loop_errors
+from invlearn_jax.learn.forward_model import (
+    Source,
+    ensemble_update,
+    fit_scales,
+    forward_model_update,
+    open_loop_errors,
+)
 from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update
 from invlearn_jax.learn.loop import TrainState, default_optimizer
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods.inverter_settings import Settings
 from invlearn_jax.models.chunked import ChunkedModel, ChunkedParams
-from invlearn_jax.models.cost_to_go import position_graph
+from invlearn_jax.models.ensemble import DisagreementModel
+from invlearn_jax.models.position_graph import position_graph
 from invlearn_jax.objectives import ObjectiveParams, TaskObjective
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
-from invlearn_jax.rollout import total
+from invlearn_jax.rollout import score, total
 from invlearn_jax.tasks.task import Part, Task
-from invlearn_jax.types import Key, Params, Problem
+from invlearn_jax.types import Key, Params, PlanOutput, Problem
 
 Parts = dict[str, Part]
+LearnedModel = ChunkedModel | DisagreementModel
+# An adversarial model's ``(params, key) -> loss``, of the model's parameters.
+ModelPrior = Callable[[Params, Key], jax.Array]
+
+_AGAINST, _WORST = (
+    64,
+    3.0,
+)  # plans per update that an adversarial model is trained against, and what it has of one at most
 
 
 class NetworkPlanner(InversePlanner):
-    """The planner of this method, of which the parts are known."""
+    """The planner of this method, of which the parts are known; ``info`` has an ensemble's ``disagreement [T+1]``."""
 
     inverter: NetworkInverter
-    model: ChunkedModel
+    model: LearnedModel
     objective: TaskObjective
+
+    def plan(self, params: PlannerParams, key: Key, problem: Problem) -> PlanOutput:
+        """See ``InversePlanner.plan``."""
+        out, size = super().plan(params, key, problem), self.inverter.state_size
+        if not isinstance(self.model, DisagreementModel):
+            return out
+        return out._replace(states=out.states[:, :size], info={"disagreement": out.states[:, size]})
+
+
+def member_of(model: LearnedModel) -> ChunkedModel:
+    """The model itself, or the kind of an ensemble's members."""
+    return model.model if isinstance(model, DisagreementModel) else model
 
 
 def named_parts(task: Task, data: Dataset | Mapping[str, Part]) -> Parts:
@@ -62,37 +89,65 @@ def with_part(parts: Parts, name: str, rows: Dataset, share: float) -> Parts:
     return scaled | {name: Part(rows, share)}
 
 
-def first_model(model: ChunkedModel, rows: Dataset, key: Key) -> ChunkedParams:
-    """Fresh parameters with the scales of the data. The key is consumed."""
-    features = np.asarray(jax.jit(jax.vmap(model.task.local_features))(jnp.asarray(rows.states)))
-    return fit_scales(model, model.init(key), rows, fit_normalizer(rows._replace(states=features)))
+def first_model(model: LearnedModel, rows: Dataset, key: Key) -> ChunkedParams:
+    """Fresh parameters with the scales of the data, an ensemble's with a leading axis. The key is consumed."""
+    member = member_of(model)
+    features = np.asarray(jax.jit(jax.vmap(member.task.local_features))(jnp.asarray(rows.states)))
+    keys = jax.random.split(key, model.size) if isinstance(model, DisagreementModel) else [key]
+    first = fit_scales(member, member.init(keys[0]), rows, fit_normalizer(rows._replace(states=features)))
+    if member is model:
+        return first
+    return jax.tree.map(lambda *x: jnp.stack(x), first, *(first._replace(net=member.init(k).net) for k in keys[1:]))
 
 
 def train_model(
-    model: ChunkedModel,
+    model: LearnedModel,
     settings: Settings,
     run: Run,
     parts: Parts,
     params: ChunkedParams,
     key: Key,
     round_: int = 0,
+    against: ModelPrior | None = None,
 ) -> ChunkedParams:
     """Trains the forward model from ``params``: on single chunks first, in the first round, then on windows."""
-    own = settings.model
+    own, member = settings.model, member_of(model)
     single, windows = streams(key, "one step", "windows")
     stages = [("model", own.steps, own.learning_rate, own.batch, own.horizon, windows)]
     if round_:
         rate = own.learning_rate / 2
         stages = [(f"model_{round_}", settings.correction.model_steps, rate, own.batch, own.horizon, windows)]
     elif own.one_step:
-        stages.insert(0, ("one_step", own.one_step, own.one_step_rate, own.one_step_batch, model.chunk, single))
+        stages.insert(0, ("one_step", own.one_step, own.one_step_rate, own.one_step_batch, member.chunk, single))
     for stage, steps, rate, batch, horizon, stage_key in stages:
         sources = [Source(window_store(part.rows, horizon), part.share) for part in parts.values()]
         optimizer = default_optimizer(rate, steps)
-        state = TrainState(jnp.zeros((), jnp.int32), stage_key, params, optimizer.init(params.net), ())
-        update = forward_model_update(model, optimizer, sources, batch, horizon)
+        update = forward_model_update(member, optimizer, sources, batch, horizon, against)
+        begin: Callable[[Params], Any] = optimizer.init
+        if member is not model:
+            update, begin = ensemble_update(update), jax.vmap(begin)
+        state = TrainState(jnp.zeros((), jnp.int32), stage_key, params, begin(params.net), ())
         params = run.train(stage, update, state, steps, settings.block, settings.checkpoint_every, "model_loss").params
     return params
+
+
+def against_plans(
+    planner: NetworkPlanner, params: PlannerParams, draw: Callable[[Key], Problem], weight: float
+) -> ModelPrior | None:
+    """Minus the weighted cost of the frozen Inverter's plans under a model; None for a weight of 0."""
+    inverter, objective = planner.inverter, params.objective
+
+    def one(model: Params, key: Key) -> jax.Array:
+        problem = draw(key)
+        actions = inverter.parametrisation.decode(jnp.tanh(inverter.logits(params.inverter, problem)))
+        cost = score(planner.model, planner.objective, model, objective, problem, actions).cost
+        # What an adversary has of one plan is bounded, or its model runs away.
+        return jnp.minimum(cost / objective.scale, _WORST)
+
+    def prior(model: Params, key: Key) -> jax.Array:
+        return -weight * jax.vmap(one, in_axes=(None, 0))(model, jax.random.split(key, _AGAINST)).mean()
+
+    return prior if weight else None
 
 
 def fit_objective(
@@ -120,7 +175,7 @@ def fit_objective(
 def covering(
     task: Task, planner: NetworkPlanner, settings: Settings, params: ObjectiveParams, rows: Dataset
 ) -> ObjectiveParams:
-    """The parameters with the coverage of the rows, where the distance from the data is charged."""
+    """The parameters with the coverage of the rows, where the objective knows of it."""
     coverage = planner.objective.coverage
     if coverage is None:
         return params
@@ -260,7 +315,7 @@ def also_from(draw: Callable[[Key], Problem], task: Task, states: np.ndarray, sh
     return both
 
 
-def model_errors(task: Task, model: ChunkedModel, params: ChunkedParams, held: dict[str, Dataset]) -> dict[str, Any]:
+def model_errors(task: Task, model: LearnedModel, params: ChunkedParams, held: dict[str, Dataset]) -> dict[str, Any]:
     """Open-loop errors of the model over a plan's steps, on held-out rows that are long enough."""
     return {
         name: open_loop_errors(task, model, params, rows, task.horizon)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from invlearn_jax.data.dataset import Dataset
-from invlearn_jax.tasks.task import Task
 
 # ``(states [N, S], goals [N, G]) -> states [N, S]`` one control step later, under the lower level.
 Follow = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -28,7 +28,8 @@ def evenly(places: np.ndarray, bin_size: float, least: int, count: int, rng: np.
 
 
 def level_rows(
-    task: Task,
+    place: Callable[[Array], Array],
+    usable: Callable[[Array], Array],
     follow: Follow,
     starts: np.ndarray,
     rng: np.random.Generator,
@@ -43,7 +44,8 @@ def level_rows(
     one that is under way are both seen.
 
     Args:
-        task: whose places are looked at, and which says what states are usable.
+        place: of a state.
+        usable: whether a state is one to learn from.
         follow: one step of the lower level, for many robots at a time.
         starts: ``[N, S]`` states to begin from, where the data were.
         rng: draws the sub-goals.
@@ -56,22 +58,22 @@ def level_rows(
         Episodes of two rows: x with u, then x'. Robots that came to a state that is not usable, and sub-goals that got beyond
         reach, are left out.
     """
-    achieved, usable = (jax.jit(jax.vmap(function)) for function in (task.achieved, task.usable))
+    places_of, fine = (jax.jit(jax.vmap(function)) for function in (place, usable))
 
     def seen(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         given = jnp.asarray(states, jnp.float32)
-        return np.asarray(achieved(given), np.float64), np.asarray(usable(given))
+        return np.asarray(places_of(given), np.float64), np.asarray(fine(given))
 
     states, begin, action, after = np.asarray(starts, np.float64), [], [], []
-    place, alive = seen(states)
+    here, alive = seen(states)
     for _ in range(rounds):
-        goals = place + reach * rng.uniform(-1.0, 1.0, place.shape)
-        places, lasting = [place], [alive]
+        goals = here + reach * rng.uniform(-1.0, 1.0, here.shape)
+        places, lasting = [here], [alive]
         for _ in range(2 * hold):
             states = follow(states, goals)
-            place, fine = seen(states)
-            alive = alive & fine
-            places.append(place)
+            here, sound = seen(states)
+            alive = alive & sound
+            places.append(here)
             lasting.append(alive)
         for time in range(0, hold + 1, stride):
             subgoal = (goals - places[time]) / reach

@@ -27,12 +27,42 @@ class Method(Protocol):
         """The planner alone, for parameters that exist; takes ``refine_steps, candidates, refiner, execute_steps``."""
 
 
+class NotRefinedError(ValueError):
+    """Refinement steps were wanted of a planner whose plans are followed as they are."""
+
+
+class Shared(NamedTuple):
+    """Where parameters are held: the ``planner``, a shipped name or folder, and the ``part`` of its own, such as ``.model``."""
+
+    planner: str
+    part: str = ""
+
+
 @runtime_checkable
 class SharesParams(Protocol):
-    """What a method may be besides: one whose planners have a part of their parameters in common with another planner."""
+    """What a method may be besides: one whose planners have parts of their parameters in common with another planner."""
 
-    def shared(self, settings: Any) -> Mapping[str, str]:
-        """The part of the parameters, such as ``.lower``, for the planner (shipped name or folder) whose folder holds it."""
+    def shared(self, settings: Any) -> Mapping[str, Shared]:
+        """For a part of the parameters, such as ``.lower``, where it is held."""
+
+
+@runtime_checkable
+class HasInferenceOptions(Protocol):
+    """What a method may be besides: one with settings that may be changed when a planner is loaded.
+
+    Attributes:
+        INFERENCE_OPTIONS: their names.
+    """
+
+    INFERENCE_OPTIONS: tuple[str, ...]
+
+
+@runtime_checkable
+class ChecksInferenceOptions(HasInferenceOptions, Protocol):
+    """One of whose inference options some have no effect under some settings; such an option is refused."""
+
+    def inference_options(self, settings: Any) -> tuple[str, ...]:
+        """Those that have an effect."""
 
 
 class MethodEntry(NamedTuple):
@@ -48,6 +78,17 @@ _MODULES = {
         "two to ten minutes on two cores",
     ),
     "hierarchy": MethodEntry("sub-goals over a learned planner, planned through what it was seen to achieve"),
+    "bc": MethodEntry("goal-conditioned behaviour cloning with hindsight goals", "minutes on a core"),
+    "rebrac": MethodEntry("ReBRAC: actor and critics with a penalty on leaving the data", "minutes on a core"),
+    "dt": MethodEntry("a Decision Transformer: actions given the return that followed"),
+    "diffuser": MethodEntry(
+        "Diffuser: plans of states and actions that end at the goal, from noise", "a quarter of an hour on a core"
+    ),
+    "decision-diffuser": MethodEntry(
+        "Decision Diffuser: plans of states given the goal, followed by inverse dynamics",
+        "a quarter of an hour on a core",
+    ),
+    "consistency": MethodEntry("a Decision Diffuser distilled to one step"),
 }
 _METHODS: dict[str, tuple[Method, MethodEntry]] = {}
 

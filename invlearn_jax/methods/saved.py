@@ -15,9 +15,14 @@ from jaxtyping import PyTree
 
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.inputs import check_whole
-from invlearn_jax.io import planners as first_edition
 from invlearn_jax.io.compile_cache import ensure_compile_cache
-from invlearn_jax.methods.registry import SharesParams, find_method
+from invlearn_jax.methods.registry import (
+    ChecksInferenceOptions,
+    HasInferenceOptions,
+    Shared,
+    SharesParams,
+    find_method,
+)
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings, filled, with_settings
 from invlearn_jax.tasks.registry import first_edition_converter, make_task, task_reference
@@ -129,18 +134,17 @@ def load_planner(
         The planner and its parameters: ``planner.plan(params, key, problem)``.
 
     Raises:
-        ValueError: for an unknown name or option, bad values, or parameters of another architecture.
+        ValueError: for an unknown name or option, an option without effect on this planner, bad values, or parameters of
+            another architecture.
         FileNotFoundError: if the file of a user's task is missing.
     """
     check_whole(refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps)
     ensure_compile_cache()
     folder = find_planner(name)
     fields, arrays = _contents(folder)
-    if "task" not in fields:
-        return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps, **options)
     task, method, settings, arrays = _described(folder, fields, arrays, task)
     learner = find_method(method, task)
-    known = getattr(learner, "INFERENCE_OPTIONS", ())
+    known = learner.INFERENCE_OPTIONS if isinstance(learner, HasInferenceOptions) else ()
     for option in options:
         if option not in known:
             raise unknown_name(f"inference option of {name}, which is of the method {method},", option, known)
@@ -148,6 +152,13 @@ def load_planner(
     for part in (settings, task.settings):
         if part is not None:
             check_settings(part)
+    effective = learner.inference_options(settings) if isinstance(learner, ChecksInferenceOptions) else known
+    for option in options:
+        if option not in effective:
+            raise ValueError(
+                f"The inference option {option} has no effect on {name} as it is set; leave it out. With an effect: "
+                f"{', '.join(effective)}."
+            )
     inference = {"refiner": refiner} if refiner is not None else {}
     planner = learner.build(
         task, settings, refine_steps=refine_steps, candidates=candidates, execute_steps=execute_steps, **inference
@@ -156,16 +167,23 @@ def load_planner(
 
 
 def _contents(folder: Path) -> tuple[dict[str, Any], Arrays]:
-    """The fields and arrays of a planner's folder; those of the first edition as they would be written today, where known."""
+    """The fields and arrays of a planner's folder; those of the first edition as they would be written today."""
     fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
-    convert = None if "task" in fields else first_edition_converter(str(fields.get("kind", "maze")))
+    shares = fields.get("shares")
+    if isinstance(shares, str) and (folder / shares).is_dir():
+        # The first edition named the planner that it shared parameters with as seen from its own folder.
+        fields["shares"] = str(folder / shares)
+    if "task" in fields:
+        return fields, arrays
     try:
-        converted = convert(fields, arrays) if convert is not None else None
+        # The first edition's earliest descriptions have no kind.
+        convert = first_edition_converter(fields.get("kind", "maze"))
+        task, method, settings, arrays = convert(fields, arrays)
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{folder} does not describe a planner ({error}). Copy it again.") from error
-    if converted is not None:
-        task, method, settings, arrays = converted
-        fields = {"task": task, "method": method, "settings": settings}
+    fields = {"task": task, "method": method, "settings": settings}
+    if isinstance(task, Task) and task.settings is not None:
+        fields["task_settings"] = dataclasses.asdict(task.settings)
     return fields, arrays
 
 
@@ -193,13 +211,14 @@ def _described(
         settings = filled(task.configure(method, find_method(method, task).Settings()), fields.get("settings", {}))
     except TypeError as error:
         raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
-    for part, other in _shared(find_method(method, task), settings).items():
+    for part, (other, theirs) in _shared(find_method(method, task), settings).items():
         below = find_planner(other)
-        arrays = arrays | {part + name: x for name, x in _described(below, *_contents(below), None)[3].items()}
+        held = _described(below, *_contents(below), None)[3]
+        arrays = arrays | {part + n.removeprefix(theirs): x for n, x in held.items() if n.startswith(theirs)}
     return task, method, settings, arrays
 
 
-def _shared(learner: Any, settings: Any) -> Mapping[str, str]:
+def _shared(learner: Any, settings: Any) -> Mapping[str, Shared]:
     return learner.shared(settings) if isinstance(learner, SharesParams) else {}
 
 

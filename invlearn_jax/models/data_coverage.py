@@ -18,7 +18,7 @@ from invlearn_jax.types import Key, Params
 
 # Cells per axis of a table, by the number of dimensions. Cells that are larger than what counts as among the data smear the
 # distance over places that the data were at, next to walls above all, and plans then keep away from these.
-_CELLS = {1: 1024, 2: 256, 3: 64}
+CELLS_BY_DIMENSION = {1: 1024, 2: 256, 3: 64}
 _NOWHERE = -1e9  # in a table: farther among the data than any place is away from them
 
 
@@ -60,13 +60,13 @@ class TableCoverage:
     def init(self, key: Key) -> TableParams:
         """Everything is covered; the key is ignored."""
         ones = jnp.ones(self.size)
-        return TableParams(0 * ones, ones, jnp.full((_CELLS[self.size],) * self.size, _NOWHERE))
+        return TableParams(0 * ones, ones, jnp.full((CELLS_BY_DIMENSION[self.size],) * self.size, _NOWHERE))
 
     def fit(self, places: Float[np.ndarray, "N C"], among: float) -> TableParams:
         """See ``Coverage``; ``among`` is in the places' own units, about the size of a bin of the data."""
         low, high = places.min(0), places.max(0)
         centre, half = ((low + high) / 2).astype(np.float32), (np.maximum(high - low, 1e-6) / 2).astype(np.float32)
-        table = distance_to_data(places, centre, half, _CELLS[self.size]) - np.float32(among)
+        table = distance_to_data(places, centre, half, CELLS_BY_DIMENSION[self.size]) - np.float32(among)
         return TableParams(*(jnp.asarray(x) for x in (centre, half, table)))
 
     def distance(self, params: TableParams, place: Float[Array, " C"]) -> Float[Array, ""]:
@@ -148,7 +148,7 @@ class NeighbourCoverage:
 
 def coverage_for(size: int) -> TableCoverage | NeighbourCoverage:
     """The coverage that suits places of ``size`` coordinates."""
-    return TableCoverage(size) if size in _CELLS else NeighbourCoverage(size)
+    return TableCoverage(size) if size in CELLS_BY_DIMENSION else NeighbourCoverage(size)
 
 
 def _spread_out(pool: np.ndarray, count: int) -> np.ndarray:

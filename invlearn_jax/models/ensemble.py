@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from invlearn_jax.models.sequence import SequenceModel
-from invlearn_jax.types import Key, Params
+from invlearn_jax.models.chunked import ChunkedModel
+from invlearn_jax.types import ForwardModel, Key, Params
 
 
 class EnsembleModel:
@@ -15,7 +15,7 @@ class EnsembleModel:
 
     gradient: Literal["reverse", "forward", "none"] = "reverse"
 
-    def __init__(self, model: SequenceModel, size: int) -> None:
+    def __init__(self, model: ForwardModel, size: int) -> None:
         """Describes the ensemble.
 
         Args:
@@ -52,22 +52,21 @@ class EnsembleModel:
 class DisagreementModel(EnsembleModel):
     """An ensemble whose states carry their members' disagreement along, for an objective to charge it.
 
-    unroll(s, a) = [mean_e states, d_t],    d_t = sqrt(mean_s (var_e states_s / scale_s^2))
+    unroll(s, a) = [mean_e states_e, d_t],    d_t = sqrt(mean_i var_e (seen(states_e, s)_i / delta_i))
+
+    States are compared as seen from the first one, in units of ``delta``, the size of their change over one chunk in the data.
     """
 
-    def __init__(self, model: SequenceModel, size: int, scale: Float[Array, " S"]) -> None:
-        """Describes the ensemble.
+    model: ChunkedModel
 
-        Args:
-            model: the kind of its members.
-            size: E.
-            scale: ``[S]`` what the entries of the state are measured in, the size of their change over a plan, say.
-        """
+    def __init__(self, model: ChunkedModel, size: int) -> None:
+        """Describes the ensemble; see ``EnsembleModel``."""
         super().__init__(model, size)
-        self._scale = scale
 
     def unroll(self, params: Params, state: Float[Array, " S"], actions: Float[Array, "T A"]) -> Float[Array, "T1 S1"]:
         """The members' mean states with their disagreement as the last entry ``[T+1, S+1]``."""
         members = self.unroll_members(params, state, actions)
-        disagreement = jnp.sqrt((members.var(0) / self._scale**2).mean(-1) + 1e-12)
+        seen = self.model.seen(members, jnp.broadcast_to(state, members.shape)) / params.delta[0, -1]
+        # The root is kept away from zero, where its gradient is infinite.
+        disagreement = jnp.sqrt(seen.var(0).mean(-1) + 1e-12)
         return jnp.concatenate([members.mean(0), disagreement[:, None]], axis=-1)

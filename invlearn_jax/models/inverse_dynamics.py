@@ -2,10 +2,11 @@
 
     a_t = f(clip(s_t, -limits, limits), s_{t+gap}),
 
-by regression, or as a mixture of Gaussians over a_t. The clip is the environment's own, where it has one: D4RL's maze2d clips
-the speed before each step, a kink that a network would round off. Several actions, or none, may explain a pair: a wall takes
-whatever force it is pressed with, redundant actuators share theirs, and over a gap only the sum of the actions shows.
-Regression then answers with a middle that nobody chose; the mixture says so by its spread, the ``ambiguity``.
+by regression, or as a mixture of Gaussians over a_t. What the network sees are the task's features of s_t, and the change up to
+s_{t+gap} in the task's frame. The clip is the task's own, where its world clips a state before each step (a limit of speed,
+say), a kink that a network would round off. Several actions, or none, may explain a pair: a wall takes whatever force it is
+pressed with, redundant actuators share theirs, and over a gap only the sum of the actions shows. Regression then answers with a
+middle that nobody chose; the mixture says so by its spread, the ``ambiguity``.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
+from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Params
 
 _LOG_SCALE = (-7.0, 1.0)  # of a component; narrower ones make the likelihood of exact data unbounded
@@ -27,14 +29,14 @@ class InverseDynamicsParams(NamedTuple):
 
     Attributes:
         net: the network's weights; the only part that is trained.
-        mean: ``[S]`` of the states.
-        std: ``[S]`` of the states.
-        delta: ``[S]`` root mean square of ``s_{t+gap} - s_t``.
+        mean: ``[F]`` of the states' features.
+        std: ``[F]`` of the states' features.
+        delta: ``[S]`` root mean square of ``s_{t+gap} - s_t``, in the frame of ``s_t``.
     """
 
     net: Params
-    mean: Float[Array, " S"]
-    std: Float[Array, " S"]
+    mean: Float[Array, " F"]
+    std: Float[Array, " F"]
     delta: Float[Array, " S"]
 
 
@@ -50,55 +52,52 @@ class InverseDynamics:
     """``f(s_t, s_{t+gap}) -> a_t`` of the module's equation."""
 
     def __init__(
-        self,
-        state_size: int,
-        action_size: int,
-        gap: int = 1,
-        components: int = 1,
-        hidden: Sequence[int] = (256, 256),
-        position_size: int = 0,
-        octaves: int = 5,
-        limits: Sequence[float] | None = None,
+        self, task: Task, gap: int = 1, components: int = 1, hidden: Sequence[int] = (256, 256), octaves: int = 5
     ) -> None:
         """Describes the model; ``init`` makes its parameters.
 
         Args:
-            state_size: S.
-            action_size: A.
+            task: whose actions are found, as shares of their box.
             gap: steps between the two states.
             components: M; 1 is regression, more are a mixture.
             hidden: widths of the MLP.
-            position_size: how many leading state dimensions get Fourier features (those in which walls stand).
-            octaves: frequencies of these features.
-            limits: S numbers above 0, in the state's units: the environment clips a state to ``[-limits, limits]`` before it
-                steps. Infinity where it does not; None if nowhere.
+            octaves: Fourier features of the task's leading ``fourier_size`` features.
 
         Raises:
-            ValueError: for a gap or a number of components below 1, or limits that are not S numbers above 0.
+            ValueError: for a gap or a number of components below 1, or a task whose ``state_limits`` are not S numbers above 0.
         """
         if gap < 1 or components < 1:
             raise ValueError(f"gap is {gap}, components is {components}; give at least 1 of each.")
-        limits = (np.inf,) * state_size if limits is None else tuple(limits)
-        if len(limits) != state_size or not all(x > 0 for x in limits):
+        limits = np.full(task.state_size, np.inf) if task.state_limits is None else np.asarray(task.state_limits)
+        if limits.shape != (task.state_size,) or not (limits > 0).all():
             raise ValueError(
-                f"limits are {limits}; give {state_size} numbers above 0, infinity where nothing is clipped."
+                f"state_limits of {task.name} are {limits.tolist()}; give {task.state_size} numbers above 0, infinity where "
+                "nothing is clipped."
             )
-        self.state_size, self.action_size, self.gap, self.components = state_size, action_size, gap, components
-        self._position, self._octaves, self._limits = position_size, octaves, np.array(limits, np.float32)
-        features = 2 * state_size - position_size + fourier_size(position_size, octaves)
-        outputs = action_size if components == 1 else components * (1 + 2 * action_size)
-        self._net = mlp(features, hidden, outputs, final_scale=0.1, skip=True)
+        self.task, self.gap, self.components = task, gap, components
+        self.action_size, self._position, self._octaves = task.action_size, task.fourier_size, octaves
+        self._limits = limits.astype(np.float32)
+        state = jax.ShapeDtypeStruct((task.state_size,), float)
+        self.feature_size = jax.eval_shape(task.local_features, state).shape[0]
+        seen = self.feature_size - self._position + fourier_size(self._position, octaves)
+        outputs = task.action_size if components == 1 else components * (1 + 2 * task.action_size)
+        self._net = mlp(seen + task.state_size, hidden, outputs, final_scale=0.1, skip=True)
 
     def init(self, key: Key) -> InverseDynamicsParams:
         """Fresh parameters with identity scales; the learner sets the scales from data. The key is consumed."""
-        ones = jnp.ones(self.state_size)
-        return InverseDynamicsParams(self._net.init(key), 0 * ones, ones, ones)
+        ones = jnp.ones(self.feature_size)
+        return InverseDynamicsParams(self._net.init(key), 0 * ones, ones, jnp.ones(self.task.state_size))
+
+    def seen(self, state: Float[Array, "*b S"], reference: Float[Array, "*b S"]) -> Float[Array, "*b S"]:
+        """The state in the frame of a reference state, in which changes are measured."""
+        return self.task.frame.local(state, self.task.frame.reference(reference))
 
     def _outputs(self, params: InverseDynamicsParams, state: Array, following: Array) -> Array:
         state = jnp.clip(state, -self._limits, self._limits)
-        z = (state - params.mean) / params.std
+        here = self.seen(state, state)
+        z = (self.task.features(here) - params.mean) / params.std
         position = fourier_features(z[: self._position] / 2, self._octaves)
-        x = jnp.concatenate([z[self._position :], position, (following - state) / params.delta])
+        x = jnp.concatenate([z[self._position :], position, (self.seen(following, state) - here) / params.delta])
         return self._net.apply(params.net, x)
 
     def mixture(

@@ -4,22 +4,22 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invlearn_jax.inputs import Numbers, as_floats
-from invlearn_jax.models.sequence import SequenceModel, SequenceParams
+from invlearn_jax.models.chunked import ChunkedModel, ChunkedParams
 from invlearn_jax.types import Key
 
 
 class PaddedModel:
     """Holds the last action until the model's last chunk is full, and leaves out the states past the horizon."""
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, model: ChunkedModel) -> None:
         """Wraps a model; parameters and gradient are its own."""
         self.model, self.dt, self.gradient = model, model.dt, model.gradient
 
-    def init(self, key: Key) -> SequenceParams:
+    def init(self, key: Key) -> ChunkedParams:
         """The model's fresh parameters. The key is consumed."""
         return self.model.init(key)
 
-    def unroll(self, params: SequenceParams, state: Numbers, actions: Numbers) -> Float[Array, "T1 S"]:
+    def unroll(self, params: ChunkedParams, state: Numbers, actions: Numbers) -> Float[Array, "T1 S"]:
         """The states ``[T+1, S]`` under ``actions [T, A]``, for any T of at least 1."""
         state, actions = as_floats(params, state, actions)
         horizon = actions.shape[0]

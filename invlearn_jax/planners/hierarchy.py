@@ -1,6 +1,6 @@
 """Two levels: sub-goals planned through a model of what the lower level achieves, actions planned towards the first of them.
 
-    x = achieved(s),    u = upper.plan(x, g)[0],    subgoal = x + reach u  (g within ``near``),    a = lower.plan(s, subgoal)
+    x = place(s),    u = upper.plan(x, g)[0],    subgoal = x + reach u  (g within ``near``),    a = lower.plan(s, subgoal)
 
 The upper level knows places of goal space alone. Its model maps a place and a sub-goal to where the lower
 level was a while later.
@@ -33,7 +33,7 @@ class Hierarchy:
         self,
         upper: InversePlanner,
         lower: InversePlanner,
-        achieved: Callable[[Float[Array, " S"]], Float[Array, " G"]],
+        place: Callable[[Float[Array, " S"]], Float[Array, " G"]],
         reach: float,
         execute_steps: int,
         near: float = 0.0,
@@ -43,7 +43,7 @@ class Hierarchy:
         Args:
             upper: plans sub-goals in units of ``reach``, for states that are places of goal space.
             lower: plans actions for the whole state and a place to go to.
-            achieved: a state's place.
+            place: a state's place, in which the upper level plans.
             reach: how far a sub-goal lies from the place along each axis at most, in the places' units.
             execute_steps: steps of the lower level between two plans of the upper one.
             near: from the goal, within which the goal itself is the sub-goal; no wall may be thinner.
@@ -57,7 +57,7 @@ class Hierarchy:
                 f"reach is {reach}, execute_steps {execute_steps}, near {near}; give more than 0, at least 1 step, 0 or more."
             )
         self.upper, self.lower, self.reach, self.execute_steps = upper, lower, reach, execute_steps
-        self._achieved, self._near = achieved, near
+        self._place, self._near = place, near
         self.horizon, self.refine_steps, self.candidates = lower.horizon, lower.refine_steps, lower.candidates
 
     def init(self, key: Key) -> HierarchyParams:
@@ -82,7 +82,7 @@ class Hierarchy:
         """
         problem = as_problem(problem, float_type(params))
         upper_key, lower_key = jax.random.split(key)
-        out = self.upper.plan(params.upper, upper_key, Problem(self._achieved(problem.state), problem.goal))
+        out = self.upper.plan(params.upper, upper_key, Problem(self._place(problem.state), problem.goal))
         begin = out.states[:-1]
         arrived = ((begin - problem.goal) ** 2).sum(-1, keepdims=True) <= self._near**2
         subgoals = jnp.where(arrived, problem.goal, begin + self.reach * out.actions)

@@ -58,11 +58,15 @@ class WatchedPlanner:
         return jnp.sqrt((apart**2).sum(-1)).max()
 
     def plan(self, params: WatchedParams, key: Key, problem: Problem) -> PlanOutput:
-        """The planner's plan; where the models part, its result is ``MODEL_DISAGREES``, unless it is a graver one."""
+        """The planner's plan; where the models part, its result is ``MODEL_DISAGREES``, unless it is a graver one.
+
+        How far they part is in ``info["watcher_distance"]``.
+        """
         out = self.planner.plan(params.planner, key, problem)
         # A second model that leaves the finite numbers does not agree either.
-        agree = self.disagreement(params, out.states, out.actions) <= params.threshold
-        return out._replace(result=gravest(out.result, finding(Result.MODEL_DISAGREES, ~agree)))
+        apart = self.disagreement(params, out.states, out.actions)
+        flagged = finding(Result.MODEL_DISAGREES, ~(apart <= params.threshold))
+        return out._replace(result=gravest(out.result, flagged), info=out.info | {"watcher_distance": apart})
 
 
 def plans_needed(false_alarms: float = 0.05, confidence: float = 0.95) -> int:

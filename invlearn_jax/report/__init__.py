@@ -1,1 +1,1 @@
-"""The report of runs, and what pictures are drawn with."""
+"""The report of runs as one page, and what pictures are drawn with."""

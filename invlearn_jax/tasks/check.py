@@ -57,6 +57,12 @@ def _check_sizes(task: Task) -> None:
         value, least = getattr(task, name), 0 if name in ("goal_size", "fourier_size") else 1
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name} of {owner} is {value!r}; give a whole number from {least} up.")
+    half, odd = divmod(task.state_size, 2)
+    if task.second_order and (odd or task.action_size != half or task.goal_size not in (0, half)):
+        raise ValueError(
+            f"{owner} is of second order, with states, actions and goals of sizes {task.state_size}, {task.action_size} and "
+            f"{task.goal_size}; give as many actions, and goals, as there are places: half the state. Or leave second_order out."
+        )
     if not isinstance(task.dt, int | float | np.number) or not 0 < task.dt < np.inf:
         raise ValueError(f"dt of {owner} is {task.dt!r}; give seconds per control step, more than 0.")
     for name in ("action_low", "action_high"):

@@ -16,6 +16,7 @@ from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.frames import Frame, WorldFrame
 from invlearn_jax.keys import streams
 from invlearn_jax.rollout import total
+from invlearn_jax.tasks.published import Published
 from invlearn_jax.types import Key, Params, Problem
 
 Terms = dict[str, Float[Array, ""]]
@@ -76,7 +77,11 @@ class Task:
         gradient: what differentiation through ``step`` supports.
         frame: in which models predict.
         fourier_size: how many leading features get Fourier features in networks (positions among walls).
+        second_order: whether a state is places and their rates, ``[x [S/2], dx/dt [S/2]]``, an action pushes x the way it points,
+            and goals are places x: plans may then be smooth curves, rest at a goal, and be followed by a PD controller.
+        state_limits: ``[S]``, infinite where there is none, that the world clips a state to, ``+-``, before it steps; or None.
         settings: the world's own settings, a mutable dataclass that the command line can set, or None.
+        published: the best published score, to compare with; None where none is known.
     """
 
     name: str = ""
@@ -91,7 +96,10 @@ class Task:
     gradient: Literal["reverse", "forward", "none"] = "none"
     frame: Frame = WorldFrame()
     fourier_size: int = 0
+    second_order: bool = False
+    state_limits: np.ndarray | None = None
     settings: Any = None
+    published: Published | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Names a class that does not name itself."""
@@ -240,6 +248,10 @@ class Task:
 
         return random_rows(self, rows, key)
 
+    def joined(self, rows: Dataset) -> Dataset:
+        """The rows with an end only where the motion ends, where data mark other ends too. By default as they are."""
+        return rows
+
     def usable(self, state: Float[Array, " S"]) -> Array:
         """Whether a state that a planner came to is one to learn from: by default any. A robot may have fallen for good."""
         return jnp.array(True)
@@ -278,6 +290,44 @@ class JudgesPlans(Protocol):
 
     def judge(self, planner: Any, params: Params, key: Key, problems: int) -> dict[str, Any]:
         """Figures over drawn problems: ``success_rate, cost_mean, cost_sem, results`` and its own. The key is consumed."""
+
+
+class Drawing(NamedTuple):
+    """A matplotlib ``figure`` with the ``name`` of its file, a ``title`` and a ``caption`` of one or two sentences."""
+
+    name: str
+    title: str
+    caption: str
+    figure: Any
+
+
+class Animation(NamedTuple):
+    """A moving picture: its ``kind``, its file's content, and a ``caption``."""
+
+    kind: Literal["svg", "gif"]
+    data: bytes
+    caption: str
+
+
+@runtime_checkable
+class Illustrates(Protocol):
+    """What a task may be besides: one with pictures of its own of what a planner has learned."""
+
+    def illustrate(self, planner: Any, params: Params) -> list[Drawing]:
+        """Pictures beside those of episodes, see ``Task.draw``; drawn in the report's style."""
+
+
+@runtime_checkable
+class Animates(Protocol):
+    """What a task may be besides: one whose episodes can be shown moving."""
+
+    def animate(self, episodes: Episodes) -> Animation:
+        """Few episodes at once; one that is over stays where it was."""
+
+
+def has_success(task: Task) -> bool:
+    """Whether the task says when its goal is reached; without, it is one of costs alone."""
+    return type(task).success is not Task.success
 
 
 class JaxSimulator:

@@ -16,6 +16,7 @@ from invlearn_jax.tasks.layouts import Layout
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#aa4499", "#e69f00", "#56b4e9", "#882255", "#117733")
 _WALL = "#4d4d4d"
 _WIDTH = 7.0  # inches
+_BORDER = 0.5  # m of the outer walls that are shown
 
 
 def limbs(states: Float[np.ndarray, "N S"]) -> Float[np.ndarray, "N C 2 2"]:
@@ -33,35 +34,36 @@ def limbs(states: Float[np.ndarray, "N S"]) -> Float[np.ndarray, "N C 2 2"]:
     return np.stack(ends)
 
 
-def _maze(layout: Layout) -> tuple[Any, Any]:
-    """A figure of the maze, as wide as a page's column, and its axes in metres."""
+def _corners(layout: Layout) -> np.ndarray:
+    """``[M, 2]`` the lower corners of the walls' cells, metres."""
+    return ant.cell_centre(layout, np.argwhere(layout.walls)) - ant.CELL / 2
+
+
+def draw_maze(axes: Any, layout: Layout) -> None:
+    """The walls, in metres."""
     from matplotlib.patches import PathPatch  # noqa: PLC0415
     from matplotlib.path import Path as Outline  # noqa: PLC0415
 
-    corner = ant.cell_centre(layout, np.argwhere(layout.walls)) - ant.CELL / 2
-    low, high = corner.min(0) + ant.CELL - 0.5, corner.max(0) + 0.5
-    figure, axes = canvas(1, 1, _WIDTH, _WIDTH * (high - low)[1] / (high - low)[0])
-    place = axes[0, 0]
-    place.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
-    place.grid(False)
+    corners = _corners(layout)
+    low, high = corners.min(0) + ant.CELL - _BORDER, corners.max(0) + _BORDER
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
+    axes.grid(False)
     square = ant.CELL * np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]])
     # One path for all: renderers leave seams between neighbours that are drawn one by one.
-    walls = Outline.make_compound_path(*(Outline(square + low_left, closed=True) for low_left in corner))
-    place.add_patch(PathPatch(walls, facecolor=_WALL, linewidth=0))
-    return figure, place
+    walls = Outline.make_compound_path(*(Outline(square + corner, closed=True) for corner in corners))
+    axes.add_patch(PathPatch(walls, facecolor=_WALL, linewidth=0))
 
 
-def draw_tracks(layout: Layout, tracks: list[np.ndarray], goals: Float[np.ndarray, "N 2"]) -> Any:
-    """A figure of the ways ``[t, 2]`` that ants went, from the dot to the goal's disc."""
+def draw_tracks(axes: Any, layout: Layout, tracks: Float[np.ndarray, "N L 2"], goals: Float[np.ndarray, "N 2"]) -> None:
+    """The ways that ants went between the walls, from the dot to the goal's disc."""
     from matplotlib.patches import Circle  # noqa: PLC0415
 
-    figure, place = _maze(layout)
+    draw_maze(axes, layout)
     for index, (track, goal) in enumerate(zip(tracks, goals, strict=True)):
         color = _COLORS[index % len(_COLORS)]
-        place.add_patch(Circle(goal, GOAL_RADIUS, color=color, alpha=0.1, linewidth=0))
-        place.plot(*track.T, color=color, linewidth=1.0, alpha=0.8)
-        place.plot(*track[0], "o", color=color, markersize=3)
-    return figure
+        axes.add_patch(Circle(goal, GOAL_RADIUS, color=color, alpha=0.25, linewidth=0))
+        axes.plot(*track.T, color=color, linewidth=1.0, alpha=0.8)
+        axes.plot(*track[0], "o", color=color, markersize=3)
 
 
 def ant_gif(
@@ -85,7 +87,10 @@ def ant_gif(
 
     shown = states[: len(_COLORS), ::stride]
     with style():
-        figure, place = _maze(layout)
+        size = np.ptp(_corners(layout), axis=0) - ant.CELL + 2 * _BORDER
+        figure, axes = canvas(1, 1, _WIDTH, _WIDTH * size[1] / size[0])
+        place = axes[0, 0]
+        draw_maze(place, layout)
         bodies, tracks, torsos = [], [], []
         for goal, color in zip(goals, _COLORS, strict=False):
             place.add_patch(Circle(goal, GOAL_RADIUS, color=color, alpha=0.25, linewidth=0))
@@ -104,5 +109,5 @@ def ant_gif(
         # matplotlib writes animations to files alone.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "ants.gif"
-            animation.save(path, writer=PillowWriter(fps=30 / stride), dpi=dpi)
+            animation.save(path, writer=PillowWriter(fps=round(30 / stride)), dpi=dpi)
             return path.read_bytes()

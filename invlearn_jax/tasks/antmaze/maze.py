@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from invlearn_jax.methods import inverter_settings
 from invlearn_jax.settings import bounded
+from invlearn_jax.tasks.antmaze import drawing
 from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.antmaze.environment import GOAL_RADIUS, Antmaze, goal_near, random_start
 from invlearn_jax.tasks.antmaze.rows import uprightness
@@ -19,7 +20,8 @@ from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.antmaze.specs import spec
 from invlearn_jax.tasks.antmaze.walk import DataSettings, data_parts, upright
 from invlearn_jax.tasks.d4rl import sparse_reward
-from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
+from invlearn_jax.tasks.published import best_published
+from invlearn_jax.tasks.task import Animation, Episodes, Part, Task, Terms
 from invlearn_jax.types import Key, Problem
 
 _CLEAR = 0.75  # m from a cell's centre, within which no leg reaches a wall
@@ -50,7 +52,7 @@ class AntmazeTask(Task):
             ValueError: for an unknown one.
         """
         self.name, self.settings = name, MazeSettings()
-        self.spec = spec(name)
+        self.spec, self.published = spec(name), best_published(name, False)
         self.episode_length = self.spec.episode_length
         layout = self.spec.layout
         self._free = np.asarray(ant.cell_centre(layout, layout.free), np.float32)
@@ -163,3 +165,13 @@ class AntmazeTask(Task):
                 for state, goal in zip(states[~reached], goals[~reached], strict=True)
             ],
         }
+
+    def draw(self, axes: Any, episodes: Episodes) -> None:
+        """Draws the ants' ways between the walls."""
+        drawing.draw_tracks(axes, self.spec.layout, episodes.states[..., :2], episodes.goals)
+
+    def animate(self, episodes: Episodes) -> Animation:
+        """Ants in their maze, seen from above; see ``task.Animates``."""
+        return Animation(
+            "gif", drawing.ant_gif(self.spec.layout, episodes.states, episodes.goals), "three times real speed"
+        )

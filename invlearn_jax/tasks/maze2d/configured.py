@@ -1,13 +1,17 @@
 """Settings of methods for a maze, by its number of free cells: D4RL's three are the supports between which others lie."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.layouts import Layout, parse_layout
+from invlearn_jax.tasks.maze2d.environment import Maze2dSpec
 from invlearn_jax.tasks.maze2d.model import MAX_SPEED
 
+# The mazes whose planners are shipped.
 _SHIPPED = {getattr(layouts, size.upper()): f"maze2d-{size}-v1" for size in ("umaze", "medium", "large")}
 _CELLS = [len(parse_layout(rows).free) for rows in _SHIPPED]
 # About 450 updates of the model per free cell: with a third of them, and of the data, it let plans through walls.
@@ -17,7 +21,14 @@ _SIZES = {
     "model_steps": (4000, 15_000, 20_000),
     "tail_steps": (3000, 4000, 5000),
     "inverter_steps": (6000, 10_000, 12_000),
+    "bc_steps": (10_000, 10_000, 20_000),
+    "rebrac_steps": (20_000, 20_000, 30_000),
+    "dt_steps": (8000, 16_000, 16_000),
+    "diffuser_steps": (10_000, 9000, 60_000),
+    "diffuser_stride": (4, 8, 12),
+    "plan_steps": (12_000, 16_000, 20_000),
 }
+_LONGER_THAN_EPISODES = 10_000  # Diffuser draws one plan an episode
 _WIDTH = 512  # of the model, up to the largest of these mazes
 _BIN = 0.1  # m
 
@@ -30,30 +41,79 @@ def sizes(layout: Layout) -> dict[str, int]:
     return found | {"width": 64 * round(_WIDTH * beyond**0.5 / 64)}
 
 
-def configure(layout: Layout, method: str, settings: Any) -> Any:
-    """The settings of a method for a maze, given the method's own defaults."""
+def configure(spec: Maze2dSpec, multi_goal: bool, broad: bool, method: str, settings: Any) -> Any:
+    """The settings of a method for a maze, given the method's own defaults; broad: whether there are broad random data."""
     if method == "hierarchy":
-        return _two_levels(layout, settings)
-    if method != "inverter":
+        return _two_levels(spec.layout, settings)
+    if method != "inverter" and method not in _BASELINES:
         return settings
-    size = sizes(layout)
+    size = sizes(spec.layout)
     settings.data.rows = size["rows"]
-    model, objective, inverter = settings.model, settings.objective, settings.inverter
+    model, objective = settings.model, settings.objective
     model.chunk, model.hidden, model.octaves, model.steps = 8, (size["width"],) * 2, 7, size["model_steps"]
     _tail(settings.tail, size)
-    settings.tail.look_ahead = 0.06
-    objective.along, objective.smoothness, objective.unvisited = 0.3, 1e-4, 30.0
+    objective.along, objective.smoothness = 0.3, 1e-4
+    # Data from everywhere need no such guard, and with it balls keep away from walls, which costs time in the large maze.
+    objective.unvisited = 0.0 if broad else 30.0
     settings.among, settings.normalise = _BIN, False
-    inverter.steps, inverter.advance = size["inverter_steps"], (4, 8, 16)
-    settings.correction.rounds = 0
+    if method == "inverter":
+        settings.inverter.steps, settings.inverter.advance = size["inverter_steps"], (4, 8, 16)
+        settings.correction.rounds = 0
+        return settings
+    settings.base = _SHIPPED.get(spec.layout.rows, "")
+    if method in ("rebrac", "dt"):
+        settings.one_goal, settings.same_goal = not multi_goal, GOAL_RADIUS
+    _BASELINES[method](spec, size, settings)
     return settings
+
+
+def _bc(spec: Maze2dSpec, size: dict[str, int], settings: Any) -> None:
+    settings.steps = size["bc_steps"]
+
+
+def _rebrac(spec: Maze2dSpec, size: dict[str, int], settings: Any) -> None:
+    settings.steps = size["rebrac_steps"]
+    if len(spec.layout.free) > _CELLS[0]:
+        # Ways of four seconds and more: the value has to come further, and round more corners.
+        settings.discount, settings.slowness, settings.octaves = 0.995, 0.2, 4
+
+
+def _dt(spec: Maze2dSpec, size: dict[str, int], settings: Any) -> None:
+    settings.steps, settings.return_steps = size["dt_steps"], spec.episode_length
+    settings.target_return, settings.return_scale = 280.0, 100.0
+
+
+def _decision_diffuser(spec: Maze2dSpec, size: dict[str, int], settings: Any) -> None:
+    settings.stride, settings.gap, settings.training.steps = 15, 15, size["plan_steps"]
+
+
+def _diffuser(spec: Maze2dSpec, size: dict[str, int], settings: Any) -> None:
+    levels = 64 if len(spec.layout.free) <= _CELLS[0] else 256
+    settings.train_steps = settings.denoise_steps = levels
+    settings.stride, settings.gap, settings.training.steps = size["diffuser_stride"], 15, size["diffuser_steps"]
+    settings.follow, settings.execute_steps = "pd", _LONGER_THAN_EPISODES
+
+
+def _consistency(spec: Maze2dSpec, size: dict[str, int], settings: Any) -> None:
+    _decision_diffuser(spec, size, settings)
+    settings.teacher = f"{settings.base}-decision-diffuser" if settings.base else ""
+
+
+_BASELINES: dict[str, Callable[[Maze2dSpec, dict[str, int], Any], None]] = {
+    "bc": _bc,
+    "rebrac": _rebrac,
+    "dt": _dt,
+    "diffuser": _diffuser,
+    "decision-diffuser": _decision_diffuser,
+    "consistency": _consistency,
+}
 
 
 def _two_levels(layout: Layout, settings: Any) -> Any:
     """Sub-goals up to the next cell but one, over the maze's shipped planner where there is one."""
     size, upper = sizes(layout), settings.upper
     settings.lower = _SHIPPED.get(layout.rows, "")
-    settings.hold, settings.reach, settings.near, settings.execute_steps = 16, 1.5, 1.0, 8
+    settings.hold, settings.subgoals, settings.reach, settings.near, settings.execute_steps = 32, 4, 2.0, 1.5, 8
     upper.data.rows = size["rows"] // 4
     _tail(upper.tail, size)
     upper.objective.along, upper.objective.unvisited = 0.3, 30.0
@@ -64,4 +124,4 @@ def _two_levels(layout: Layout, settings: Any) -> Any:
 def _tail(tail: Any, size: dict[str, int]) -> None:
     """Shortest ways between the walls; each axis has its own limit of speed."""
     tail.kind, tail.max_speed, tail.per_axis = "graph", MAX_SPEED, True
-    tail.bin_size, tail.steps = _BIN, size["tail_steps"]
+    tail.bin_size, tail.steps, tail.look_ahead = _BIN, size["tail_steps"], 0.06

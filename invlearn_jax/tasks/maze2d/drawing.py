@@ -1,17 +1,20 @@
 """Drawing mazes, on matplotlib axes: row 0 on top, ``(y, x)`` with x downwards."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from invlearn_jax.report.figures import BLUE, GREEN, INK, ORANGE, contour_step
+from invlearn_jax.report.figures import BLUE, GREEN, INK, ORANGE, canvas, contour_step
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.tasks.maze2d import model as ball
+from invlearn_jax.tasks.maze2d.oracle import free_space, times_to
+from invlearn_jax.tasks.task import Drawing
 
 _WALL, _BAND = "#5d636e", "#c9ced6"
 _BORDER = 0.4  # m of the outer walls that are shown
+_WIDTH = 10.4  # inches of a picture as wide as the report's page
 
 
 def maze_size(layout: Layout) -> tuple[float, float]:
@@ -86,22 +89,62 @@ def draw_field(axes: Any, points: np.ndarray, pitch: float, seconds: np.ndarray,
     return image
 
 
-def draw_plans(axes: Any, path: np.ndarray, proposed: np.ndarray, refined: np.ndarray) -> None:
+def draw_episode(axes: Any, path: np.ndarray, plans: np.ndarray, goal: np.ndarray, named: bool = True) -> None:
     """What happened in an episode as a broad band, with what was planned along it on top.
 
     Args:
         axes: to draw on, after ``draw_maze``.
         path: ``[t, 2]`` realised positions, metres.
-        proposed: ``[n, T+1, 2]`` predictions of one-pass plans.
-        refined: ``[n, T+1, 2]`` predictions after refinement.
+        plans: ``[n, T+1, 2]`` predicted positions.
+        goal: ``[2]`` metres.
+        named: whether a legend is to name what is drawn.
     """
-    axes.plot(path[:, 1], path[:, 0], color=_BAND, lw=6, zorder=2, label="realised, one pass", solid_joinstyle="round")
-    for index, (first, second) in enumerate(zip(proposed, refined, strict=True)):
-        names = ("proposed: one pass", "after refinement") if index == 0 else (None, None)
-        axes.plot(first[:, 1], first[:, 0], color=BLUE, lw=1.6, zorder=3, label=names[0])
-        axes.plot(second[:, 1], second[:, 0], "--", color=ORANGE, lw=1.4, zorder=4, label=names[1])
-    axes.plot(proposed[:, 0, 1], proposed[:, 0, 0], "o", color=INK, markersize=2.6, zorder=5, label="planned from here")
+
+    def label(text: str) -> str:
+        return text if named else ""
+
+    draw_goal(axes, goal)
+    axes.plot(path[:, 1], path[:, 0], color=_BAND, lw=6, zorder=2, label=label("realised"), solid_joinstyle="round")
+    for index, plan in enumerate(plans):
+        axes.plot(plan[:, 1], plan[:, 0], color=BLUE, lw=1.6, zorder=3, label=label("planned") if index == 0 else "")
+    axes.plot(
+        *plans[:, 0, ::-1].T, "o", color=INK, markersize=2.6, zorder=5, label=label("a plan's start"), linestyle=""
+    )
     axes.plot(path[0, 1], path[0, 0], "o", color=INK, markersize=6, markeredgecolor="white", zorder=5)
+
+
+def draw_times(layout: Layout, goal: np.ndarray, learned: Callable[[np.ndarray], np.ndarray]) -> Drawing:
+    """A learned cost-to-go beside the map's true times.
+
+    Args:
+        layout: the maze.
+        goal: ``[2]`` metres.
+        learned: seconds ``[M]`` to the goal from rest at positions ``[M, 2]``.
+
+    Returns:
+        The picture.
+    """
+    space = free_space(layout)
+    found, shortest = learned(space.points), times_to(space, goal, radius=0.0)
+    height, width = maze_size(layout)
+    figure, axes = canvas(1, 2, _WIDTH, 0.46 * _WIDTH * height / width + 0.4)
+    highest = float(max(shortest.max(), found.max(where=np.isfinite(found), initial=0.0)))
+    image = None
+    titles = "learned from the data", f"the map's shortest way at {ball.MAX_SPEED:g} m/s"
+    for axis, values, title in zip(axes[0], (found, shortest), titles, strict=True):
+        draw_maze(axis, layout)
+        draw_goal(axis, goal, filled=False)
+        image = draw_field(axis, space.points, space.pitch, values, highest)
+        axis.set_title(title)
+    bar = figure.colorbar(image, ax=list(axes.flat), shrink=0.9, pad=0.015)
+    bar.set_label(f"seconds to the goal, a line every {contour_step(highest):g} s")
+    bar.outline.set_visible(False)
+    caption = (
+        "Seconds to the goal (star) from rest, wherever the ball's centre can be: the learned cost-to-go that plans are judged "
+        f"by, beside the true shortest time, which training never sees. They differ by {np.abs(found - shortest).mean():.3f} s "
+        "on average."
+    )
+    return Drawing("cost_to_go", "The learned cost-to-go", caption, figure)
 
 
 def draw_hacking(axes: Any, worst: Sequence[dict]) -> None:
@@ -119,3 +162,73 @@ def draw_hacking(axes: Any, worst: Sequence[dict]) -> None:
         axes.plot(start[1], start[0], "o", color=INK, markersize=3.5, zorder=4, label=names[0], lw=0)
         axes.plot(predicted[1], predicted[0], "X", color=ORANGE, markersize=7, zorder=5, label=names[1], lw=0)
         axes.plot(realised[1], realised[0], "o", color=BLUE, markersize=6, zorder=5, label=names[2], lw=0)
+
+
+_SLOW = 2.0  # how many times slower than real time
+_PAUSE = 1.0  # s at the end of each round
+_FRAMES, _STRIDE = 4, 2  # steps per key frame and per point of a trail
+_STYLE = """
+.floor { fill: #fff } .wall { fill: #5d636e; stroke: #5d636e } .goal { fill: #009e73; opacity: .2 } .ball { fill: #0072b2 }
+.trail { fill: none; stroke: #cfd4dc; stroke-width: 4; stroke-linecap: round; stroke-linejoin: round }
+@media (prefers-color-scheme: dark) {
+  .floor { fill: #262b31 } .wall { fill: #8a8f98; stroke: #8a8f98 } .goal { fill: #2bc49a } .ball { fill: #56b4e9 }
+  .trail { stroke: #4d5560 }
+}
+@media (prefers-reduced-motion: reduce) { .ball { display: none } }
+"""
+
+
+def animated(layout: Layout, paths: np.ndarray, goals: np.ndarray, dt: float) -> bytes:
+    """Balls running in their maze, all at once and again and again, at half of real speed, as SVG without scripts.
+
+    Args:
+        layout: the maze.
+        paths: ``[N, L+1, 2]`` positions, metres; one that is over stays where it was.
+        goals: ``[N, 2]`` metres.
+        dt: seconds per step.
+
+    Returns:
+        The SVG.
+    """
+    low = ball.WALL_OFFSET - ball.BODY_OFFSET - ball.WALL_HALF
+    edge, (height, width) = low + 1 - _BORDER, maze_size(layout)
+    box = " ".join(_unit(x) for x in (edge, edge, width, height))
+    parts = [
+        f'<rect class="floor" x="{_unit(edge)}" y="{_unit(edge)}" width="{_unit(width)}" height="{_unit(height)}"/>'
+    ]
+    for row, column in np.unique(goals, axis=0):
+        parts.append(f'<circle class="goal" cx="{_unit(column)}" cy="{_unit(row)}" r="{_unit(GOAL_RADIUS)}"/>')
+    walls = np.argwhere(layout.walls)
+    boxes = "".join(f"M{_unit(column + low)} {_unit(row + low)}h100v100h-100z" for row, column in walls)
+    parts.append(f'<path class="wall" d="{boxes}"/>')
+    for path in paths:
+        line = "L".join(f"{_unit(y)} {_unit(x)}" for x, y in path[::_STRIDE])
+        parts.append(f'<path class="trail" d="M{line}"/>')
+    steps = paths.shape[1] - 1
+    seconds = _SLOW * dt * steps + _PAUSE
+    for path in paths:
+        frames = path[np.minimum(np.arange(0, steps + _FRAMES, _FRAMES), steps)]
+        moves = _move("cx", frames[:, 1], seconds) + _move("cy", frames[:, 0], seconds)
+        row, column = path[0]
+        parts.append(
+            f'<circle class="ball" cx="{_unit(column)}" cy="{_unit(row)}" r="{_unit(ball.RADIUS)}">{moves}</circle>'
+        )
+    size = f'width="{_unit(width)}" height="{_unit(height)}"'
+    content = f"<style>{_STYLE}</style>{''.join(parts)}"
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="{box}">{content}</svg>'.encode()
+
+
+def _unit(metres: float) -> str:
+    """In the drawing's unit, centimetres, so that coordinates stay short."""
+    return f"{100 * metres:.0f}"
+
+
+def _move(name: str, metres: np.ndarray, seconds: float) -> str:
+    # Equal spaces of time up to the last arrival, then a pause.
+    times = [*np.linspace(0, 1 - _PAUSE / seconds, len(metres)), 1]
+    values = ";".join(_unit(x) for x in [*metres, metres[-1]])
+    marks = ";".join(f"{time:.4f}".rstrip("0").rstrip(".") for time in times)
+    return (
+        f'<animate attributeName="{name}" dur="{seconds:.2f}s" repeatCount="indefinite" values="{values}" '
+        f'keyTimes="{marks}"/>'
+    )

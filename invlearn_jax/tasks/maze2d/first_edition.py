@@ -4,66 +4,93 @@ from typing import Any
 
 import numpy as np
 
-from invlearn_jax.settings import filled
-from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
+from invlearn_jax.models.coverage import resampled
+from invlearn_jax.models.data_coverage import CELLS_BY_DIMENSION
+from invlearn_jax.tasks.maze2d.first_edition_baselines import convert_baseline
+from invlearn_jax.tasks.maze2d.task import Maze2dTask
+from invlearn_jax.tasks.registry import make_task
+
+Arrays = dict[str, np.ndarray]
 
 _FAR = 10.0  # times the scale of a velocity: further off lies what the data did not hold
 _BEYOND = 1.1  # times the half-width of the data's box
-_NET = (".inverter.net", ".model.")
 _OF_THE_TASK = ("horizon", "execute_steps", "goal_radius", "goal_width")
-_WANTED = {f".inverter.{name}" for name in ("centre", "half", "scale")} | {
-    f".objective.{name}" for name in ("centre", "half", "unvisited")
-}
 
 
-def convert(
-    fields: dict[str, Any], arrays: dict[str, np.ndarray]
-) -> tuple[str, str, dict[str, Any], dict[str, np.ndarray]] | None:
-    """A planner of one level.
+def convert(fields: dict[str, Any], arrays: Arrays) -> tuple[Maze2dTask, str, dict[str, Any], Arrays]:
+    """A planner of one level, or a baseline over one.
 
     Args:
         fields: of its ``planner.json``.
         arrays: of its ``params.npz``.
 
     Returns:
-        The task's name, the method, its settings and the arrays by today's names; None for a description that is at fault, or
-        of a horizon or goal disc that is not the task's: the first edition's own loader takes these.
+        The task, the method, its settings and the arrays by today's names.
+
+    Raises:
+        KeyError: if a field or array is missing.
+        ValueError: for a task that is no maze2d.
     """
-    try:
-        config = filled(MazePlannerConfig(), {name: value for name, value in fields.items() if name != "kind"})
-    except (TypeError, ValueError):
-        return None
-    like = MazePlannerConfig()
-    if any(getattr(config, name) != getattr(like, name) for name in _OF_THE_TASK) or not _WANTED <= arrays.keys():
-        return None
-    settings = {
+    if fields.get("kind") in ("maze_policy", "maze_diffusion"):
+        base = fields["base"]
+        method, settings, kept = convert_baseline(fields, arrays, _settings(base))
+        if method == "bc":
+            kept = _inverter(arrays)
+        if "shares" not in fields:
+            kept = kept | _model_and_objective(arrays)
+        return _task(base), method, settings, kept
+    return _task(fields), "inverter", _settings(fields), _inverter(arrays) | _model_and_objective(arrays)
+
+
+def _task(fields: dict[str, Any]) -> Maze2dTask:
+    """The maze with the horizon and the goal's disc that a planner was trained for."""
+    task = make_task(fields["env"])
+    if not isinstance(task, Maze2dTask):
+        raise ValueError(f"A planner of a maze2d names the task {task.name}. Copy it again.")
+    for name in _OF_THE_TASK:
+        setattr(task.settings, name, fields[name])
+    return task
+
+
+def _settings(fields: dict[str, Any]) -> dict[str, Any]:
+    """Those of the method ``inverter``."""
+    return {
         "model": {
-            "chunk": config.model_chunk,
-            "hidden": config.model_hidden,
-            "octaves": config.model_octaves,
+            "chunk": fields["model_chunk"],
+            "hidden": fields["model_hidden"],
+            "octaves": fields["model_octaves"],
         },
         "tail": {
             "kind": "graph",
-            "look_ahead": config.look_ahead,
-            "hidden": config.cost_to_go_hidden,
-            "octaves": config.cost_to_go_octaves,
+            "look_ahead": fields["look_ahead"],
+            "hidden": fields["cost_to_go_hidden"],
+            "octaves": fields["cost_to_go_octaves"],
         },
-        "net": {"hidden": config.inverter_hidden, "octaves": config.inverter_octaves, "knots": 0},
+        "net": {"hidden": fields["inverter_hidden"], "octaves": fields["inverter_octaves"], "knots": 0},
         "objective": {
-            "final": config.final_weight,
-            "along": config.along_weight,
-            "smoothness": config.smooth_weight,
-            "effort": config.effort_weight,
-            "unvisited": config.unvisited_weight,
+            "final": fields["final_weight"],
+            "along": fields["along_weight"],
+            "smoothness": fields["smooth_weight"],
+            "effort": fields["effort_weight"],
+            "unvisited": fields["unvisited_weight"],
         },
-        "refine_rate": config.refine_rate,
+        "refine_rate": fields["refine_rate"],
     }
-    kept = {name: x for name, x in arrays.items() if name.startswith(_NET)}
+
+
+def _inverter(arrays: Arrays) -> Arrays:
+    """The Inverter's arrays: one scale for all inputs of a kind."""
     centre, half, scale = (arrays[f".inverter.{name}"] for name in ("centre", "half", "scale"))
     rest = np.zeros_like(scale)
     mean, std = np.concatenate([centre, rest]), np.concatenate([half, scale])
     reach = np.concatenate([_BEYOND * half, _FAR * scale])
-    kept |= _scales("state", mean, std, reach) | _scales("goal", centre, half, _BEYOND * half)
+    kept = {name: x for name, x in arrays.items() if name.startswith(".inverter.net")}
+    return kept | _scales("state", mean, std, reach) | _scales("goal", centre, half, _BEYOND * half)
+
+
+def _model_and_objective(arrays: Arrays) -> Arrays:
+    """The arrays of model and objective: cost-to-go and map of distances apart."""
+    kept = {name: x for name, x in arrays.items() if name.startswith(".model.")}
     kept |= {
         name.replace(".objective.", ".objective.tail."): x
         for name, x in arrays.items()
@@ -71,11 +98,11 @@ def convert(
     }
     for name in ("centre", "half"):
         kept[f".objective.coverage.{name}"] = arrays[f".objective.{name}"]
-    kept[".objective.coverage.table"] = arrays[".objective.unvisited"]
+    kept[".objective.coverage.table"] = resampled(arrays[".objective.unvisited"], CELLS_BY_DIMENSION[2])
     kept[".objective.scale"] = np.ones((), np.float32)
-    return config.env, "inverter", settings, kept
+    return kept
 
 
-def _scales(name: str, mean: np.ndarray, std: np.ndarray, reach: np.ndarray) -> dict[str, np.ndarray]:
+def _scales(name: str, mean: np.ndarray, std: np.ndarray, reach: np.ndarray) -> Arrays:
     values = {"mean": mean, "std": std, "low": mean - reach, "high": mean + reach}
     return {f".inverter.{name}.{part}": np.asarray(x, np.float32) for part, x in values.items()}

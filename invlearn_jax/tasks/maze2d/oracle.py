@@ -7,17 +7,24 @@ Each axis is limited on its own, so a way's length is its Chebyshev length and i
 On a grid with eight neighbours each move is ``pitch`` long, which is exact for this metric where nothing is in the way.
 """
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 import scipy.sparse.csgraph
+from jaxtyping import Array
 from scipy.spatial import cKDTree
 
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.layouts import Layout
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.environment import inside_maze
+from invlearn_jax.types import Key
+
+if TYPE_CHECKING:
+    from invlearn_jax.tasks.maze2d.task import Maze2dTask
 
 # What contacts let the simulator do beyond an ideal ball; found by driving some 100 k balls into walls and corners.
 # The ball's centre gets up to 0.071 m deep at a corner and 0.050 m at a face (one step's way is 0.052 m). The chord
@@ -25,6 +32,7 @@ from invlearn_jax.tasks.maze2d.environment import inside_maze
 _PENETRATION = 0.08  # m
 # A corner can turn speed of one axis into the other's (up to 6.8 m/s until the next clip): up to 0.057 m gained.
 _CONTACT_GAIN = 0.06  # m
+_MAP_PITCH = 0.05  # m, of a tabulated cost-to-go
 _MAX_PITCH = 0.1  # m; the gap at two walls that touch by their corners, 0.28 m, stays closed
 _MAX_BOUND_PITCH = 0.025  # m; the same with the walls _PENETRATION softer
 _STEPS = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if i or j])
@@ -264,3 +272,32 @@ def bound_return(steps_bound: np.ndarray, episode_length: int, reward: str = "sp
     """
     before = np.minimum(np.maximum(np.asarray(steps_bound) - 1, 0), episode_length)
     return episode_length - before + (np.exp(-GOAL_RADIUS) * before if reward == "dense" else 0.0)
+
+
+class MapCost:
+    """``D(s, g)`` for the maze's own goal from the map: shortest times on a grid, interpolated, the look-ahead kept.
+
+    Places inside walls take the time of the nearest free one, so that the slope there leads nowhere wrong.
+    """
+
+    name = "time_to_goal"
+
+    def __init__(self, task: "Maze2dTask", look_ahead: float) -> None:
+        """Tabulates the times; ``look_ahead`` in seconds."""
+        layout = task.spec.layout
+        space = free_space(layout, _MAP_PITCH)
+        seconds = times_to(space, np.asarray(layout.goal), GOAL_RADIUS)
+        axes = [np.arange(0.0, n, _MAP_PITCH) for n in layout.walls.shape]
+        grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+        nearest = np.abs(grid.reshape(-1, 1, 2) - space.points[None]).max(-1).argmin(1)
+        self._table = jnp.asarray(seconds[nearest].reshape(grid.shape[:2]), jnp.float32)
+        self._task, self._look_ahead = task, look_ahead
+
+    def init(self, key: Key) -> tuple:
+        """No parameters; the key is ignored."""
+        return ()
+
+    def __call__(self, params: tuple, state: Array, goal: Array) -> Array:
+        """Seconds from ``state`` to the maze's goal."""
+        place = self._task.ahead(state, self._look_ahead) / _MAP_PITCH
+        return jax.scipy.ndimage.map_coordinates(self._table, list(place), order=1, mode="nearest")

@@ -12,9 +12,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.data.dataset import Dataset, concatenate
+from invlearn_jax.data.plans import joined_episodes
 from invlearn_jax.evaluate.metrics import jerk, mean_ci
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.inverter import problem_sampler
+from invlearn_jax.objectives import TaskObjective
+from invlearn_jax.planners.planner import InversePlanner
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.d4rl import (
     GOAL_RADIUS,
@@ -25,7 +28,7 @@ from invlearn_jax.tasks.d4rl import (
     steps_to_goal,
     success,
 )
-from invlearn_jax.tasks.maze2d import configured
+from invlearn_jax.tasks.maze2d import configured, drawing
 from invlearn_jax.tasks.maze2d import model as ball
 from invlearn_jax.tasks.maze2d.controller import controller_returns
 from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, inside_maze, random_goal, random_start
@@ -34,29 +37,34 @@ from invlearn_jax.tasks.maze2d.generator import controller_data, random_data
 from invlearn_jax.tasks.maze2d.oracle import bound_return, time_bound
 from invlearn_jax.tasks.maze2d.simulator import MujocoMaze2d
 from invlearn_jax.tasks.maze2d.specs import SPECS, own_spec
+from invlearn_jax.tasks.published import best_published
 from invlearn_jax.tasks.registry import TaskEntry
-from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
-from invlearn_jax.types import Key, Problem
+from invlearn_jax.tasks.task import Animation, Drawing, Episodes, Part, Task, Terms
+from invlearn_jax.types import Key, Params, Planner, Problem
 
-_DISC, _EDGE = (
-    0.45,
-    0.05,
-)  # m: radius of the goal's soft disc, a little inside the 0.5 m that count, and width of its edge
 _BIN = 0.1  # m, of the places between which starts and goals of training are drawn evenly
 _LEAST = 3  # rows in a bin that counts
 
 
 @dataclasses.dataclass
 class Settings:
-    """What a maze's planners learn from, beside the rows of D4RL's controller that the method sets.
+    """How far a maze's planners look, what they are to reach, and what they learn from beside the rows that the method sets.
 
     Attributes:
+        horizon: T, steps of a plan.
+        execute_steps: how many of them to execute before the next plan.
+        goal_radius: metres, of the goal's soft disc; a little inside the 0.5 m that count.
+        goal_width: metres, of the disc's edge.
         path: files of your own (D4RL HDF5, OGBench npz or a Minari folder), comma-separated, instead of the controller's rows.
         noise: standard deviation of the controller's action noise.
         random_rows: rows of broad random data to add; 0 learns from the D4RL-style data alone.
         random_share: of a training batch that is drawn from these.
     """
 
+    horizon: int = bounded(32, low=1)
+    execute_steps: int = bounded(8, low=1)
+    goal_radius: float = bounded(0.45, above=0.0)
+    goal_width: float = bounded(0.05, above=0.0)
     path: str = ""
     noise: float = bounded(0.5, low=0.0)
     random_rows: int = bounded(800_000, low=0)
@@ -66,15 +74,14 @@ class Settings:
 class Maze2dTask(Task):
     """D4RL's maze2d: the state is position (m) and velocity (m/s), the goal a place, the action a force.
 
-    J = dt sum_t sigmoid((|x_t - g| - 0.45) / 0.05): seconds outside the goal's disc.
+    J = dt sum_t sigmoid((|x_t - g| - radius) / width): seconds outside the goal's disc; see ``Settings``.
     """
 
     dt = ball.TIMESTEP
-    horizon = 32
-    execute_steps = 8
     state_size, action_size, goal_size = 4, 2, 2
     gradient: Literal["reverse", "forward", "none"] = "forward"
-    fourier_size = 2
+    fourier_size, second_order = 2, True
+    state_limits = np.array([np.inf, np.inf, ball.MAX_SPEED, ball.MAX_SPEED])
 
     def __init__(
         self, spec: Maze2dSpec, multi_goal: bool = False, name: str = "", solver_iterations: int | None = None
@@ -91,9 +98,19 @@ class Maze2dTask(Task):
         self._solver_iterations = solver_iterations
         if solver_iterations == 1:
             self.gradient = "reverse"
-        self.episode_length = spec.episode_length
+        self.episode_length, self.published = spec.episode_length, best_published(spec.name, multi_goal)
         self._driven: tuple[tuple, np.ndarray] | None = None
         self.settings = Settings(random_rows=configured.sizes(spec.layout)["random_rows"])
+
+    @property
+    def horizon(self) -> int:  # type: ignore[override]  # Of the settings, which can be set.
+        """T, steps of a plan."""
+        return self.settings.horizon
+
+    @property
+    def execute_steps(self) -> int:  # type: ignore[override]
+        """Steps of a plan to execute before the next one."""
+        return self.settings.execute_steps
 
     @functools.cached_property
     def environment(self) -> Maze2d:
@@ -132,7 +149,8 @@ class Maze2dTask(Task):
         """``time_outside`` of the goal's disc."""
         # The root is kept away from zero, where its gradient is infinite.
         distance = jnp.sqrt(((place - goal) ** 2).sum() + 1e-6)
-        return {"time_outside": jax.nn.sigmoid((distance - _DISC) / _EDGE)}
+        own = self.settings
+        return {"time_outside": jax.nn.sigmoid((distance - own.goal_radius) / own.goal_width)}
 
     def reward(self, state: Float[Array, "4"], action: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
         """D4RL's: of being within 0.5 m of the goal, or of the distance; see ``tasks.d4rl``."""
@@ -207,9 +225,14 @@ class Maze2dTask(Task):
         broad = Dataset(made["observations"], made["actions"], made["timeouts"])
         return {name: Part(main, 1 - own.random_share), "random": Part(broad, own.random_share)}
 
+    def joined(self, rows: Dataset) -> Dataset:
+        """Rows without the ends that D4RL marks at each new goal, though the ball rolls on."""
+        return joined_episodes(rows, 2 * ball.MAX_SPEED * self.dt, 2)
+
     def configure(self, method: str, settings: Any) -> Any:
         """See ``configured.configure``."""
-        return configured.configure(self.spec.layout, method, settings)
+        broad = self.settings.random_rows > 0
+        return configured.configure(self.spec, self.multi_goal, broad, method, settings)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """D4RL's return and score, beside those of the shortest ways and of D4RL's controller from the same starts."""
@@ -243,15 +266,34 @@ class Maze2dTask(Task):
         return self._driven[1]
 
     def draw(self, axes: Any, episodes: Episodes) -> None:
-        """Draws the ways of episodes between the walls."""
-        from matplotlib.patches import Rectangle  # noqa: PLC0415  (an extra)
+        """Draws episodes between the walls, with what was planned."""
+        drawing.draw_maze(axes, self.spec.layout)
+        for index, (states, plans, goal) in enumerate(
+            zip(episodes.states, episodes.plan_states, episodes.goals, strict=True)
+        ):
+            drawing.draw_episode(axes, states[:, :2], plans[..., :2], goal, named=index == 0)
+        drawing.draw_scale_bar(axes)
 
-        offset = ball.WALL_OFFSET - ball.BODY_OFFSET - ball.WALL_HALF
-        for row, column in np.argwhere(self.spec.layout.walls):
-            corner = (row + offset, column + offset)
-            axes.add_patch(Rectangle(corner, 2 * ball.WALL_HALF, 2 * ball.WALL_HALF, color="0.7", linewidth=0))
-        super().draw(axes, episodes)
-        axes.set(xlabel="x, m", ylabel="y, m")
+    def animate(self, episodes: Episodes) -> Animation:
+        """The balls on their ways; see ``task.Animates``."""
+        paths = episodes.states[..., :2]
+        return Animation(
+            "svg", drawing.animated(self.spec.layout, paths, episodes.goals, self.dt), "half of real speed"
+        )
+
+    def illustrate(self, planner: Planner, params: Params) -> list[Drawing]:
+        """The cost-to-go of the maze's own goal, where the planner has learned one; see ``task.Illustrates``."""
+        if not (isinstance(planner, InversePlanner) and isinstance(planner.objective, TaskObjective)):
+            return []
+        tail, goal = planner.objective.tail, np.asarray(self.spec.layout.goal, np.float32)
+        if tail is None:
+            return []
+
+        def learned(points: np.ndarray) -> np.ndarray:
+            still = np.pad(points, ((0, 0), (0, 2))).astype(np.float32)
+            return np.asarray(jax.jit(jax.vmap(tail, (None, 0, None)))(params.objective.tail, still, goal))
+
+        return [drawing.draw_times(self.spec.layout, goal, learned)]
 
     def _place(self, key: Key) -> Float[Array, "2"]:
         cell_key, place_key = streams(key, "cell", "place")
