@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden import FILE, problems
-from invlearn_jax.models.cost_to_go import position_graph
+from invlearn_jax.models.position_graph import position_graph
 
 from invlearn_jax import objectives
 from invlearn_jax.data import Dataset
