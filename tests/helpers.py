@@ -26,18 +26,12 @@ from invlearn_jax.planners import InversePlanner
 from invlearn_jax.rollout import unroll_steps
 from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.maze2d.environment import Maze2d
-from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig
 from invlearn_jax.tasks.maze2d.task import Maze2dTask
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.tasks.task import Task
 
 # Raised once for each program that is lowered, whether or not the persistent cache then has it compiled already.
 _LOWERING = "/jax/core/compile/jaxpr_to_mlir_module_duration"
-
-TINY = MazePlannerConfig(
-    horizon=8, model_chunk=4, inverter_hidden=(16,), model_hidden=(16,), cost_to_go_hidden=(16,), execute_steps=4
-)
-
 
 # A small Inverter's networks, by the method's settings.
 SMALL = {"model.hidden": (16,), "model.chunk": 4, "tail.hidden": (16,), "net.hidden": (16,), "inverter.advance": ()}
@@ -94,8 +88,8 @@ def run_here(program: str, *arguments: object, **attributes: Any) -> str:
     return printed.getvalue()
 
 
-def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    """Runs Python in the repository's root with these arguments and additions to the environment."""
+def run_environment() -> dict[str, str]:
+    """The environment of a program that a test starts."""
     # MJX takes seconds to compile; a second run finds its programs where the tests keep theirs.
     cache = {
         "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache" / "tests"),
@@ -103,10 +97,15 @@ def run_python(*arguments: object, **environment: str) -> subprocess.CompletedPr
         # As in this process: most of a cold run is compiling.
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
+    return os.environ | cache
+
+
+def run_python(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """Runs Python in the repository's root with these arguments and additions to the environment."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
-        env={**os.environ, **cache, **environment},
+        env=run_environment() | environment,
         capture_output=True,
         text=True,
         timeout=600,

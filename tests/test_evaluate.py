@@ -105,7 +105,8 @@ def test_the_maps_cost_to_go_is_the_shortest_time(umaze_task):
     np.testing.assert_allclose(cost((), moving, goal), seconds, rtol=0, atol=1e-4)
     # In the wall between the two corridors, each half belongs to its own.
     near, far = np.asarray(cost((), np.array([[1.5, 1.0, 0, 0], [2.1, 1.0, 0, 0]]), goal))
-    assert near < 0.1 < 0.4 < far
+    assert near < 0.1
+    assert far > 0.4
 
 
 # The bound.
@@ -231,24 +232,6 @@ def test_wilson():
     for successes, trials in ((1, 0), (-1, 3), (4, 3)):
         with pytest.raises(ValueError, match="successes"):
             metrics.wilson(successes, trials)
-
-
-def test_prediction_error_of_plans_that_are_followed_beyond_their_end():
-    """Plans of 5 steps, a new one every 8: perfect predictions have no error, others that of their last state."""
-    states = np.cumsum(np.random.default_rng(0).normal(size=(3, 21, 4)), axis=1)
-    plans = np.stack([states[:, begin : begin + 6] for begin in (0, 8)], axis=1)
-    np.testing.assert_allclose(metrics.prediction_error(plans, states, 8), 0, atol=1e-12)
-    plans[:, :, 5, 0] += 2.0
-    np.testing.assert_allclose(metrics.prediction_error(plans, states, 8), 2.0)
-    np.testing.assert_allclose(metrics.prediction_error(plans[:, :1], states, 1000), 2.0)
-
-
-def test_prediction_error_looks_where_the_executed_part_ends():
-    states = np.zeros((2, 8, 4))  # seven steps in plans of three: the third plan is cut short
-    states[:, 3, 0], states[:, 6, 1] = [1.0, 2.0], [3.0, 4.0]
-    plans = np.zeros((2, 3, 6, 4))
-    plans[1, 1, 3, 1] = 4.0
-    np.testing.assert_allclose(metrics.prediction_error(plans, states, 3), [2.0, 1.0])
 
 
 def test_jerk():

@@ -32,14 +32,8 @@ SAME_LEVEL = {
     ("planners", "inverters"),
     ("learn", "inverters"),
 }
-# Worlds: the folders in ``tasks/``. They may import every part, and nothing outside imports them, but for what is left of the
-# first edition's wiring.
+# Worlds: the folders in ``tasks/``. They may import every part, and nothing outside imports them.
 WORLDS = {path.name for path in (ROOT / LIBRARY / "tasks").iterdir() if (path / "__init__.py").exists()}
-KNOWS_WORLDS = {
-    ("evaluate", "closed_loop.py"),
-    ("io", "planners.py"),
-    ("models", "simulator.py"),
-}
 
 # These come in where the adapter that needs them is called, never when the library is imported.
 LATE = {"absl", "matplotlib", "gymnasium", "gymnasium_robotics", "h5py", "minari", "qutip", "qutip_qtrl", "tqdm"}
@@ -85,7 +79,7 @@ def violations(source, path):
             continue
         other = rest[0] if rest else "__init__"
         named = rest[1] if other == "tasks" and len(rest) > 1 and rest[1] in WORLDS else None
-        if named not in (None, world) and tuple(path) not in KNOWS_WORLDS:
+        if named not in (None, world):
             found.append(f"{module}, a world, from outside it")
         if other == part or (world and other in LEVEL):
             continue
@@ -98,7 +92,7 @@ def violations(source, path):
 
 WORLDS = {path.parent.name for path in (ROOT / LIBRARY / "tasks").glob("*/__init__.py")}
 FILES = sorted((ROOT / LIBRARY).rglob("*.py"))
-EXPERIMENTS = sorted((ROOT / "experiments").rglob("*.py"))
+BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 
 
 def test_every_part_has_a_level():
@@ -114,7 +108,7 @@ def test_library_file_keeps_the_import_rules(path):
 @pytest.mark.parametrize(
     ("source", "path", "count"),
     [
-        ("from invlearn_jax.models import SequenceModel", ("refine", "base.py"), 1),
+        ("from invlearn_jax.models import EnsembleModel", ("refine", "base.py"), 1),
         ("from invlearn_jax import planners", ("refine", "base.py"), 1),
         ("from ..planners import planner", ("refine", "base.py"), 1),
         ("from . import base", ("refine", "__init__.py"), 0),
@@ -136,7 +130,7 @@ def test_library_file_keeps_the_import_rules(path):
         ("import flax.linen as nn", ("networks", "mlp.py"), 0),
         ("import orbax.checkpoint as ocp", ("learn", "loop.py"), 1),
         ("import orbax.checkpoint as ocp", ("io", "checkpoint.py"), 0),
-        ("from experiments import run", ("evaluate", "closed_loop.py"), 1),
+        ("from experiments import run", ("evaluate", "episodes.py"), 1),
         ("from invlearn_jax.tasks.gates import systems", ("methods", "fitting.py"), 1),
         ("from invlearn_jax.tasks.gates import systems", ("tasks", "registry.py"), 1),
         ("from invlearn_jax.tasks.gates import systems", ("tasks", "another", "task.py"), 1),
@@ -149,46 +143,10 @@ def test_the_rules_themselves(source, path, count):
     assert len(violations(source, path)) == count
 
 
-def experiment_violations(source, path, names):
-    """Imports of one experiment by another: of its ``configs/NAME.py`` or ``pipelines/NAME.py``, or of a program."""
-    own = path[-1].removesuffix(".py")
-    found = []
-    for module, _ in imports(ast.parse(source), ["experiments", *path[:-1]]):
-        top, *parts = module.split(".")
-        if top != "experiments" or not parts:
-            continue
-        if parts[0] in {"run", "evaluate", "report"} and parts[0] != own:
-            found.append(module)
-        elif parts[0] in {"configs", "pipelines"} and own in names and parts[1] in names - {own}:
-            found.append(module)
-    return found
-
-
-def test_experiments_never_import_each_other():
-    names = {path.stem for path in (ROOT / "experiments" / "configs").glob("*.py")} - {"__init__", "shared"}
-    found = {}
-    for path in EXPERIMENTS:
-        parts = path.relative_to(ROOT / "experiments").parts
-        found["/".join(parts)] = experiment_violations(path.read_text(), parts, names)
-    assert {path: modules for path, modules in found.items() if modules} == {}
-
-
-@pytest.mark.parametrize(
-    ("source", "path", "count"),
-    [
-        ("from experiments import run", ("evaluate.py",), 1),
-        ("from experiments.run import train", ("report.py",), 1),
-        ("from experiments.configs import maze2d", ("run.py",), 0),
-        ("from experiments.configs import maze2d, pulses", ("configs", "__init__.py"), 0),
-        ("from experiments.configs.maze2d import Config", ("pipelines", "maze2d.py"), 0),
-        ("from experiments.configs import maze2d", ("configs", "pulses.py"), 1),
-        ("from . import maze2d", ("configs", "pulses.py"), 1),
-        ("from experiments.pipelines.maze2d import train", ("pipelines", "pulses.py"), 1),
-        ("from experiments.pipelines.stages import run_stage", ("pipelines", "pulses.py"), 0),
-    ],
-)
-def test_the_experiment_rule_itself(source, path, count):
-    assert len(experiment_violations(source, path, {"maze2d", "pulses"})) == count
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)
+def test_benchmarks_need_no_experiment(path):
+    modules = [module for module, _ in imports(ast.parse(path.read_text()), ["benchmarks"])]
+    assert [module for module in modules if module.split(".")[0] == "experiments"] == []
 
 
 def test_public_names():

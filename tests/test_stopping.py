@@ -1,5 +1,6 @@
 """What ends a run early: signals, another process, a loss that is not finite; and what is left then."""
 
+import dataclasses
 import errno
 import fcntl
 import json
@@ -7,21 +8,21 @@ import os
 import signal
 import subprocess
 import sys
-import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import ROOT
+from test_fit import Cart
 
-from experiments.configs.maze2d import Config
-from experiments.pipelines.stages import run_stage
+from experiments import run as program
 from experiments.run import carry_out
 from invlearn_jax.io import interrupt
 from invlearn_jax.io.checkpoint import Checkpoints
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import NonFiniteLossError, TrainState, train
+from invlearn_jax.learn.stages import Run
 from invlearn_jax.progress import show_progress
 
 
@@ -44,7 +45,33 @@ class Signalled(RunFolder):
 
 
 def stage(run, update=decay, steps=60):
-    return run_stage(run, "model", update, fresh(), steps, 10, 30, headline="loss")
+    return Run(run).train("model", update, fresh(), steps, 10, 30, headline="loss")
+
+
+@dataclasses.dataclass
+class NoSettings:
+    """A method's settings, of which there are none."""
+
+
+class Toy(Cart):
+    """A task whose one method does what a test gives."""
+
+    def __init__(self, work=lambda run: None):
+        self.Settings, self.work = NoSettings, work
+
+    def methods(self):
+        return {"toy": self}
+
+    def fit(self, task, settings, run, key):
+        self.work(run.folder)
+        return self, ()
+
+    def build(self, task, settings, **inference):
+        return self
+
+
+def carried_out(workdir, work):
+    carry_out(Toy(work), "toy", NoSettings(), workdir)
 
 
 def read_status(folder):
@@ -86,36 +113,31 @@ def test_handlers_are_as_before():
     assert not interrupt.requested()
 
 
-def evaluation(settings, env, planner_of):
-    yield {"seed": 0}, "first"
+def signalled(*arguments, **options):
     signal.raise_signal(signal.SIGTERM)
-    yield {"seed": 1}, "second"
+    raise AssertionError("the signal was not heard")
 
 
-def interrupted_data(config, run, seed):
-    signal.raise_signal(signal.SIGTERM)
-
-
-@pytest.mark.parametrize(
-    ("training", "where"), [(interrupted_data, "data"), (lambda config, run, seed: ("env", None), "evaluation")]
-)
-def test_other_work_ends_at_once(tmp_path, training, where):
-    config, pipeline = types.SimpleNamespace(evaluation=None), types.SimpleNamespace(evaluate=evaluation)
+def test_data_end_at_once(tmp_path):
     with pytest.raises(interrupt.Stopped) as caught, interrupt.stop_on_signals():
-        carry_out(pipeline, training, config, RunFolder(tmp_path), 0)
+        carried_out(tmp_path, signalled)
     assert caught.value.exit_code == 143
-    assert read_status(tmp_path) == ("stopped", where, 0, 1)
+    assert read_status(tmp_path) == ("stopped", "start", 0, 1)
+    assert not (tmp_path / "eval.json").exists()
+
+
+def test_an_evaluation_ends_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(program, "load_planner", lambda *arguments, **options: (None, None))
+    monkeypatch.setattr(program, "evaluate", signalled)
+    with pytest.raises(interrupt.Stopped), interrupt.stop_on_signals():
+        carried_out(tmp_path, lambda run: None)
+    assert read_status(tmp_path) == ("stopped", "evaluation", 0, 2)
     assert not (tmp_path / "eval.json").exists()
 
 
 def test_a_stage_in_a_folder_of_its_own_is_named(tmp_path):
-    config, run = types.SimpleNamespace(evaluation=None), RunFolder(tmp_path)
-
-    def training(config, run, seed):
-        stage(Signalled(run.path / "generation_0"))
-
     with pytest.raises(interrupt.Stopped), interrupt.stop_on_signals():
-        carry_out(types.SimpleNamespace(), training, config, run, 0)
+        carried_out(tmp_path, lambda run: stage(Signalled(run.path / "generation_0")))
     assert read_status(tmp_path) == read_status(tmp_path / "generation_0") == ("stopped", "model", 20, 60)
 
 
@@ -195,13 +217,8 @@ def breaking(state):
     ("update", "step", "metric"), [(diverging(33), 40, "the metric loss"), (breaking, 40, "a parameter")]
 )
 def test_divergence_stops_with_the_last_good_checkpoint(tmp_path, update, step, metric):
-    config, run = types.SimpleNamespace(evaluation=None), RunFolder(tmp_path)
-
-    def training(config, run, seed):
-        stage(run, update)
-
     with pytest.raises(NonFiniteLossError, match=f"model diverged: at update {step} {metric} is not finite.*smaller"):
-        carry_out(types.SimpleNamespace(), training, config, run, 0)
+        carried_out(tmp_path, lambda run: stage(run, update))
     assert read_status(tmp_path) == ("failed", "model", 30, 60)
     assert "diverged" in json.loads((tmp_path / "status.json").read_text())["error"]
     checkpoints = Checkpoints(tmp_path / "checkpoints" / "model")
@@ -233,7 +250,7 @@ def test_a_broken_configuration_of_a_run_is_named(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "config.json").write_text("")
     with pytest.raises(ValueError, match=r"config\.json is not valid JSON"):
-        RunFolder(tmp_path).begin(Config(), 0)
+        RunFolder(tmp_path).begin(NoSettings(), 0)
 
 
 @pytest.mark.parametrize("content", [b"\x00\xff\xfe", b"stage,step,name,value\nmodel,many,loss,1\n"])

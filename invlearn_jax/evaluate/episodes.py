@@ -18,7 +18,7 @@ from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.names import unknown_name
 from invlearn_jax.progress import announce, progress
 from invlearn_jax.rollout import total
-from invlearn_jax.tasks.task import Episodes, JudgesPlans, Task
+from invlearn_jax.tasks.task import Episodes, JudgesPlans, Task, has_success
 from invlearn_jax.types import Follows, Key, Params, Planner, PlanOutput, Problem, Result, WarmStarts
 
 BACKENDS = ("mujoco", "mjx")
@@ -231,8 +231,6 @@ def evaluate_episodes(
             "or its physics, diverges. See that both are finite in every state that the system can come to."
         )
     cost = mean_ci(costs[finite])
-    reached = successes(task, rows)
-    ever, last = wilson(int(reached.any(1).sum()), episodes), wilson(int(reached[:, -1].sum()), episodes)
     first = jax.tree.map(lambda x: jnp.asarray(x[0], float_type()), problems)
     times = _times(planner, params, latency_key, first)
     own = task.metrics(rows)
@@ -245,9 +243,7 @@ def evaluate_episodes(
         "execute_steps": planner.execute_steps,
         "refine_steps": planner.refine_steps if isinstance(planner, Refines) else 0,
         "candidates": planner.candidates if isinstance(planner, Refines) else 1,
-        "success_rate": ever.mean,
-        "success_ci95": [ever.low, ever.high],
-        "success_at_end_rate": last.mean,
+        **_success(task, rows),
         "cost_mean": cost.mean,
         "cost_sem": cost.sem,
         "cost_ci95": [cost.low, cost.high],
@@ -262,6 +258,15 @@ def evaluate_episodes(
         **manifest(seed),
     }
     return record, rows
+
+
+def _success(task: Task, rows: Episodes) -> dict[str, Any]:
+    """The shares of episodes that reach their goal at any time, and at the end; None for a task of costs alone."""
+    if not has_success(task):
+        return {"success_rate": None, "success_ci95": None, "success_at_end_rate": None}
+    reached = successes(task, rows)
+    ever, last = (wilson(int(there.sum()), len(reached)) for there in (reached.any(1), reached[:, -1]))
+    return {"success_rate": ever.mean, "success_ci95": [ever.low, ever.high], "success_at_end_rate": last.mean}
 
 
 def episode_costs(task: Task, rows: Episodes) -> np.ndarray:
@@ -283,11 +288,12 @@ def summary(record: dict[str, Any]) -> str:
     parts = [f"cost {record['cost_mean']:.4g} +- {record['cost_sem']:.2g}"]
     if record["score_mean"] is not None:
         parts.insert(0, f"score {record['score_mean']:.1f} +- {record['score_sem']:.1f}")
+    if record["success_rate"] is not None:
+        parts.append(f"success {100 * record['success_rate']:.1f} %")
     results = record["results"]
     other = {name: count for name, count in results.items() if count and name != "ok"}
     plans = sum(results.values())
     shares = ", ".join(f"{100 * count / plans:.1f} % {name}" for name, count in other.items())
-    return (
-        f"{record['task']} K={record['refine_steps']}: {', '.join(parts)}, success {100 * record['success_rate']:.1f} %, "
-        f"plan {record['plan_ms_p50']:.2f} ms" + (f" (plans: {shares})" if shares else "")
+    return f"{record['task']} K={record['refine_steps']}: {', '.join(parts)}, plan {record['plan_ms_p50']:.2f} ms" + (
+        f" (plans: {shares})" if shares else ""
     )

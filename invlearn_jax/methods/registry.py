@@ -78,11 +78,16 @@ _MODULES = {
         "two to ten minutes on two cores",
     ),
     "hierarchy": MethodEntry("sub-goals over a learned planner, planned through what it was seen to achieve"),
-    "bc": MethodEntry("goal-conditioned behaviour cloning with hindsight goals"),
-    "rebrac": MethodEntry("ReBRAC: actor and critics with a penalty on leaving the data"),
+    "bc": MethodEntry("goal-conditioned behaviour cloning with hindsight goals", "minutes on a core"),
+    "rebrac": MethodEntry("ReBRAC: actor and critics with a penalty on leaving the data", "minutes on a core"),
     "dt": MethodEntry("a Decision Transformer: actions given the return that followed"),
-    "diffuser": MethodEntry("Diffuser: plans of states and actions that end at the goal, from noise"),
-    "decision-diffuser": MethodEntry("Decision Diffuser: plans of states given the goal, followed by inverse dynamics"),
+    "diffuser": MethodEntry(
+        "Diffuser: plans of states and actions that end at the goal, from noise", "a quarter of an hour on a core"
+    ),
+    "decision-diffuser": MethodEntry(
+        "Decision Diffuser: plans of states given the goal, followed by inverse dynamics",
+        "a quarter of an hour on a core",
+    ),
     "consistency": MethodEntry("a Decision Diffuser distilled to one step"),
 }
 _METHODS: dict[str, tuple[Method, MethodEntry]] = {}

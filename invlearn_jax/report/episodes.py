@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.evaluate.episodes import draw_problems, run_mujoco
+from invlearn_jax.evaluate.episodes import draw_problems, run_mujoco, successes
 from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.tasks.task import Episodes, JudgesPlans, Task
@@ -63,8 +61,7 @@ def show(folder: Path, task: Task, count: int = 6) -> Shown | None:
 
 def settled(task: Task, planner: Planner, episodes: Episodes) -> tuple[Episodes, list[float | None]]:
     """Episodes that stand still a moment after the goal is reached, the longest first, and when they got there; see ``Shown``."""
-    success = jax.jit(jax.vmap(jax.vmap(task.success, (0, None))))
-    reached = np.asarray(success(jnp.asarray(episodes.states), jnp.asarray(episodes.goals)))
+    reached = successes(task, episodes)
     length = episodes.actions.shape[1]
     arrival = np.asarray([int(there.argmax()) if there.any() else length for there in reached])
     last = np.minimum(arrival + round(_ROLL / task.dt), length)

@@ -74,7 +74,8 @@ def _headline(runs: list[RunFiles], groups: list[Group]) -> dict[str, Any]:
         if merged or not group.rows:
             continue
         seeds = f"mean of {len(group.seeds)} seeds" if several else f"seed {group.seeds[0]}"
-        scores.append({"task": group.task, "text": f"{_judgement(group.rows).lstrip(': ')} ({seeds})"})
+        about = ", ".join(filter(None, [group.method, seeds]))
+        scores.append({"task": group.task, "text": f"{_judgement(group.rows).lstrip(': ')} ({about})"})
     lead = "With the least refinement that was evaluated: " if scores else "No run has been evaluated yet."
     return {"title": title, "lead": lead, "scores": scores}
 

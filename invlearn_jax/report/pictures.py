@@ -9,7 +9,7 @@ from invlearn_jax.report import figures
 from invlearn_jax.report.episodes import Shown
 from invlearn_jax.report.results import Measure, Row, judged_by, run_group
 from invlearn_jax.report.run_files import Curve, RunFiles
-from invlearn_jax.tasks.task import Drawing, Episodes, Illustrates, Task
+from invlearn_jax.tasks.task import Drawing, Episodes, Illustrates, has_success
 
 _WIDTH = 10.4  # inches of a figure as wide as the page
 _MOST_POINTS = 400  # of a plotted curve
@@ -150,7 +150,7 @@ def draw_episodes(shown: Shown) -> Drawing:
             continue
         shown.task.draw(axis, Episodes(*(part[index : index + 1] for part in shown.episodes)))
         arrival = shown.arrivals[index]
-        if _has_success(shown.task):
+        if has_success(shown.task):
             axis.set_title("not at the goal" if arrival is None else f"at the goal after {arrival:.2f} s", fontsize=9)
     first = axes[0, 0]
     if first.get_aspect() == 1.0:
@@ -164,11 +164,6 @@ def draw_episodes(shown: Shown) -> Drawing:
     return Drawing("episodes", "Episodes", caption, figure)
 
 
-def _has_success(task: Task) -> bool:
-    """Whether the task says when its goal is reached."""
-    return type(task).success is not Task.success
-
-
 def _model_error(errors: dict[str, dict]) -> Drawing:
     figure, axes = figures.canvas(1, len(errors), _WIDTH, 2.8, sharey=True)
     for axis, (name, rows) in zip(axes[0], errors.items(), strict=True):
@@ -177,9 +172,8 @@ def _model_error(errors: dict[str, dict]) -> Drawing:
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].legend(loc="upper left")
     caption = (
-        "Open-loop error of the forward model on held-out windows, against the steps predicted ahead: of the place in goal space "
-        "(achieved) or the position (all; free: away from contact, wall: in windows with contact) in the task's units, of whole "
-        "states in units of their deviation in the data."
+        "Open-loop error of the forward model on held-out windows, against the steps predicted ahead: of whole states in units "
+        "of their deviation in the data, and of the place in goal space (achieved) in the task's units."
     )
     return Drawing("model_error", "How far the forward model can be trusted", caption, figure)
 
@@ -202,8 +196,7 @@ def _training(curves: list[Curve]) -> Drawing:
         if index >= len(curves) - columns:
             axis.set_xlabel("update")
     caption = (
-        "Every metric of the training, one panel each, by stage. Scales are "
-        "logarithmic where a value spans more than a factor of three."
+        "Every metric of the training, one panel each, logarithmic where a value spans more than a factor of three."
     )
     caption += f" {left_out} further metrics are in metrics.csv alone." if left_out else ""
     return Drawing("training", "Training", caption, figure)

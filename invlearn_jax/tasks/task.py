@@ -325,6 +325,11 @@ class Animates(Protocol):
         """Few episodes at once; one that is over stays where it was."""
 
 
+def has_success(task: Task) -> bool:
+    """Whether the task says when its goal is reached; without, it is one of costs alone."""
+    return type(task).success is not Task.success
+
+
 class JaxSimulator:
     """A task's own ``step`` as a ``Simulator``."""
 
