@@ -10,28 +10,25 @@ map's waypoints and the data's noise of 0.2.
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 
-from experiments.pipelines.antmaze_evaluation import evaluate_ant, summary
-from invlearn_jax.evaluate import wilson
-from invlearn_jax.evaluate.closed_loop import Episodes, start_states
+from invlearn_jax.evaluate.episodes import draw_problems, evaluate_episodes, summary
 from invlearn_jax.evaluate.latency import measure
+from invlearn_jax.evaluate.metrics import wilson
 from invlearn_jax.files import replace_files, write_json
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
-from invlearn_jax.io.planners import load_config, load_planner
 from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed, streams
-from invlearn_jax.tasks.antmaze import specs as antmaze_specs
+from invlearn_jax.methods.saved import load_planner, load_task
+from invlearn_jax.planners.hierarchy import Hierarchy, HierarchyParams
 from invlearn_jax.tasks.antmaze.drawing import ant_gif
 from invlearn_jax.tasks.antmaze.generator import navigated
 from invlearn_jax.tasks.antmaze.goal_policy import read_goal_policy
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig
+from invlearn_jax.tasks.antmaze.maze import AntmazeTask
 from invlearn_jax.tasks.d4rl import steps_to_goal
-from invlearn_jax.tasks.registry import make_task
-from invlearn_jax.types import Problem
+from invlearn_jax.tasks.task import Episodes
 
 _PLANNERS = flags.DEFINE_list("planners", None, "Planners (names or folders), one per training seed.", required=True)
 _POLICY = flags.DEFINE_string("policy", "", "The goal-reaching policy that made the data; empty leaves it out.")
@@ -50,24 +47,25 @@ _SHOWN, _LOST = 6, 2  # episodes of a video, and how many lost ones among them a
 def main(argv: list[str]) -> None:
     """Evaluates all planners, and the data policy."""
     use_compile_cache()
-    rows, kinds = [], {name: load_config(name)[0] for name in _PLANNERS.value}
-    for name, config in kinds.items():
-        if not isinstance(config, AntStackConfig) or config.env != next(iter(kinds.values())).env:
-            raise ValueError(
-                f"{name} is for {config.env} as {type(config).__name__}; give two-level planners of one antmaze."
-            )
+    rows, tasks = [], {name: load_task(name) for name in _PLANNERS.value}
+    task = next(iter(tasks.values()))
+    for name, own in tasks.items():
+        if not isinstance(own, AntmazeTask) or own.name != task.name:
+            raise ValueError(f"{name} is for {own.name}; give planners of one antmaze, those of {task.name}, say.")
     for steps in _STEPS.value:
         for name in _PLANNERS.value:
             planner, params = load_planner(name, refine_steps=steps)
-            env = kinds[name].env
-            record, episodes = evaluate_ant(planner, params, env, _EPISODES.value, _SEED.value)
+            if not isinstance(planner, Hierarchy):
+                raise ValueError(f"{name} is a {type(planner).__name__}; give planners of two levels.")
+            record, episodes = evaluate_episodes(planner, params, task, _EPISODES.value, _SEED.value)
             if _VIDEO.value and not rows:
-                replace_files({Path(_VIDEO.value): _video(env, episodes)})
-            rows.append({"planner": name, **record, "plans_per_second": _throughput(planner, params, env)})
+                replace_files({Path(_VIDEO.value): _video(task, episodes)})
+            speed = {"motor_ms_p50": record["act_ms_p50"], "plans_per_second": _throughput(planner, params, task)}
+            rows.append({"planner": name, **record, **speed})
             print(summary(record), flush=True)
-    result = {"env": rows[0]["env"], "table": [_row(rows, steps) for steps in _STEPS.value], "rows": rows}
+    result = {"env": task.name, "table": [_row(rows, steps) for steps in _STEPS.value], "rows": rows}
     if _POLICY.value:
-        result["data_policy"] = _data_policy(rows[0]["env"])
+        result["data_policy"] = _data_policy(task)
         print("data policy:", result["data_policy"], flush=True)
     write_json(_OUTPUT.value, {**result, **manifest(_SEED.value)})
 
@@ -97,36 +95,31 @@ def _median(values: list[float | None]) -> float | None:
     return float(np.median(there)) if there else None
 
 
-def _video(env: str, episodes: Episodes) -> bytes:
+def _video(task: AntmazeTask, episodes: Episodes) -> bytes:
     steps = steps_to_goal(episodes.states, episodes.goals)
     chosen = np.argsort(-np.nan_to_num(steps, nan=np.inf))[:_LOST]
     chosen = np.concatenate([chosen[np.isnan(steps[chosen])], np.flatnonzero(np.isfinite(steps))])[:_SHOWN]
     last = int(np.nanmax(steps[chosen])) + 5 if np.isfinite(steps[chosen]).any() else episodes.states.shape[1]
-    layout = antmaze_specs.spec(env).layout
-    return ant_gif(layout, episodes.states[chosen, :last], episodes.goals[chosen])
+    return ant_gif(task.spec.layout, episodes.states[chosen, :last], episodes.goals[chosen])
 
 
-def _throughput(planner: object, params: object, env_name: str) -> float:
+def _throughput(planner: Hierarchy, params: HierarchyParams, task: AntmazeTask) -> float:
     """Whole plans per second at a batch of 1024."""
-    env = make_task(env_name).environment
-    start_key, plan_key = streams(jax.random.key(0), "throughput starts", "throughput planning")
-    starts, goals = start_states(env, start_key, _BATCH, multi_goal=True)
-    problems = Problem(jnp.asarray(starts, jnp.float32), jnp.asarray(goals, jnp.float32))
+    start_key, plan_key = streams(jax.random.key(0), "starts", "planning")
+    problems = jax.jit(jax.vmap(task.draw_problem))(jax.random.split(start_key, _BATCH))
     plans = jax.vmap(lambda p, k, q: planner.plan(p, k, q).actions, in_axes=(None, None, 0))
     return 1e3 * _BATCH / measure(plans, params, plan_key, problems, calls=50).p50
 
 
-def _data_policy(env_name: str) -> dict:
-    env = make_task(env_name).environment
+def _data_policy(task: AntmazeTask) -> dict:
     start_key, walk_key = jax.random.split(from_seed(_SEED.value))
-    starts, goals = start_states(env, start_key, _POLICY_EPISODES.value, multi_goal=False)
-    policy = read_goal_policy(_POLICY.value)
-    states, _ = navigated(env.spec, policy, walk_key, starts, goals, env.episode_length, _NOISE)
-    steps = steps_to_goal(states, goals)
-    rate = wilson(int(np.isfinite(steps).sum()), len(goals))
+    problems, policy = draw_problems(task, start_key, _POLICY_EPISODES.value), read_goal_policy(_POLICY.value)
+    states, _ = navigated(task.spec, policy, walk_key, problems.state, problems.goal, task.episode_length, _NOISE)
+    steps = steps_to_goal(states, problems.goal)
+    rate = wilson(int(np.isfinite(steps).sum()), len(steps))
     return {
         "noise": _NOISE,
-        "episodes": len(goals),
+        "episodes": len(steps),
         "success_rate": rate.mean,
         "success_ci95": [rate.low, rate.high],
         "steps_to_goal_median": _median(steps[np.isfinite(steps)].tolist()),

@@ -17,7 +17,7 @@ from absl import app, flags
 from invlearn_jax.evaluate.episodes import evaluate, summary
 from invlearn_jax.files import write_json
 from invlearn_jax.io import interrupt
-from invlearn_jax.io.command import command_line, define_config, define_seed, option, quiet
+from invlearn_jax.io.command import command_line, define_config, define_seed, given_config, option, quiet
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import NonFiniteLossError
@@ -61,16 +61,12 @@ def define(argv: list[str]) -> tuple[Task, Callable[[], Any]]:
     """
     with announce("making the task"):
         task = make_task(option(argv, "task") or "")
-    defaults = method_settings(task, option(argv, "method") or _METHOD.default)
-    own = define_config(task.settings, argv, "task_config") if task.settings is not None else None
-    config = define_config(defaults, argv)
-
-    def settings() -> Any:
-        if own is not None:
-            task.settings = own.value
-        return config.value
-
-    return task, settings
+    if task.settings is not None:
+        define_config(task.settings, argv, "task_config")
+        # The method's settings may depend on the task's.
+        task.settings = given_config(task.settings, argv, "task_config")
+    config = define_config(method_settings(task, option(argv, "method") or _METHOD.default), argv)
+    return task, lambda: config.value
 
 
 def carry_out(

@@ -169,7 +169,7 @@ class ObjectiveParams(NamedTuple):
 
     Attributes:
         tail: of the cost beyond the horizon; none where there is none.
-        coverage: of the distance from the data; none where it is not charged.
+        coverage: of the distance from the data; none where it is not known.
         scale: cost that a unit of that distance, or of disagreement, is worth, in the task's units.
     """
 
@@ -198,11 +198,12 @@ class TaskObjective:
             task: a ``Task``.
             weights: of the terms; a term of weight 0 is left out.
             tail: cost beyond the horizon, ``tail(params, state, goal)`` with ``init(key)`` and the ``name`` of its term, or None.
-            coverage: distance from the data (``models.data_coverage.Coverage``), or None.
+            coverage: distance from the data (``models.data_coverage.Coverage``), or None. It also tells which problems lie
+                among the data, charged or not.
             stride: the means of D and d take every so many-th state.
         """
         self.task, self.weights, self.tail, self.stride = task, weights, tail, stride
-        self.coverage = coverage if weights.unvisited else None
+        self.coverage = coverage
         self._box = Box(task.action_low, task.action_high, task.horizon)
 
     def init(self, key: Key) -> ObjectiveParams:
@@ -236,7 +237,7 @@ class TaskObjective:
                 along = jax.vmap(lambda s: self.tail(params.tail, s, goal))(own[self.stride :: self.stride])
                 added[f"mean_{self.tail.name}"] = weights.along * along.mean()
         coverage = self.coverage
-        if coverage is not None:
+        if coverage is not None and weights.unvisited:
             away = jax.vmap(lambda s: coverage.distance(params.coverage, task.covered(s)))(
                 own[self.stride :: self.stride]
             )

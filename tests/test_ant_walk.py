@@ -1,16 +1,25 @@
 """The ant's motor level as a task: what it draws, what it counts, and planners for it, learned and from the first edition."""
 
+import io
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden import FILE, problems
 
+from invlearn_jax import objectives
 from invlearn_jax.data import Dataset
 from invlearn_jax.data.kept import read_rows
 from invlearn_jax.methods.fitting import fit
 from invlearn_jax.methods.saved import load_planner, load_task
-from invlearn_jax.tasks.antmaze.rows import uprightness
+from invlearn_jax.models.cost_to_go import position_graph
+from invlearn_jax.tasks.antmaze.drawing import ant_gif, limbs
+from invlearn_jax.tasks.antmaze.environment import random_start
+from invlearn_jax.tasks.antmaze.locomotion import Locomotion, walk_openly
+from invlearn_jax.tasks.antmaze.rows import upright_rows, uprightness
+from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
+from invlearn_jax.tasks.antmaze.specs import spec
 from invlearn_jax.tasks.antmaze.walk import AntWalk
 from invlearn_jax.tasks.check import check_task
 from invlearn_jax.tasks.exploration import usable_rows
@@ -19,6 +28,7 @@ from invlearn_jax.tasks.task import Episodes
 from invlearn_jax.types import Problem
 
 KEY = jax.random.key(0)
+NONE = jnp.zeros((0, 8))  # actions, where they do not matter
 TINY = {
     "data.rows": 600,
     "model.hidden": (8,),
@@ -115,3 +125,126 @@ def test_the_shipped_motor_level_acts_as_it_did(refine_steps):
         out = plan(params, jax.random.key(i), problem)
         np.testing.assert_allclose(out.actions, record[i], rtol=0, atol=1e-4 if refine_steps else 1e-6)
         assert int(out.result) == 0
+
+
+# ---- costs
+
+
+def test_off_pace_is_the_distance_from_a_point_that_goes_straight_to_the_goal():
+    rng = np.random.default_rng(0)
+    for goal, pace in (([3.0, -4.0], 0.2), ([0.3, 0.4], 0.2)):
+        states = rng.normal(size=(7, 5))
+        goal = np.array(goal) + states[0, :2]
+        way = goal - states[0, :2]
+        length = np.linalg.norm(way)
+        distances = [
+            np.linalg.norm(states[t, :2] - states[0, :2] - min(pace * t, length) * way / length) for t in range(1, 7)
+        ]
+        term = objectives.off_pace(pace, 2)
+        found = term((), jnp.asarray(states, jnp.float32), NONE, jnp.asarray(goal, jnp.float32))
+        np.testing.assert_allclose(found, np.mean(distances), rtol=1e-3)
+
+
+def test_off_pace_has_a_finite_gradient_at_the_goal():
+    term = objectives.off_pace(0.2, 2)
+    gradient = jax.grad(lambda states: term((), states, NONE, jnp.zeros(2)))(jnp.zeros((4, 3)))
+    assert jnp.isfinite(gradient).all()
+
+
+def test_tilt_counts_what_leans_further_than_allowed():
+    angles = np.array([0.0, 0.2, 1.0, np.pi])
+    states = np.zeros((5, 29), np.float32)
+    states[:, 3] = 1.0
+    states[1:, 3], states[1:, 4] = np.cos(angles / 2), np.sin(angles / 2)
+    found = objectives.tilt(0.9)((), jnp.asarray(states), NONE, jnp.zeros(2))
+    np.testing.assert_allclose(found, np.maximum(0.9 - np.cos(angles), 0).mean(), atol=1e-5)
+    np.testing.assert_allclose(uprightness(states[1:]), np.cos(angles), atol=1e-6)
+
+
+# ---- rows and locomotion
+
+
+def lying(rows):
+    states = np.zeros((len(rows), 29), np.float32)
+    states[:, 3], states[:, 4] = np.where(rows, 0, 1), np.where(rows, 1, 0)
+    states[:, 0] = np.arange(len(rows))
+    return states
+
+
+def test_episodes_are_cut_where_the_robot_lies():
+    down = np.array([0, 0, 1, 1, 0, 0, 0, 1], bool)
+    ends = np.array([0, 0, 0, 0, 0, 1, 0, 1], bool)
+    rows = upright_rows(Dataset(lying(down), np.zeros((8, 8), np.float32), ends, np.arange(8.0)))
+    np.testing.assert_array_equal(rows.states[:, 0], [0, 1, 4, 5, 6])
+    np.testing.assert_array_equal(rows.ends, [False, True, False, True, True])
+    np.testing.assert_array_equal(rows.rewards, [0, 1, 4, 5, 6])
+    with pytest.raises(ValueError, match="No row is upright"):
+        upright_rows(Dataset(lying(np.ones(3, bool)), np.zeros((3, 8), np.float32), np.ones(3, bool)))
+
+
+def test_locomotion_counts_falls_and_rises():
+    upright = np.ones((40, 2))
+    upright[10:, 0] = -1
+    upright[5:8, 1] = -1
+    summary = Locomotion(np.full((40, 2), 0.1), upright).summary()
+    assert summary["flips_per_1000_steps"] == pytest.approx(1000 * 2 / 78)
+    assert summary["recovered_share"] == 0.5
+    assert summary["flipped_at_end"] == 0.5
+    assert summary["metres_per_step"] == pytest.approx(0.1)
+    assert Locomotion(np.zeros((30, 2)), np.ones((30, 2))).summary()["recovered_share"] is None
+
+
+def test_ants_walk_the_way_they_are_sent():
+    starts, seen = np.asarray(jax.vmap(random_start)(jax.random.split(KEY, 3))), []
+
+    def act(step, states, goals):
+        seen.append((states, goals))
+        return np.zeros((len(states), 8))
+
+    walk = walk_openly(act, starts, seed=0, steps=22, hold=3, threads=1)
+    simulator = MujocoAntmaze(None, threads=1)
+    for t, (states, goals) in enumerate(seen):
+        ahead = (goals - states[:, :2]) / 10
+        np.testing.assert_allclose(np.linalg.norm(ahead, axis=1), 1)
+        after = simulator.step(states, np.zeros((3, 8)))
+        np.testing.assert_allclose(walk.progress[t], ((after - states)[:, :2] * ahead).sum(1), atol=1e-9)
+    simulator.close()
+    with pytest.raises(ValueError, match="steps is 20"):
+        walk_openly(act, starts, seed=0, steps=20)
+    directions = [(goals - states[:, :2]) / 10 for states, goals in seen]
+    np.testing.assert_allclose(directions[0], directions[2])
+    assert np.abs(directions[3] - directions[2]).max() > 0.1
+
+
+def test_lengths_in_a_graph_are_measured_in_the_norm_asked_for():
+    steps = np.arange(40)[:, None] * np.array([[0.5, 0.5]]) % 2.0
+    rows = np.repeat(steps, 3, axis=0)
+    for norm, length in ((np.inf, 0.5), (2.0, 0.5 * np.sqrt(2))):
+        graph = position_graph(rows, np.arange(120) == 119, 1.0, 0.5, max_steps=3, min_count=1, norm=norm)
+        order = np.argsort(graph.nodes[:, 0])
+        np.testing.assert_allclose(graph.times[order[0], order[1]], length, atol=1e-5)
+
+
+# ---- pictures
+
+
+def test_limbs_turn_with_the_ant():
+    state = np.array(random_start(KEY), float)
+    state[:2], state[3:7] = (3.0, -2.0), (1, 0, 0, 0)
+    turned = state.copy()
+    turned[3:7] = np.cos(0.5), 0, 0, np.sin(0.5)
+    ends, after = limbs(np.stack([state, turned])) - [3.0, -2.0]
+    assert ends.shape == (12, 2, 2)
+    turn = np.array([[np.cos(1.0), -np.sin(1.0)], [np.sin(1.0), np.cos(1.0)]])
+    np.testing.assert_allclose(after, ends @ turn.T, atol=1e-6)
+    # Each leg reaches further out than the torso.
+    assert np.abs(ends).max() > 0.4
+
+
+def test_a_gif_has_a_frame_for_every_stride():
+    from PIL import Image  # noqa: PLC0415
+
+    states = np.repeat(np.asarray(random_start(KEY))[None, None], 2, axis=0).repeat(10, axis=1)
+    states[1, :, 0] += np.arange(10)
+    gif = ant_gif(spec("antmaze-umaze-v2").layout, states, np.array([[0.0, 8.0], [1.0, 9.0]]), stride=4, dpi=30)
+    assert Image.open(io.BytesIO(gif)).n_frames == 3

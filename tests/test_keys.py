@@ -5,36 +5,22 @@ import ast
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from absl import flags
 from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from small_tasks import Ball
 
-from experiments.configs.maze2d import Config
-from experiments.pipelines import ant_motor, maze2d, maze_data
-from invlearn_jax.data import Dataset, fit_normalizer, window_store
 from invlearn_jax.io.command import define_seed
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import MAX_SEED, check_seed, from_seed, generator, indexed, stream, streams
-from invlearn_jax.learn.forward_model import Source, ensemble_state, ensemble_update, forward_model_update
-from invlearn_jax.learn.inverter import InverterTraining, inverter_state, inverter_update, problem_sampler
+from invlearn_jax.learn.stages import Run
+from invlearn_jax.methods import inverter
 from invlearn_jax.methods.fitting import fit
-from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_cost_to_go, build_inverter, build_model
+from invlearn_jax.settings import with_settings
 
 SPLITS = 4096
-SMALL = MazePlannerConfig(
-    horizon=4,
-    execute_steps=2,
-    model_chunk=4,
-    inverter_hidden=(4,),
-    model_hidden=(4,),
-    cost_to_go_hidden=(4,),
-    inverter_octaves=1,
-    model_octaves=1,
-    cost_to_go_octaves=1,
-)
 
 
 def values(keys):
@@ -158,7 +144,7 @@ def stream_names(source):
 
 def test_pipelines_of_one_seed_share_no_stream():
     found = [name for path in (ROOT / "experiments").rglob("*.py") for name in stream_names(path.read_text())]
-    assert {"controller data", "cost-to-go", "plans", "motor"} <= set(found)
+    assert {"controller data", "cost-to-go", "plans"} <= set(found)
     assert sorted(found) == sorted(set(found))
 
 
@@ -225,111 +211,20 @@ def test_the_recorder_sees_keys_that_are_used_twice(consumed, fault):
     assert repeated(consumed)
 
 
-def circling():
-    """A ball on circles of several sizes."""
-    angle = 0.1 * np.arange(50)[None] + np.arange(12)[:, None]
-    radius = 0.3 + 0.05 * np.arange(12)[:, None]
-    states = np.stack([radius * np.cos(angle), radius * np.sin(angle), -np.sin(angle), np.cos(angle)], axis=-1)
-    return Dataset(
-        (states.reshape(-1, 4) + np.array([2, 2, 0, 0])).astype(np.float32),
-        np.zeros((600, 2), np.float32),
-        np.arange(600) % 50 == 49,
-    )
-
-
-def test_a_maze_training_consumes_no_key_twice(consumed, monkeypatch, tmp_path):
-    rows = circling()
-
-    def made(env, key, *_):
-        # The generators split their key; what they do with its parts needs a simulator.
-        jax.random.split(key, 256)
-        names = ("observations", "actions", "timeouts", "infos/qpos", "infos/qvel")
-        return dict(zip(names, (*rows[:3], rows.states[:, :2], rows.states[:, 2:]), strict=True))
-
-    monkeypatch.setattr(maze_data, "controller_data", made)
-    monkeypatch.setattr(maze_data, "random_data", made)
-    config = Config(planner=SMALL, hacking_problems=2, block=1, checkpoint_every=2)
-    config.model.steps = config.cost_to_go.steps = config.inverter.steps = 2
-    config.model.batch = config.cost_to_go.batch = config.inverter.batch = 2
-    config.model.horizon, config.inverter.advance, config.cost_to_go.bin_size = 4, (1, 2), 0.2
-    monkeypatch.setattr(maze2d, "prediction_errors", lambda *_: {})
-    maze2d.train_planner(config, RunFolder(tmp_path), seed=0)
+def test_a_training_consumes_no_key_twice(consumed, monkeypatch, tmp_path):
+    """Data, ensemble, tail, cloning, Inverter, a round of correction, and the second model."""
+    # The errors of each part of the data are measured on the same windows.
+    monkeypatch.setattr(inverter, "model_errors", lambda *_: {})
+    task = Ball()
+    task.horizon = 4
+    small = {"model.hidden": (4,), "net.hidden": (4,), "tail.hidden": (4,), "tail.kind": "graph", "tail.bin_size": 1.0}
+    small |= {"model.members": 2, "objective.disagreement": 1.0, "objective.unvisited": 0.0, "data.held_out": 0.5}
+    small |= {f"{part}.steps": 2 for part in ("model", "tail", "inverter", "cloning", "watch")}
+    small |= {f"{part}.batch": 2 for part in ("model", "tail", "inverter", "cloning")} | {"model.one_step": 2}
+    small |= {"model.one_step_batch": 2, "model.horizon": 4, "data.rows": 256, "correction.rounds": 1}
+    small |= {f"correction.{name}": 2 for name in ("robots", "model_steps", "inverter_steps")}
+    small |= {"correction.steps": 6, "watch.robots": 4, "watch.executed": 6, "block": 1, "checkpoint_every": 2}
+    settings = with_settings(inverter.Settings(), small | {"cloning.weight": 0.1})
+    inverter.fit(task, settings, Run(RunFolder(tmp_path)), from_seed(0))
     assert len(consumed) > 100
     assert repeated(consumed) == set()
-
-
-def normal_prior(params, key):
-    """Some random loss."""
-    return jax.random.normal(key)
-
-
-def test_priors_and_members_have_keys_of_their_own(consumed):
-    rows, (model_key, inverter_key) = circling(), streams(jax.random.key(0), "models", "inverter")
-    model, optimizer = build_model(SMALL), optax.sgd(1e-3)
-    sources = [Source(window_store(rows, 4), 1.0)] * 2
-    update = ensemble_update(forward_model_update(model, optimizer, sources, 4, 4, normal_prior))
-    models = ensemble_state(model, optimizer, model_key, rows, fit_normalizer(rows), 2)
-    inverter, cost = build_inverter(SMALL), build_cost_to_go(SMALL)
-    init_key, cost_key, train_key = jax.random.split(inverter_key, 3)
-    draw = problem_sampler(jnp.asarray(rows.states[:50, :2]), jnp.ones(2))
-    training = InverterTraining(batch=2, advance=(1, 2))
-    learning = inverter_state(optimizer, inverter.init(init_key), train_key, draw, 2)
-    step = inverter_update(
-        inverter,
-        model,
-        lambda params, states, actions, goal: {"effort": (actions**2).sum()},
-        jax.tree.map(lambda x: x[0], models.params),
-        cost.init(cost_key),
-        optimizer,
-        draw,
-        training,
-        jnp.ones(4),
-        normal_prior,
-    )
-    for _ in range(3):
-        models, learning = update(models)[0], step(learning)[0]
-    assert len(consumed) > 100
-    assert repeated(consumed) == set()
-
-
-def motor_keys(config, seed, monkeypatch, run):
-    """What the stages of a motor level's training are given."""
-    given_keys = {}
-
-    def record(name, result):
-        def stage(*arguments):
-            key = next(
-                x for x in arguments if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-            )
-            given_keys[f"{name} {len(given_keys)}"] = values(key)[0]
-            return result
-
-        monkeypatch.setattr(ant_motor, name, stage)
-
-    rows = circling()
-    for name in ("first_model", "train_model", "cloned_inverter", "train_inverter"):
-        record(name, ())
-    for name in ("executed", "antmaze_data", "random_ant_data"):
-        arrays = {"observations": rows.states, "actions": rows.actions, "timeouts": rows.ends}
-        record(name, rows if name == "executed" else arrays)
-    for name in ("hindsight_store", "cloning_loss", "save_planner", "write_json", "prediction_errors"):
-        monkeypatch.setattr(ant_motor, name, lambda *_, **__: None)
-    monkeypatch.setattr(ant_motor, "upright_rows", lambda rows, _: rows)
-    monkeypatch.setattr(ant_motor, "read_goal_policy", lambda _: None)
-    ant_motor.train_motor(config, run, seed)
-    return given_keys
-
-
-def test_a_motor_level_and_its_data_share_no_key_though_seeds_agree(monkeypatch, tmp_path):
-    found = motor_keys(ant_motor.MotorConfig(), 0, monkeypatch, RunFolder(tmp_path))
-    assert len(found) > 10
-    again = [name for name, value in found.items() if list(found.values()).count(value) > 1]
-    assert again == []
-    # Nor do they have one of the parts that the data's generators split theirs into.
-    parts = [
-        part
-        for name, value in found.items()
-        if "data" in name
-        for part in values(jax.random.split(jax.random.wrap_key_data(jnp.asarray(value, jnp.uint32)), 256))
-    ]
-    assert set(parts) & set(found.values()) == set()

@@ -1,10 +1,9 @@
 """The experiments by name: a configuration and the pipeline that trains it."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
-from experiments.configs import antmaze, maze2d
+from experiments.configs import maze2d
 from invlearn_jax.names import unknown_name
 
 
@@ -24,12 +23,6 @@ EXPERIMENTS = {
     "maze2d-umaze": Experiment(maze2d.umaze, "maze2d.train_planner"),
     "maze2d-medium": Experiment(maze2d.medium, "maze2d.train_planner"),
     "maze2d-large": Experiment(maze2d.large, "maze2d.train_planner"),
-    **{
-        f"antmaze-{variant}": Experiment(partial(antmaze.for_maze, variant), "antmaze.train_planner")
-        for variant in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
-    },
-    "ant-policy": Experiment(antmaze.policy, "ant_policy.train_policy"),
-    "ant-motor": Experiment(antmaze.motor, "ant_motor.train_motor"),
 }
 
 

@@ -28,6 +28,7 @@ class GapReport(NamedTuple):
         realised_cost: ``[N]`` of the realised ones.
         predicted: ``[N, T+1, S]`` states.
         realised: ``[N, T+1, S]`` states.
+        actions: ``[N, T, A]`` of the plans.
     """
 
     problems: Problem
@@ -35,6 +36,7 @@ class GapReport(NamedTuple):
     realised_cost: np.ndarray
     predicted: np.ndarray
     realised: np.ndarray
+    actions: np.ndarray
 
     @property
     def gap(self) -> np.ndarray:
@@ -62,7 +64,12 @@ def model_gap(planner: Planner, params: Params, task: Task, key: Key, problems: 
         raise ValueError(f"problems is {problems}; give at least 2.")
     problem_key, plan_key = streams(key, "problems", "plans")
     drawn = jax.jit(jax.vmap(task.draw_problem))(jax.random.split(problem_key, problems))
-    out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, jax.random.split(plan_key, problems), drawn)
+    return executed_plans(planner, params, task, plan_key, drawn)
+
+
+def executed_plans(planner: Planner, params: Params, task: Task, key: Key, drawn: Problem) -> GapReport:
+    """Plans for the given problems ``[N, ...]``, and executes the whole plans. The key is consumed. See ``model_gap``."""
+    out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, jax.random.split(key, len(drawn.state)), drawn)
     actions = np.asarray(out.actions)
     simulator, realised = task.simulator(), [np.asarray(drawn.state, np.float64)]
     for step in range(actions.shape[1]):
@@ -76,7 +83,7 @@ def model_gap(planner: Planner, params: Params, task: Task, key: Key, problems: 
     predicted_cost, realised_cost = (
         jax.jit(jax.vmap(cost))(jnp.asarray(s, float_type()), out.actions, drawn.goal) for s in (out.states, states)
     )
-    report = GapReport(drawn, predicted_cost, realised_cost, out.states, states.astype(np.float32))
+    report = GapReport(drawn, predicted_cost, realised_cost, out.states, states.astype(np.float32), actions)
     return jax.tree.map(np.asarray, report)
 
 

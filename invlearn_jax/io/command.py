@@ -1,5 +1,6 @@
 """The command that this process was started with, and what programs' command lines have in common."""
 
+import copy
 import difflib
 import shlex
 import sys
@@ -44,13 +45,16 @@ def option(argv: list[str], name: str) -> str | None:
     return None
 
 
-def define_config(config: Any, argv: list[str], flag: str = "config") -> "flags.FlagHolder":
+def define_config(
+    config: Any, argv: list[str], flag: str = "config", flag_values: "flags.FlagValues | None" = None
+) -> "flags.FlagHolder":
     """Defines ``--config.part.field=value`` for a dataclass.
 
     Args:
         config: a mutable dataclass with defaults.
         argv: the command line, whose ``--config.*`` names are checked first.
         flag: another name instead of ``config``.
+        flag_values: where it is defined; the program's flags by default.
 
     Returns:
         The flag's holder; ``.value`` is the configuration with overrides.
@@ -69,7 +73,29 @@ def define_config(config: Any, argv: list[str], flag: str = "config") -> "flags.
             if field not in known:
                 near = difflib.get_close_matches(field, known, n=3, cutoff=0.3) or known
                 raise ValueError(f"Unknown config field {field!r}. Nearest known: {', '.join(near)}.")
-    return config_flags.DEFINE_config_dataclass(flag, config, "The run's settings.")
+    values = flags.FLAGS if flag_values is None else flag_values
+    return config_flags.DEFINE_config_dataclass(flag, copy.deepcopy(config), "The run's settings.", flag_values=values)
+
+
+def given_config(config: Any, argv: list[str], flag: str) -> Any:
+    """A copy of a dataclass as ``--flag.part.field=value`` in the arguments sets it, before flags are parsed.
+
+    Raises:
+        ValueError: for an unknown field, or a value of another type.
+    """
+    from absl import flags
+
+    values = flags.FlagValues()
+    define_config(config, argv, flag, values)
+    own = []
+    for argument, following in zip(argv, [*argv[1:], ""], strict=True):
+        if argument.startswith((f"--{flag}.", f"-{flag}.")):
+            own += [argument] if "=" in argument else [argument, following]
+    try:
+        values([argv[0], *own])
+    except flags.Error as error:
+        raise ValueError(str(error)) from error
+    return values[flag].value
 
 
 def run_program(main: Callable[[list[str]], None]) -> None:

@@ -17,14 +17,12 @@ from jaxtyping import PyTree
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import check_settings
-from invlearn_jax.tasks.antmaze.motor import AntMotorConfig, build_motor
-from invlearn_jax.tasks.antmaze.stack import AntStackConfig, build_ant_stack
 from invlearn_jax.tasks.maze2d.planner import MazePlannerConfig, build_planner
 from invlearn_jax.types import Params, Planner
 
 _SHIPPED = Path(__file__).parent.parent / "planners" / "shipped"
 
-PlannerConfig = MazePlannerConfig | AntMotorConfig | AntStackConfig
+PlannerConfig = MazePlannerConfig
 
 
 class Kind(NamedTuple):
@@ -44,8 +42,6 @@ class Kind(NamedTuple):
 # A description without a kind is of the first.
 _KINDS = {
     "maze": Kind(MazePlannerConfig, build_planner),
-    "ant_motor": Kind(AntMotorConfig, build_motor),
-    "ant_stack": Kind(AntStackConfig, build_ant_stack, shared=((".motor", ""),)),
 }
 
 
@@ -67,8 +63,7 @@ def save_planner(
         folder: made where missing.
         config: what to build.
         params: its parameters.
-        shares: the planner, shipped or a folder, that holds a part of these already, which is not written again: forward model
-            and objective of a maze2d planner, the motor level of an antmaze planner.
+        shares: the planner, shipped or a folder, that holds forward model and objective already, which are not written again.
         half: stores weights in half precision, for shipping.
 
     Raises:

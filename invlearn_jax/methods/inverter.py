@@ -40,7 +40,7 @@ from invlearn_jax.methods.inverter_training import (
 )
 from invlearn_jax.methods.inverter_watch import fit_watcher, watched
 from invlearn_jax.models.chunked import ChunkedModel
-from invlearn_jax.models.data_coverage import coverage_for
+from invlearn_jax.models.data_coverage import CELLS_BY_DIMENSION, coverage_for
 from invlearn_jax.models.ensemble import DisagreementModel
 from invlearn_jax.models.graph_cost import GraphCost
 from invlearn_jax.names import unknown_name
@@ -109,10 +109,12 @@ def unwatched(
     if settings.tail.kind == "graph":
         tail = GraphCost(task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves)
     size = jax.eval_shape(task.covered, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0]
+    # A table costs next to nothing; the nearest of many rows is looked for only where the distance from them is charged.
+    known = settings.objective.unvisited or size in CELLS_BY_DIMENSION
     return NetworkPlanner(
         inverter,
         model,
-        TaskObjective(task, settings.objective, tail, coverage_for(size), stride=chunk),
+        TaskObjective(task, settings.objective, tail, coverage_for(size) if known else None, stride=chunk),
         named_refiner(refiner, settings.refine_rate),
         refine_steps,
         1 if candidates is None else candidates,

@@ -175,7 +175,7 @@ def fit_objective(
 def covering(
     task: Task, planner: NetworkPlanner, settings: Settings, params: ObjectiveParams, rows: Dataset
 ) -> ObjectiveParams:
-    """The parameters with the coverage of the rows, where the distance from the data is charged."""
+    """The parameters with the coverage of the rows, where the objective knows of it."""
     coverage = planner.objective.coverage
     if coverage is None:
         return params

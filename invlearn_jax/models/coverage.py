@@ -59,7 +59,7 @@ def resampled(table: Float[np.ndarray, "..."], cells: int) -> Float[np.ndarray, 
     """A table over the same box on ``cells`` cells per axis, linear between the old ones."""
     at = (np.arange(cells) + 0.5) * table.shape[0] / cells - 0.5
     grid = np.meshgrid(*[at] * table.ndim, indexing="ij")
-    return scipy.ndimage.map_coordinates(table, grid, order=1, mode="nearest").astype(np.float32)
+    return scipy.ndimage.map_coordinates(table.astype(np.float32), np.stack(grid), order=1, mode="nearest")
 
 
 def within_scales(

@@ -109,5 +109,5 @@ def ant_gif(
         # matplotlib writes animations to files alone.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "ants.gif"
-            animation.save(path, writer=PillowWriter(fps=30 / stride), dpi=dpi)
+            animation.save(path, writer=PillowWriter(fps=round(30 / stride)), dpi=dpi)
             return path.read_bytes()

@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from invlearn_jax.models.coverage import resampled
+from invlearn_jax.models.data_coverage import CELLS_BY_DIMENSION
+
 Arrays = dict[str, np.ndarray]
 _ANYTHING = np.finfo(np.float32).max
 _EDGE = 1.1  # of the data's box, within which the first edition's upper level answered
@@ -52,7 +55,7 @@ def _stack(arrays: Arrays) -> Arrays:
     old = {name.removeprefix(".upper.objective"): x for name, x in arrays.items() if ".objective" in name}
     new |= {f".upper.objective.tail{name}": x for name, x in old.items() if name != ".unvisited"}
     new |= {f".upper.objective.coverage.{part}": old[f".{part}"] for part in ("centre", "half")}
-    new[".upper.objective.coverage.table"] = old[".unvisited"]
+    new[".upper.objective.coverage.table"] = resampled(old[".unvisited"], CELLS_BY_DIMENSION[2])
     return new | {".upper.objective.scale": np.ones((), np.float32)}
 
 

@@ -1,4 +1,4 @@
-"""D4RL's antmaze data, regenerated on C MuJoCo, and broad data of an ant that walks, flails and falls.
+"""D4RL's antmaze data, regenerated on C MuJoCo, and broad data of an ant that walks, moves at random and falls.
 
 The recipe is ``D4RL:scripts/generation/generate_ant_maze_datasets.py`` with ``--noisy``; see ``antmaze_data`` for its
 quirks.
@@ -115,7 +115,7 @@ def navigator(layout: Layout) -> Navigator:
                 following[number[goal], number[cell]] = number[row, column]
                 if not layout.walls[cell]:
                     frontier.append(cell)
-    centres = ant.cell_centre(layout, np.stack(np.indices((rows, columns)), axis=-1))
+    centres = ant.cell_centre(layout, np.moveaxis(np.indices((rows, columns)), 0, -1))
     return Navigator(jnp.asarray(following), jnp.asarray(centres, jnp.float32))
 
 
@@ -174,10 +174,10 @@ def navigated(
     Returns:
         The states ``[N, T+1, 29]`` and actions ``[N, T, 8]``, float32.
     """
-    guide, simulator, goals = navigator(spec.layout), MujocoAntmaze(spec), jnp.asarray(goals, jnp.float32)
+    guide, simulator, ends = navigator(spec.layout), MujocoAntmaze(spec), jnp.asarray(goals, jnp.float32)
 
     def command(step: int, obs: np.ndarray) -> Array:
-        return _navigate(policy, guide, indexed(key, step), obs, goals, noise)
+        return _navigate(policy, guide, indexed(key, step), obs, ends, noise)
 
     rows = _record(simulator, command, starts, steps, what)
     simulator.close()
@@ -274,7 +274,7 @@ def _behaviour(rng: np.random.Generator, count: int, steps: int, policy: GoalPol
     # Some ants turn every second, some every five.
     turns = np.arange(steps)[:, None] // rng.integers(10, 51, size=count)
     angles = rng.uniform(-np.pi, np.pi, size=(1 + turns.max(), count))[turns, np.arange(count)]
-    # From white noise to noise that lasts for two seconds; walkers are disturbed, the others only flail.
+    # From white noise to noise that lasts for two seconds; walkers are disturbed, the others only move at random.
     keep, size = rng.uniform(0.0, 0.95, (count, 1)), rng.uniform(np.where(walks, 0.0, 0.3), np.where(walks, 0.8, 1.5))
     noise = rng.normal(size=(steps, count, ant.ACTION_SIZE))
     for step in range(1, steps):
@@ -289,7 +289,7 @@ def _tumbled(rng: np.random.Generator, starts: np.ndarray, joint_range: np.ndarr
     dropped[:, 2] = _DROP_HEIGHT
     turn = rng.normal(size=(count, 4))
     dropped[:, ant.QUATERNION] = turn / np.linalg.norm(turn, axis=-1, keepdims=True)
-    dropped[:, 7 : ant.QPOS_SIZE] = rng.uniform(*joint_range.T, size=(count, ant.ACTION_SIZE))
+    dropped[:, 7 : ant.QPOS_SIZE] = rng.uniform(joint_range[:, 0], joint_range[:, 1], size=(count, ant.ACTION_SIZE))
     dropped[:, ant.QPOS_SIZE :] = rng.normal(size=(count, ant.STATE_SIZE - ant.QPOS_SIZE))
     return np.where(rng.uniform(size=(count, 1)) < _DROPPED, dropped, starts)
 
@@ -302,7 +302,7 @@ def random_ant_data(
     length: int = 200,
     streams: int = 256,
 ) -> dict[str, np.ndarray]:
-    """Broad data: ants that walk in directions drawn anew every 1 to 5 s under noise of any strength, or flail at random.
+    """Broad data: ants that walk in directions drawn anew every 1 to 5 s under noise of any strength, or move at random.
 
     A fifth of the episodes begins with a fall in any posture. Noise is smoothed by as much as 2 s, differently in each
     episode.

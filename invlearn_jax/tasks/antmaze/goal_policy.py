@@ -118,7 +118,7 @@ def read_goal_policy(path: PathLike) -> GoalPolicy:
         raise FileNotFoundError(
             f"{source}: there is no policy here (looked for {Path(path).absolute()}). Give a shipped one by its name "
             f"({', '.join(goal_policy_names())}), or an npz file as write_goal_policy writes it; `python -m experiments.run "
-            "--experiment=ant-policy --workdir=DIR` trains one (DIR/policy.npz)."
+            "--task=ant-walk --method=goal-policy --workdir=DIR` trains one (DIR/policy.npz)."
         )
     arrays = read_npz(path, _MAX_BYTES)
     depth = sum(name.startswith("actor.fc") and name.endswith(".w") for name in arrays)

@@ -108,11 +108,11 @@ def ant_xml(layout: Layout | None = None) -> str:
         The model as MJCF text. Lengths in metres, torques in newton metres.
     """
     half, height = CELL / 2 + MARGIN, WALL_HEIGHT / 2
-    cells = () if layout is None else np.argwhere(layout.walls)
+    cells = [] if layout is None else [(cell, cell_centre(layout, cell)) for cell in np.argwhere(layout.walls)]
     walls = "\n".join(
         f'    <geom name="wall_{row}_{column}" class="wall" size="{half} {half} {height + MARGIN}" '
         f'pos="{x} {y} {height}"/>'
-        for (row, column), (x, y) in ((cell, cell_centre(layout, cell)) for cell in cells)
+        for (row, column), (x, y) in cells
     )
     legs = "\n".join(_leg(number, *corner) for number, corner in enumerate(_LEGS, start=1))
     motors = "\n".join(f'    <motor name="{joint}" joint="{joint}"/>' for joint in MOTORS)

@@ -133,13 +133,13 @@ class AntWalk(Task):
         """A goal in any direction, ``nearest`` to ``farthest`` m away. The key is consumed."""
         angle_key, distance_key = streams(key, "angle", "distance")
         distance = jax.random.uniform(distance_key, minval=self.settings.nearest, maxval=self.settings.farthest)
-        return state[:2] + distance * _direction(angle_key)
+        return state[:2] + distance * direction(angle_key)
 
     def draw_problem(self, key: Key) -> Problem:
         """To walk on in one direction. The key is consumed."""
         start_key, angle_key = streams(key, "start", "angle")
         start = self.draw_state(start_key)
-        return Problem(start, start[:2] + _FAR * _direction(angle_key))
+        return Problem(start, start[:2] + _FAR * direction(angle_key))
 
     def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
         """Starts among the rows, moved to the origin."""
@@ -163,6 +163,12 @@ class AntWalk(Task):
     def usable(self, state: Float[Array, "29"]) -> Array:
         """Whether the ant is upright."""
         return upright(state, self.settings.data.upright)
+
+    def methods(self) -> Mapping[str, Any]:
+        """``goal-policy``: a policy that makes the mazes' data, from nothing but random exploration."""
+        from invlearn_jax.tasks.antmaze import policy_method  # noqa: PLC0415  (it learns on this task)
+
+        return {"goal-policy": policy_method}
 
     def configure(self, method: str, settings: Any) -> Any:
         """The settings that the shipped motor level was trained with."""
@@ -249,6 +255,7 @@ def _as_rows(arrays: Mapping[str, np.ndarray]) -> Dataset:
     return Dataset(arrays["observations"], arrays["actions"], arrays["timeouts"])
 
 
-def _direction(key: Key) -> Float[Array, "2"]:
+def direction(key: Key) -> Float[Array, "2"]:
+    """A unit vector in any direction. The key is consumed."""
     angle = jax.random.uniform(key, maxval=2 * jnp.pi)
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)])

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from invlearn_jax.models.coverage import resampled
+from invlearn_jax.models.data_coverage import CELLS_BY_DIMENSION
 from invlearn_jax.tasks.maze2d.first_edition_baselines import convert_baseline
 from invlearn_jax.tasks.maze2d.task import Maze2dTask
 from invlearn_jax.tasks.registry import make_task
@@ -96,7 +98,7 @@ def _model_and_objective(arrays: Arrays) -> Arrays:
     }
     for name in ("centre", "half"):
         kept[f".objective.coverage.{name}"] = arrays[f".objective.{name}"]
-    kept[".objective.coverage.table"] = arrays[".objective.unvisited"]
+    kept[".objective.coverage.table"] = resampled(arrays[".objective.unvisited"], CELLS_BY_DIMENSION[2])
     kept[".objective.scale"] = np.ones((), np.float32)
     return kept
 

@@ -231,7 +231,8 @@ class Maze2dTask(Task):
 
     def configure(self, method: str, settings: Any) -> Any:
         """See ``configured.configure``."""
-        return configured.configure(self.spec, self.multi_goal, method, settings)
+        broad = self.settings.random_rows > 0
+        return configured.configure(self.spec, self.multi_goal, broad, method, settings)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """D4RL's return and score, beside those of the shortest ways and of D4RL's controller from the same starts."""
