@@ -1,1 +1,0 @@
-"""What the programs do, step by step."""
