@@ -14,6 +14,7 @@ from invlearn_jax.names import unknown_name
 from invlearn_jax.parametrisation import Box
 from invlearn_jax.planners import InversePlanner, PlannerParams
 from invlearn_jax.planners.shooting import Shooting, ShootingPlanner
+from invlearn_jax.planners.watched import WatchedPlanner
 from invlearn_jax.refine.named import named_refiner
 from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.registry import load_module, task_reference
@@ -210,6 +211,8 @@ def _controller(
     task: Task, trained: str, refiner: str, steps: int, candidates: int, oracle: bool
 ) -> tuple[InversePlanner, PlannerParams]:
     base, params = load_planner(trained, task=task)
+    if isinstance(base, WatchedPlanner):
+        base, params = base.planner, params.planner
     how = named_refiner(refiner, _RATE)
     model, model_params = base.model, params.model
     if oracle:

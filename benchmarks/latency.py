@@ -20,7 +20,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.methods.saved import load_planner, load_task, planner_names
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
-from invlearn_jax.refine import REFINERS
+from invlearn_jax.refine.named import REFINERS
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Problem
 

@@ -23,7 +23,7 @@ from invlearn_jax.io.run_folder import manifest
 from invlearn_jax.keys import from_seed
 from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.planners import InversePlanner, PlannerParams
-from invlearn_jax.refine import REFINERS
+from invlearn_jax.refine.named import REFINERS
 from invlearn_jax.types import Problem
 
 _PLANNER = flags.DEFINE_string("planner", None, "A shipped name or a folder.", required=True)

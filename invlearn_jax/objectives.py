@@ -36,47 +36,6 @@ def weighted_sum(**terms: tuple[float, Term]) -> WeightedSum:
     return WeightedSum(terms)
 
 
-def time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array]) -> Term:
-    """``D(s_T, g)``: seconds left after the plan, under a cost-to-go ``D(params, state, goal)``."""
-    return lambda params, states, actions, goal: cost_to_go(params, states[-1], goal)
-
-
-def mean_time_to_goal(cost_to_go: Callable[[Params, Array, Array], Array], stride: int = 1) -> Term:
-    """``mean_t D(s_t, g)``, t = stride, 2 stride, .. T: the same along the sequence, so that early steps count."""
-
-    def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
-        return jax.vmap(lambda s: cost_to_go(params, s, goal))(states[stride::stride]).mean()
-
-    return term
-
-
-def unvisited(distance: Callable[[Params, Array], Array]) -> Term:
-    """``mean_t d(s_t)``, t = 1 .. T: metres from the data, for ``d(params, state)``; where no data were, a model is guessing."""
-    return lambda params, states, actions, goal: jax.vmap(lambda s: distance(params, s))(states[1:]).mean()
-
-
-def time_outside(radius: float, width: float, dt: float, position_size: int = 2) -> Term:
-    """``dt sum_t sigmoid((|x_t - g| - radius) / width)``, t = 1 .. T: seconds spent outside the goal's disc.
-
-    Args:
-        radius: of the disc, metres.
-        width: of the disc's soft edge, metres.
-        dt: seconds per step.
-        position_size: leading state entries that are the position.
-
-    Returns:
-        The term.
-    """
-
-    def term(params: Params, states: Array, actions: Array, goal: Array) -> Array:
-        offset = states[1:, :position_size] - goal
-        # The root is kept away from zero, where its gradient is infinite.
-        distance = jnp.sqrt((offset**2).sum(-1) + 1e-6)
-        return dt * jax.nn.sigmoid((distance - radius) / width).sum()
-
-    return term
-
-
 def reach(position_size: int) -> Term:
     """``|x_T - g|^2``: squared distance of the last position from the goal, m^2."""
     return lambda params, states, actions, goal: ((states[-1, :position_size] - goal) ** 2).sum()

@@ -234,24 +234,6 @@ def test_wilson():
             metrics.wilson(successes, trials)
 
 
-def test_prediction_error_of_plans_that_are_followed_beyond_their_end():
-    """Plans of 5 steps, a new one every 8: perfect predictions have no error, others that of their last state."""
-    states = np.cumsum(np.random.default_rng(0).normal(size=(3, 21, 4)), axis=1)
-    plans = np.stack([states[:, begin : begin + 6] for begin in (0, 8)], axis=1)
-    np.testing.assert_allclose(metrics.prediction_error(plans, states, 8), 0, atol=1e-12)
-    plans[:, :, 5, 0] += 2.0
-    np.testing.assert_allclose(metrics.prediction_error(plans, states, 8), 2.0)
-    np.testing.assert_allclose(metrics.prediction_error(plans[:, :1], states, 1000), 2.0)
-
-
-def test_prediction_error_looks_where_the_executed_part_ends():
-    states = np.zeros((2, 8, 4))  # seven steps in plans of three: the third plan is cut short
-    states[:, 3, 0], states[:, 6, 1] = [1.0, 2.0], [3.0, 4.0]
-    plans = np.zeros((2, 3, 6, 4))
-    plans[1, 1, 3, 1] = 4.0
-    np.testing.assert_allclose(metrics.prediction_error(plans, states, 3), [2.0, 1.0])
-
-
 def test_jerk():
     actions = np.array([[0.0, 0.0], [0.3, 0.4], [0.3, 0.4]])
     assert metrics.jerk(actions, 0.01) == pytest.approx(25.0)

@@ -130,24 +130,6 @@ def test_only_one_file_folds_numbers_into_keys():
     ] == ["invlearn_jax/keys.py"]
 
 
-def stream_names(source):
-    """The names of the streams that a file makes of a seed's own key."""
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args]
-    return [
-        ast.literal_eval(name)
-        for call in calls
-        if ast.unparse(call.func) in {"stream", "streams"} and ast.unparse(call.args[0]).startswith("from_seed(")
-        for name in call.args[1:]
-        if isinstance(name, ast.Constant)
-    ]
-
-
-def test_pipelines_of_one_seed_share_no_stream():
-    found = [name for path in (ROOT / "experiments").rglob("*.py") for name in stream_names(path.read_text())]
-    assert {"controller data", "cost-to-go", "plans"} <= set(found)
-    assert sorted(found) == sorted(set(found))
-
-
 # A training's keys, one by one.
 
 

@@ -1,14 +1,16 @@
-"""Models made of models: ensembles, the simulator as a model, and stacks of Inverters."""
+"""Models made of models: ensembles, and the simulator as a model."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from small_tasks import Ball
 
 from invlearn_jax.data import Dataset, fit_normalizer, window_store
 from invlearn_jax.learn.forward_model import Source, ensemble_state, ensemble_update, forward_model_update
 from invlearn_jax.learn.loop import default_optimizer, train
-from invlearn_jax.models import EnsembleModel, SequenceModel, SimulatorModel
+from invlearn_jax.models import EnsembleModel, SimulatorModel
+from invlearn_jax.models.chunked import ChunkedModel
 
 KEY = jax.random.key(0)
 
@@ -35,10 +37,10 @@ def rows(count=2000):
 
 
 def test_an_ensemble_learns_and_its_spread_grows_off_the_data():
-    data, single = rows(), SequenceModel(4, 2, 0.1, chunk=2, hidden=(16,))
-    optimizer = default_optimizer(3e-3, 300)
+    data, single = rows(), ChunkedModel(Ball(), 2, (16,))
+    optimizer = default_optimizer(3e-3, 800)
     update = ensemble_update(forward_model_update(single, optimizer, [Source(window_store(data, 4), 1.0)], 32, 4))
-    state = train(update, ensemble_state(single, optimizer, KEY, data, fit_normalizer(data), 3), 300, 100)
+    state = train(update, ensemble_state(single, optimizer, KEY, data, fit_normalizer(data), 3), 800, 100)
     model = EnsembleModel(single, 3)
     actions = jax.random.uniform(KEY, (4, 2), minval=-1, maxval=1)
     predicted = model.unroll(state.params, jnp.asarray(data.states[50]), actions)
@@ -51,7 +53,7 @@ def test_an_ensemble_learns_and_its_spread_grows_off_the_data():
 
 
 def test_ensemble_members_differ_and_average():
-    model = EnsembleModel(SequenceModel(4, 2, 0.1, chunk=2, hidden=(8,)), 2)
+    model = EnsembleModel(ChunkedModel(Ball(), 2, (8,)), 2)
     params = model.init(KEY)
     members = model.unroll_members(params, jnp.ones(4), jnp.ones((4, 2)))
     assert members.shape == (2, 5, 4)
@@ -61,7 +63,7 @@ def test_ensemble_members_differ_and_average():
 
 def test_an_ensemble_of_one_is_refused():
     with pytest.raises(ValueError, match="ensemble of 1"):
-        EnsembleModel(SequenceModel(4, 2, 0.1), 1)
+        EnsembleModel(ChunkedModel(Ball()), 1)
 
 
 def test_the_simulator_is_a_model(umaze_task, umaze):

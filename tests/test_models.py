@@ -13,23 +13,26 @@ from helpers import held_actions
 from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
+from small_tasks import Ball
 
 from invlearn_jax.data.dataset import Dataset, fit_normalizer, window_store
-from invlearn_jax.learn.cost_to_go import cost_to_go_state, cost_to_go_update
+from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
 from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
 from invlearn_jax.learn.loop import TrainState, default_optimizer, train
-from invlearn_jax.models import CostToGo, PositionGraph, SequenceModel, position_graph
+from invlearn_jax.models import PositionGraph, position_graph
+from invlearn_jax.models.chunked import ChunkedModel
 from invlearn_jax.models.coverage import CELLS, distance_to_data, interpolate
+from invlearn_jax.models.graph_cost import GraphCost
 from invlearn_jax.networks import fourier_features, fourier_size, mlp, parameter_count
-from invlearn_jax.objectives import unvisited
 from invlearn_jax.rollout import unroll_steps
+from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import ForwardModel
 
 every_chunk = pytest.mark.parametrize("chunk", [1, 4, 8])
 
 
-def small_model(chunk, **settings):
-    return SequenceModel(4, 2, dt=0.01, chunk=chunk, hidden=(16,), **({"position_size": 2, "octaves": 3} | settings))
+def small_model(chunk, hidden=(16,), octaves=3):
+    return ChunkedModel(Ball(), chunk, hidden, octaves)
 
 
 def scrambled(params, seed=0):
@@ -44,7 +47,7 @@ def random_inputs(horizon, seed=1):
     return jnp.asarray(rng.normal(size=4), jnp.float32), jnp.asarray(rng.uniform(-1, 1, (horizon, 2)), jnp.float32)
 
 
-# --- the sequence model ---
+# --- the model in chunks ---
 
 
 @every_chunk
@@ -132,7 +135,7 @@ def damped_masses(episodes=24, length=60):
 def test_a_linear_system_is_learned(chunk):
     data = damped_masses()
     held_out = damped_masses(episodes=4)
-    model = SequenceModel(4, 2, dt=0.1, chunk=chunk, hidden=(32,))
+    model = small_model(chunk, (32,))
     optimizer, horizon = default_optimizer(1e-2, 400), 8
     update = forward_model_update(model, optimizer, [Source(window_store(data, horizon), 1.0)], 64, horizon)
     state = forward_model_state(model, optimizer, jax.random.key(0), data, fit_normalizer(data))
@@ -252,7 +255,7 @@ def test_a_graph_in_pieces_is_refused():
 
 
 def test_cost_to_go_is_a_positive_time_between_looked_ahead_positions():
-    model = CostToGo(look_ahead=0.06, hidden=(16,), octaves=3)
+    model = GraphCost(make_task("maze2d-umaze-v1"), 0.06, (16,), 3)
     params = scrambled(jax.jit(model.init)(jax.random.key(0)))
     rng = np.random.default_rng(0)
     states, goals = (jnp.asarray(rng.normal(size=(50, n)), jnp.float32) for n in (4, 2))
@@ -266,7 +269,7 @@ def test_cost_to_go_is_a_positive_time_between_looked_ahead_positions():
 
 def test_cost_to_go_gradients_match_finite_differences():
     with jax.enable_x64(True):
-        model = CostToGo(hidden=(16,), octaves=3)
+        model = GraphCost(Ball(), 0.0, (16,), 3)
         params = jax.tree.map(lambda x: x.astype(jnp.float64), scrambled(jax.jit(model.init)(jax.random.key(0))))
         state, goal = jnp.array([0.3, -0.2, 1.0, 2.0]), jnp.array([-0.4, 0.6])
         between = jax.jit(lambda s, g: model(params, s, g))
@@ -277,8 +280,8 @@ def test_cost_to_go_is_distilled_from_a_graph():
     """A straight line of bins, 2 s long."""
     line = np.linspace(0, 2, 21, dtype=np.float32)
     graph = PositionGraph(np.stack([line, 0 * line], 1), np.abs(line[:, None] - line))
-    model, optimizer = CostToGo(hidden=(32, 32), octaves=2), default_optimizer(5e-3, 400)
-    state = cost_to_go_state(model, optimizer, jax.random.key(0), graph)
+    model, optimizer = GraphCost(Ball(), 0.0, (32, 32), 2), default_optimizer(5e-3, 400)
+    state = graph_cost_state(model, optimizer, jax.random.key(0), graph)
     trained = train(cost_to_go_update(model, optimizer, graph, batch=128, jitter=0.0), state, 400, block=400)
     between = jax.jit(jax.vmap(jax.vmap(model.between, in_axes=(None, None, 0)), in_axes=(None, 0, None)))
     error = np.abs(between(trained.params, jnp.asarray(graph.nodes), jnp.asarray(graph.nodes)) - graph.times)
@@ -316,7 +319,7 @@ def test_mlp_starts_near_zero_and_its_skip_is_linear():
 
 def test_training_in_parts_repeats_the_unbroken_run():
     data = damped_masses(episodes=4)
-    model, optimizer = SequenceModel(4, 2, dt=0.1, chunk=2, hidden=(8,)), optax.adam(1e-3)
+    model, optimizer = small_model(2, (8,)), optax.adam(1e-3)
     update = forward_model_update(model, optimizer, [Source(window_store(data, 4), 1.0)], 8, 4)
     fresh = forward_model_state(model, optimizer, jax.random.key(0), data, fit_normalizer(data))
     whole = train(update, fresh, 12, block=4)
@@ -364,19 +367,3 @@ def test_distance_to_data_is_the_largest_over_the_axes():
     table = jnp.asarray(cells[..., 0] + 2 * cells[..., 1])
     np.testing.assert_allclose(interpolate(table, position, *scale), 0.3 + 2 * 3.1, rtol=1e-4)
     np.testing.assert_allclose(interpolate(table, jnp.array([9.0, 9.0]), *scale), table[-1, -1], rtol=1e-6)
-
-
-def test_leaving_the_data_costs_and_the_slope_leads_back():
-    """Data on a square of 0.95 m: among them nothing is charged, beyond them the distance."""
-    grid = np.stack(np.meshgrid(np.arange(20), np.arange(20), indexing="ij"), -1).reshape(-1, 2) * 0.05
-    graph = PositionGraph(grid.astype(np.float32), np.zeros((400, 400), np.float32))
-    model = CostToGo(hidden=(4,))
-    params = cost_to_go_state(model, optax.adam(1e-3), jax.random.key(0), graph, among=0.03).params
-    cost = jax.jit(lambda x: model.unvisited(params, jnp.concatenate([x, jnp.zeros(2)])))
-    assert cost(jnp.array([0.42, 0.47])) == 0
-    edge = jnp.array([0.985, 0.45])
-    assert 0 < cost(edge) < 0.01
-    assert jax.grad(cost)(edge)[0] > 0.5
-    states = jnp.array([[0.4, 0.4, 0, 0], [0.4, 0.4, 0, 0], [0.985, 0.45, 0, 0]])
-    term = unvisited(model.unvisited)(params, states, jnp.zeros((2, 2)), jnp.zeros(2))
-    np.testing.assert_allclose(term, cost(edge) / 2, rtol=1e-6)  # the mean over the two states that follow the first

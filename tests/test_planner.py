@@ -9,11 +9,12 @@ import numpy as np
 import optax
 import pytest
 from helpers import REACH_WITH_LITTLE_EFFORT, count_compilations, double_integrator
+from small_tasks import Ball
 
 from invlearn_jax.evaluate.episodes import run_mjx, run_mujoco
+from invlearn_jax.inverters.network import NetworkInverter
 from invlearn_jax.learn.inverter import InverterTraining, advance_problems, inverter_state, inverter_update
 from invlearn_jax.learn.loop import train
-from invlearn_jax.planners.mlp_inverter import MlpInverter
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.planners.shooting import Shooting, ShootingPlanner
 from invlearn_jax.refine import gradient, mppi
@@ -32,16 +33,27 @@ PLANNERS = {
 every_planner = pytest.mark.parametrize("name", PLANNERS)
 
 
+EDGE = 1.1  # of the data
+
+
+def network(hidden=(8,), horizon=T, octaves=2, spread=0.3):
+    return NetworkInverter(Ball(), hidden, octaves, spread=spread, horizon=horizon)
+
+
 @functools.cache
 def build(name):
-    return InversePlanner(MlpInverter(S, A, T, hidden=(8,)), MODEL, REACH_WITH_LITTLE_EFFORT, *PLANNERS[name])
+    return InversePlanner(network(), MODEL, REACH_WITH_LITTLE_EFFORT, *PLANNERS[name])
 
 
 @functools.cache
 def compiled(name):
     """The planner's jitted plan, and its parameters."""
     planner = build(name)
-    return jax.jit(planner.plan), jax.jit(planner.init)(jax.random.key(0))
+    params = jax.jit(planner.init)(jax.random.key(0))
+    state, goal = (
+        scales._replace(low=0 * scales.low - EDGE, high=0 * scales.high + EDGE) for scales in params.inverter[1:]
+    )
+    return jax.jit(planner.plan), params._replace(inverter=params.inverter._replace(state=state, goal=goal))
 
 
 def problem(seed=0, batch=()):
@@ -239,12 +251,12 @@ def test_a_problem_of_the_wrong_size_is_refused(given, message):
 )
 def test_bad_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
-        InversePlanner(MlpInverter(S, A, T, hidden=(8,)), MODEL, REACH_WITH_LITTLE_EFFORT, **arguments)
+        InversePlanner(network(), MODEL, REACH_WITH_LITTLE_EFFORT, **arguments)
 
 
 def test_half_of_a_plan_is_executed_by_default():
     assert build("pass").execute_steps == T // 2
-    inverter = MlpInverter(S, A, T, hidden=(8,))
+    inverter = network()
     assert InversePlanner(inverter, MODEL, REACH_WITH_LITTLE_EFFORT, execute_steps=T).execute_steps == T
 
 
@@ -254,7 +266,7 @@ def test_half_of_a_plan_is_executed_by_default():
 @pytest.mark.parametrize("horizon", [1, 20])
 def test_proposals(horizon):
     """The network's own sequence first, then noisy copies, all in bounds; equal keys, equal copies."""
-    inverter = MlpInverter(S, A, horizon, hidden=(8,), spread=0.5)
+    inverter = network(horizon=horizon, spread=0.5)
     params = jax.jit(inverter.init)(jax.random.key(0))
     propose = jax.jit(inverter.propose, static_argnums=3)
     one = propose(params, jax.random.key(1), problem(), 1)
@@ -269,7 +281,7 @@ def test_proposals(horizon):
 
 
 def test_a_fresh_inverter_is_near_zero_and_sees_state_and_goal():
-    inverter = MlpInverter(S, A, T, hidden=(32,))
+    inverter = network(hidden=(32,))
     params = jax.jit(inverter.init)(jax.random.key(0))
     logits = jax.jit(inverter.logits)(params, problem())
     assert np.abs(logits).max() < 0.5
@@ -287,7 +299,7 @@ def draw(key):
 
 def test_training_the_inverter_lowers_its_cost():
     """On the linear world the mean cost falls well below that of doing nothing, on problems not trained on."""
-    inverter = MlpInverter(S, A, T, hidden=(32, 32), octaves=1)
+    inverter = network(hidden=(32, 32), octaves=1)
     settings = InverterTraining(batch=64, advance=(1, 2, 3))
     params, optimizer = jax.jit(inverter.init)(jax.random.key(0)), optax.adam(3e-3)
     model_params = MODEL.init(jax.random.key(0))

@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import REACH_WITH_LITTLE_EFFORT, TINY, double_integrator
+from helpers import REACH_WITH_LITTLE_EFFORT, double_integrator, small_maze, small_planner
 from small_tasks import Ball
 
 from invlearn_jax.evaluate.deadline import DeadlinePlanner
-from invlearn_jax.inverters.network import NetworkParams
+from invlearn_jax.inverters.network import NetworkInverter, NetworkParams
 from invlearn_jax.methods import inverter
 from invlearn_jax.methods.hierarchy import SubgoalTask
 from invlearn_jax.methods.registry import find_method
-from invlearn_jax.planners import InversePlanner, MlpInverter, PlannerParams, Shooting
+from invlearn_jax.planners import InversePlanner, PlannerParams, Shooting
 from invlearn_jax.planners.diffusion import Tracker
 from invlearn_jax.planners.hierarchy import Hierarchy
 from invlearn_jax.planners.watched import WatchedPlanner
@@ -33,7 +33,6 @@ from invlearn_jax.tasks.gates import systems
 from invlearn_jax.tasks.gates.gates import named_gate
 from invlearn_jax.tasks.gates.planner import pulse_planner
 from invlearn_jax.tasks.gates.pulse_inverter import QubitInverter
-from invlearn_jax.tasks.maze2d.planner import build_planner
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem, Result
 
@@ -67,8 +66,12 @@ def baseline(method: str, settings: dict[str, Any], **changes: Any) -> Any:
     return learner.build(Ball(), with_settings(learner.Settings(), settings | changes))
 
 
+def inverse(refine_steps: int, candidates: int) -> InversePlanner:
+    return small_planner(small_maze(), refine_steps=refine_steps, candidates=candidates)[0]
+
+
 def watched() -> WatchedPlanner:
-    planner = InversePlanner(MlpInverter(4, 2, 4, 2, (8,), 1), MODEL, REACH_WITH_LITTLE_EFFORT)
+    planner = InversePlanner(NetworkInverter(Ball(), (8,), 1, horizon=4), MODEL, REACH_WITH_LITTLE_EFFORT)
     return WatchedPlanner(planner, MODEL, lambda state: state[:2])
 
 
@@ -93,8 +96,8 @@ def shooting() -> InversePlanner:
 
 GUESS = [[0.5, 0.0], [0.5, 0.0], [0.25, 0.0], [0.0, -1.0]]
 KINDS = {
-    "inverse": Kind(lambda: build_planner(TINY), BALL),
-    "refined": Kind(lambda: build_planner(TINY, 2, 3), BALL),
+    "inverse": Kind(lambda: inverse(0, 1), BALL),
+    "refined": Kind(lambda: inverse(2, 3), BALL),
     "shooting": Kind(shooting, BALL._replace(guess=GUESS), ()),
     "hierarchy": Kind(hierarchy, BALL),
     "watched": Kind(watched, BALL),
@@ -120,7 +123,7 @@ def made(name: str) -> tuple:
     planner = KINDS[name].build()
     params = jax.jit(planner.init)(KEY)
     if name == "watched":
-        params = params._replace(threshold=jnp.array(1e3))
+        params = params._replace(threshold=jnp.array(1e3), planner=bounded_to(10.0, params.planner))
     if isinstance(getattr(params, "inverter", None), NetworkParams):
         params = bounded_to(10.0, params)
     if name == "hierarchy":
@@ -351,7 +354,7 @@ def test_a_start_keeps_its_imaginary_part():
 def test_a_deadline_planner_keeps_the_contract():
     _, params, plan, _ = made("refined")
     problems = jax.tree.map(lambda x: jnp.stack([x, x]), arrays(BALL))
-    planner = DeadlinePlanner(lambda steps, count: build_planner(TINY, steps, count), params, problems, [(2, 3)], 100)
+    planner = DeadlinePlanner(inverse, params, problems, [(2, 3)], 100)
     within = functools.partial(planner.plan_within, 1e6, KEY)
     chex.assert_trees_all_close(within(BALL), plan(params, KEY, arrays(BALL)), rtol=1e-4, atol=1e-5)
     for value, result in ((np.nan, Result.NON_FINITE), (1e20, Result.NON_FINITE), (1e3, Result.OUTSIDE_DATA)):
@@ -374,7 +377,7 @@ def unchecked(function: Callable) -> Callable:
 @pytest.mark.parametrize("argument", ["refine_steps", "candidates", "execute_steps"])
 def test_counts_that_are_not_whole_are_refused(argument, count):
     makers = {
-        InversePlanner: (MlpInverter(4, 2, 4, 2, (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
+        InversePlanner: (NetworkInverter(Ball(), (8,)), MODEL, REACH_WITH_LITTLE_EFFORT, gradient(optax.sgd(0.1))),
         Tracker: (made("tracker")[0].inverter, REACH_WITH_LITTLE_EFFORT, "pd"),
         Hierarchy: (made("hierarchy")[0].upper, made("hierarchy")[0].lower, lambda state: state[:2], 1.0),
     }

@@ -1,22 +1,5 @@
-"""Judging planners: closed-loop episodes, estimates with intervals."""
+"""Judging planners: closed-loop episodes, estimates with intervals, latency, model hacking."""
 
-from invlearn_jax.evaluate.closed_loop import Episodes, run_mjx, run_mujoco, start_states
-from invlearn_jax.evaluate.metrics import (
-    Interval,
-    jerk,
-    mean_ci,
-    prediction_error,
-    wilson,
-)
+from invlearn_jax.evaluate.metrics import Interval, jerk, mean_ci, wilson
 
-__all__ = [
-    "Episodes",
-    "Interval",
-    "jerk",
-    "mean_ci",
-    "prediction_error",
-    "run_mjx",
-    "run_mujoco",
-    "start_states",
-    "wilson",
-]
+__all__ = ["Interval", "jerk", "mean_ci", "wilson"]

@@ -75,25 +75,3 @@ def jerk(actions: np.ndarray, dt: float) -> np.ndarray | float:
         ``[...]`` per second.
     """
     return np.linalg.norm(np.diff(np.asarray(actions, float), axis=-2), axis=-1).mean(-1) / dt
-
-
-def prediction_error(
-    plan_states: np.ndarray, states: np.ndarray, execute_steps: int, position_size: int = 2
-) -> np.ndarray:
-    """How far the state at the end of a plan's executed part is from its prediction.
-
-    Args:
-        plan_states: ``[N, plans, T+1, S]`` predicted.
-        states: ``[N, L+1, S]`` realised.
-        execute_steps: k, steps between plans.
-        position_size: leading state entries that are the position.
-
-    Returns:
-        ``[N]`` metres, the mean over an episode's plans; a last plan cut short by the episode's end is left out. A plan that is
-        followed beyond its end is held against its end.
-    """
-    end = min(execute_steps, plan_states.shape[2] - 1)
-    realised = states[:, end::execute_steps, :position_size]
-    count = min(realised.shape[1], plan_states.shape[1])
-    predicted = plan_states[:, :count, end, :position_size]
-    return np.linalg.norm(predicted - realised[:, :count], axis=-1).mean(1)

@@ -6,39 +6,13 @@ import numpy as np
 import optax
 
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
-from invlearn_jax.models.cost_to_go import CostToGo, PositionGraph
-from invlearn_jax.models.coverage import distance_to_data
 from invlearn_jax.models.graph_cost import GraphCost
+from invlearn_jax.models.position_graph import PositionGraph
 from invlearn_jax.types import Key
 
 
-def cost_to_go_state(
-    model: CostToGo, optimizer: optax.GradientTransformation, key: Key, graph: PositionGraph, among: float = 0.1
-) -> TrainState:
-    """The state to train from: inputs scaled by the graph's bounding box, and the map of where the data were.
-
-    Args:
-        model: the network.
-        optimizer: for ``params.net``.
-        key: consumed.
-        graph: of the data.
-        among: metres from a node that still count as among the data, about the size of its bin.
-
-    Returns:
-        The state.
-    """
-    init_key, key = jax.random.split(key)
-    low, high = graph.nodes.min(0), graph.nodes.max(0)
-    centre, half = ((low + high) / 2).astype(np.float32), (np.maximum(high - low, 1e-6) / 2).astype(np.float32)
-    unvisited = np.maximum(distance_to_data(graph.nodes, centre, half) - among, 0.0)
-    params = model.init(init_key)._replace(
-        centre=jnp.asarray(centre), half=jnp.asarray(half), unvisited=jnp.asarray(unvisited)
-    )
-    return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())
-
-
 def cost_to_go_update(
-    model: CostToGo | GraphCost,
+    model: GraphCost,
     optimizer: optax.GradientTransformation,
     graph: PositionGraph,
     batch: int,

@@ -24,8 +24,8 @@ from invlearn_jax.learn.loop import TrainState, default_optimizer
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods.inverter_settings import Settings
 from invlearn_jax.models.chunked import ChunkedModel, ChunkedParams
-from invlearn_jax.models.cost_to_go import position_graph
 from invlearn_jax.models.ensemble import DisagreementModel
+from invlearn_jax.models.position_graph import position_graph
 from invlearn_jax.objectives import ObjectiveParams, TaskObjective
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.rollout import score, total

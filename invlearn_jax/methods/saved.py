@@ -15,7 +15,6 @@ from jaxtyping import PyTree
 
 from invlearn_jax.files import read_json, read_npz, replace_files
 from invlearn_jax.inputs import check_whole
-from invlearn_jax.io import planners as first_edition
 from invlearn_jax.io.compile_cache import ensure_compile_cache
 from invlearn_jax.methods.registry import (
     ChecksInferenceOptions,
@@ -143,8 +142,6 @@ def load_planner(
     ensure_compile_cache()
     folder = find_planner(name)
     fields, arrays = _contents(folder)
-    if "task" not in fields:
-        return first_edition.load_planner(folder, refine_steps, candidates, refiner, execute_steps)
     task, method, settings, arrays = _described(folder, fields, arrays, task)
     learner = find_method(method, task)
     known = learner.INFERENCE_OPTIONS if isinstance(learner, HasInferenceOptions) else ()
@@ -170,22 +167,23 @@ def load_planner(
 
 
 def _contents(folder: Path) -> tuple[dict[str, Any], Arrays]:
-    """The fields and arrays of a planner's folder; those of the first edition as they would be written today, where known."""
+    """The fields and arrays of a planner's folder; those of the first edition as they would be written today."""
     fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
     shares = fields.get("shares")
     if isinstance(shares, str) and (folder / shares).is_dir():
         # The first edition named the planner that it shared parameters with as seen from its own folder.
         fields["shares"] = str(folder / shares)
-    convert = None if "task" in fields else first_edition_converter(str(fields.get("kind", "maze")))
+    if "task" in fields:
+        return fields, arrays
     try:
-        converted = convert(fields, arrays) if convert is not None else None
+        # The first edition's earliest descriptions have no kind.
+        convert = first_edition_converter(fields.get("kind", "maze"))
+        task, method, settings, arrays = convert(fields, arrays)
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{folder} does not describe a planner ({error}). Copy it again.") from error
-    if converted is not None:
-        task, method, settings, arrays = converted
-        fields = {"task": task, "method": method, "settings": settings}
-        if isinstance(task, Task) and task.settings is not None:
-            fields["task_settings"] = dataclasses.asdict(task.settings)
+    fields = {"task": task, "method": method, "settings": settings}
+    if isinstance(task, Task) and task.settings is not None:
+        fields["task_settings"] = dataclasses.asdict(task.settings)
     return fields, arrays
 
 

@@ -4,15 +4,13 @@ Cell ``i`` of ``G`` along an axis of centre c and half-width h lies at ``c + 1.1
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.ndimage
 import scipy.spatial
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 CELLS = 64  # G, per axis, where nothing else is said
 _BEYOND = 1.1  # times the half-width of the data's box
-_FAR = 10.0  # times the scale of an entry of the state: further off lies what the data did not hold
 
 
 def distance_to_data(
@@ -60,15 +58,3 @@ def resampled(table: Float[np.ndarray, "..."], cells: int) -> Float[np.ndarray, 
     at = (np.arange(cells) + 0.5) * table.shape[0] / cells - 0.5
     grid = np.meshgrid(*[at] * table.ndim, indexing="ij")
     return scipy.ndimage.map_coordinates(table.astype(np.float32), np.stack(grid), order=1, mode="nearest")
-
-
-def within_scales(
-    entries: Float[Array, " S"], mean: Float[Array, " S"] | float, scale: Float[Array, " S"]
-) -> Bool[Array, " S"]:
-    """Which entries of a state lie within 10 of their scales of the data's mean."""
-    return jnp.abs(entries - mean) <= _FAR * scale
-
-
-def no_distance(position_size: int) -> Float[Array, "..."]:
-    """The map of a model that has seen no data: zeros."""
-    return jnp.zeros((CELLS,) * position_size)

@@ -1,6 +1,6 @@
 """A learned, goal-conditioned time-to-goal over the places of a task's goal space.
 
-The target is a shortest path over a graph of the data itself, no map needed (``cost_to_go.position_graph``), distilled into a
+The target is a shortest path over a graph of the data itself, no map needed (``position_graph``), distilled into a
 network over where the state is about to be:
 
     D(s, g) = softplus(net(ahead(s, tau), g)),    seconds.

@@ -61,12 +61,15 @@ def task_entries() -> dict[str, TaskEntry]:
     return entries | _TASKS
 
 
-def first_edition_converter(kind: Any) -> Callable[..., tuple[Task | str, str, dict[str, Any], dict[str, Any]]] | None:
-    """What turns ``(fields, arrays)`` of a first edition's planner into task, method, its settings and arrays; or None."""
-    world = _FIRST_EDITION.get(kind) if isinstance(kind, str) else None
-    if world is None:
-        return None
-    return importlib.import_module(f"invlearn_jax.tasks.{world}.first_edition").convert
+def first_edition_converter(kind: Any) -> Callable[..., tuple[Task | str, str, dict[str, Any], dict[str, Any]]]:
+    """What turns ``(fields, arrays)`` of a first edition's planner into task, method, its settings and arrays.
+
+    Raises:
+        ValueError: for an unknown kind; the nearest known ones are listed.
+    """
+    if not isinstance(kind, str) or kind not in _FIRST_EDITION:
+        raise unknown_name("kind of planner", str(kind), _FIRST_EDITION)
+    return importlib.import_module(f"invlearn_jax.tasks.{_FIRST_EDITION[kind]}.first_edition").convert
 
 
 def make_task(name: str) -> Task:
