@@ -13,7 +13,6 @@ from invlearn_jax.data import Dataset
 from invlearn_jax.data.kept import read_rows
 from invlearn_jax.methods.fitting import fit
 from invlearn_jax.methods.saved import load_planner, load_task
-from invlearn_jax.models.position_graph import position_graph
 from invlearn_jax.tasks.antmaze.drawing import ant_gif, limbs
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.tasks.antmaze.locomotion import Locomotion, walk_openly
