@@ -170,6 +170,7 @@ def judge(
         "success_rate": rate.mean,
         "success_ci95": [rate.low, rate.high],
         "episodes": task.episodes,
+        **task.figures(rows),
         "gap_mean": float(gaps.mean()),
         "gap_p99": float(np.percentile(gaps, 99)),
         "error_median_m": float(np.median(errors)),

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset, kept_rows
 from invlearn_jax.keys import streams
 from invlearn_jax.tasks.antmaze import walk
+from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.maze2d import task as maze
 from invlearn_jax.tasks.maze2d.specs import spec
 from invlearn_jax.tasks.task import Episodes, Part, Task
@@ -47,6 +48,10 @@ class Narrow(Task):
         if self.settings.corridor:
             parts[name] = narrow._replace(rows=kept_rows(narrow.rows, self.corridor(narrow.rows.states)))
         return parts
+
+    def figures(self, episodes: Episodes) -> dict[str, float]:
+        """What is recorded of episodes beside success. By default nothing."""
+        return {}
 
     def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
         """Any state and goal: where no data were, the Inverter is to plan too."""
@@ -116,6 +121,10 @@ class NarrowWalk(Narrow, walk.AntWalk):
     def success(self, state: Float[Array, "29"], goal: Float[Array, "2"]) -> Array:
         """Within 0.5 m."""
         return jnp.linalg.norm(state[:2] - goal) <= 0.5
+
+    def figures(self, episodes: Episodes) -> dict[str, float]:
+        """How many ants lie at the end."""
+        return {"flipped": float((uprightness(episodes.states[:, -1]) < 0).mean())}
 
     def draw(self, axes: Any, episodes: Episodes) -> None:
         """Draws the ways with the goal to the right of the start."""

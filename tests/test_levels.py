@@ -1,4 +1,4 @@
-"""Models made of models: ensembles, the simulator as a model, and stacks of Inverters."""
+"""Models made of models: ensembles, and the simulator as a model."""
 
 import jax
 import jax.numpy as jnp
@@ -38,9 +38,9 @@ def rows(count=2000):
 
 def test_an_ensemble_learns_and_its_spread_grows_off_the_data():
     data, single = rows(), ChunkedModel(Ball(), 2, (16,))
-    optimizer = default_optimizer(3e-3, 300)
+    optimizer = default_optimizer(3e-3, 800)
     update = ensemble_update(forward_model_update(single, optimizer, [Source(window_store(data, 4), 1.0)], 32, 4))
-    state = train(update, ensemble_state(single, optimizer, KEY, data, fit_normalizer(data), 3), 300, 100)
+    state = train(update, ensemble_state(single, optimizer, KEY, data, fit_normalizer(data), 3), 800, 100)
     model = EnsembleModel(single, 3)
     actions = jax.random.uniform(KEY, (4, 2), minval=-1, maxval=1)
     predicted = model.unroll(state.params, jnp.asarray(data.states[50]), actions)

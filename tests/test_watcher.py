@@ -21,10 +21,10 @@ STATE = jnp.array([0.1, -0.2, 0.3, 0.0])
 
 def watched(distance):
     """A planner through a double integrator, watched by one whose forces are ``distance`` times weaker."""
-    model, inverter = double_integrator(2, 0.1), NetworkInverter(Ball(), (8,))
+    model, inverter = double_integrator(2, 0.1), NetworkInverter(Ball(), (8,), 0)
     planner = InversePlanner(inverter, model, REACH_WITH_LITTLE_EFFORT, execute_steps=4)
     fresh = inverter.init(KEY)
-    params = PlannerParams(fresh._replace(net=jax.tree.map(lambda x: x + 0.3, fresh.net)), model.init(KEY), ())
+    params = PlannerParams(fresh._replace(net=jax.tree.map(lambda x: x + 0.15, fresh.net)), model.init(KEY), ())
     a, b = model.init(KEY)
     watched = WatchedParams(params, (a, (1 - distance) * b), jnp.array(0.05))
     return WatchedPlanner(planner, model, lambda state: state[:2]), watched
@@ -136,7 +136,7 @@ def test_each_half_of_the_plans_has_its_use():
 def test_settings_are_compared_in_one_record(tmp_path, monkeypatch):
     monkeypatch.setattr(NarrowMaze, "episodes", 4)
     few = {f"--{name}_updates=6" for name in ("model", "inverter", "watcher", "tail")}
-    small = ["--rows=3000", "--broad_rows=1000", "--plans=100", f"--workdir={tmp_path / 'runs'}", *sorted(few)]
+    small = ["--rows=20000", "--broad_rows=1000", "--plans=100", f"--workdir={tmp_path / 'runs'}", *sorted(few)]
     chosen = ["--robot=maze2d", "--settings=trust region + online correction", f"--output={tmp_path / 'table.json'}"]
     run_here("hacking_mitigations", *chosen, *small, _EXECUTED=(8, 40))
     (row,) = read_record(None, tmp_path / "table.json")["rows"]
