@@ -18,7 +18,7 @@ setup: .venv/.ready
 demo: setup
 	@echo "Demo: makes data of a small maze, trains a planner on them, evaluates 100 episodes: two to five minutes on two cores."
 	@echo "It may be stopped at any time; the same command continues. All is written to runs/demo."
-	$(RUN) -m experiments.run --experiment=maze2d-umaze --workdir=runs/demo --seed=0
+	$(RUN) -m experiments.run --task=maze2d-umaze-v1 --method=inverter --workdir=runs/demo --seed=0
 	@echo "Report: tables, pictures and an animation as one page, under a minute."
 	$(RUN) -m experiments.report runs/demo
 	@echo "Open runs/demo/report.html in a browser."

@@ -12,7 +12,6 @@ from invlearn_jax.methods.saved import load_planner, planner_names, save_planner
 from invlearn_jax.planners import InversePlanner
 from invlearn_jax.refine import cem, gradient, mppi, predictive_sampling, refine
 from invlearn_jax.tasks.check import check_task
-from invlearn_jax.tasks.maze2d.environment import Maze2d, maze2d_spec
 from invlearn_jax.tasks.mujoco import MujocoTask
 from invlearn_jax.tasks.registry import make_task, register_task
 from invlearn_jax.tasks.task import Task
@@ -30,7 +29,6 @@ __all__ = [
     "ForwardModel",
     "InversePlanner",
     "Inverter",
-    "Maze2d",
     "MujocoTask",
     "Objective",
     "PlanOutput",
@@ -45,7 +43,6 @@ __all__ = [
     "gradient",
     "load_planner",
     "make_task",
-    "maze2d_spec",
     "mppi",
     "planner_names",
     "predictive_sampling",

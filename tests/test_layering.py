@@ -1,6 +1,7 @@
 """Who may import whom, read from the source; and that importing the library does nothing else."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -90,9 +91,55 @@ def violations(source, path):
     return found
 
 
-WORLDS = {path.parent.name for path in (ROOT / LIBRARY / "tasks").glob("*/__init__.py")}
 FILES = sorted((ROOT / LIBRARY).rglob("*.py"))
-BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+PROGRAMS = sorted(path for folder in ("benchmarks", "experiments") for path in (ROOT / folder).rglob("*.py"))
+
+
+WORDS_OF_WORLDS = {
+    "maze",
+    "maze2d",
+    "mazes",
+    "ant",
+    "ants",
+    "antmaze",
+    "gate",
+    "gates",
+    "pulse",
+    "pulses",
+    "qubit",
+    "qubits",
+}
+
+
+def identifiers(tree):
+    """Every name in a syntax tree."""
+    for node in ast.walk(tree):
+        for field in ("id", "attr", "arg", "name", "asname", "module"):
+            if isinstance(value := getattr(node, field, None), str):
+                yield value
+
+
+def words_of_worlds(source):
+    """The words of a file's identifiers, ``as_these`` or ``AsThese``, that belong to a world."""
+    words = {
+        word.lower()
+        for name in identifiers(ast.parse(source))
+        for word in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+", name)
+    }
+    return words & WORDS_OF_WORLDS
+
+
+@pytest.mark.parametrize(
+    "source", ["AntWalk()", "def f(maze): ...", "from a.gates import b", "x.pulse_planner", "import maze2d"]
+)
+def test_a_named_world_is_noticed(source):
+    assert words_of_worlds(source)
+
+
+def test_no_world_is_named_outside_tasks():
+    outside = [path for path in FILES if path.relative_to(ROOT / LIBRARY).parts[0] != "tasks"]
+    named = {str(path.relative_to(ROOT)): words_of_worlds(path.read_text()) for path in outside}
+    assert {path: words for path, words in named.items() if words} == {}
 
 
 def test_every_part_has_a_level():
@@ -143,9 +190,9 @@ def test_the_rules_themselves(source, path, count):
     assert len(violations(source, path)) == count
 
 
-@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)
-def test_benchmarks_need_no_experiment(path):
-    modules = [module for module, _ in imports(ast.parse(path.read_text()), ["benchmarks"])]
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_nothing_imports_a_program_of_experiments(path):
+    modules = [module for module, _ in imports(ast.parse(path.read_text()), [path.parent.name])]
     assert [module for module in modules if module.split(".")[0] == "experiments"] == []
 
 

@@ -176,8 +176,7 @@ def _contents(folder: Path) -> tuple[dict[str, Any], Arrays]:
     if "task" in fields:
         return fields, arrays
     try:
-        # The first edition's earliest descriptions have no kind.
-        convert = first_edition_converter(fields.get("kind", "maze"))
+        convert = first_edition_converter(fields.get("kind"))
         task, method, settings, arrays = convert(fields, arrays)
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{folder} does not describe a planner ({error}). Copy it again.") from error

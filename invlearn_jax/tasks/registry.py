@@ -64,9 +64,12 @@ def task_entries() -> dict[str, TaskEntry]:
 def first_edition_converter(kind: Any) -> Callable[..., tuple[Task | str, str, dict[str, Any], dict[str, Any]]]:
     """What turns ``(fields, arrays)`` of a first edition's planner into task, method, its settings and arrays.
 
+    The earliest descriptions have no kind: these are the first of them all.
+
     Raises:
         ValueError: for an unknown kind; the nearest known ones are listed.
     """
+    kind = next(iter(_FIRST_EDITION)) if kind is None else kind
     if not isinstance(kind, str) or kind not in _FIRST_EDITION:
         raise unknown_name("kind of planner", str(kind), _FIRST_EDITION)
     return importlib.import_module(f"invlearn_jax.tasks.{_FIRST_EDITION[kind]}.first_edition").convert
