@@ -1,8 +1,8 @@
-"""The two robots of the hacking experiment: tasks of the library, but for what is learned from and how planners are judged."""
+"""The two robots of the hacking experiment, tasks but for what is learned from and how planners are judged; and its settings."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -138,3 +138,29 @@ class NarrowWalk(Narrow, walk.AntWalk):
 
 
 ROBOTS: dict[str, type[Narrow]] = {"maze2d": NarrowMaze, "ant": NarrowWalk}
+ROUNDS = 3  # of correction or of adversarial training
+_CORRECTED = {"correction.rounds": ROUNDS}
+
+
+class Setting(NamedTuple):
+    """How a planner is trained: changes of the method's settings, which data there are, and whether with the trust region."""
+
+    changes: dict[str, Any] = {}
+    broad: float = 0.0
+    corridor: bool = False
+    trust: bool = False
+
+
+SETTINGS = {
+    "one corridor of it": Setting(corridor=True),
+    "narrow data": Setting(),
+    "narrow + 10 % of the broad": Setting(broad=0.1),
+    "narrow + broad": Setting(broad=1.0),
+    "ensemble + disagreement": Setting({"model.members": 3, "objective.disagreement": 1.0}),
+    # Rounds in which the model learns nothing from what is executed, but to make plans look costly.
+    "adversarial model": Setting(_CORRECTED | {"correction.adversarial": 0.1, "correction.share": 0.0}),
+    "trust region": Setting(trust=True),
+    "online correction": Setting(_CORRECTED),
+    "trust region + online correction": Setting(_CORRECTED, trust=True),
+    "broad + trust region + online correction": Setting(_CORRECTED, broad=1.0, trust=True),
+}
