@@ -280,7 +280,7 @@ def test_no_folder_and_a_missing_one_are_refused(tmp_path):
 
 
 def test_the_program_says_what_is_wrong():
-    with pytest.raises(SystemExit, match="error: No run folder was given"):
+    with pytest.raises(ValueError, match="No run folder was given"):
         run_here("experiments.report")
 
 
