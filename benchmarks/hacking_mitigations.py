@@ -18,7 +18,7 @@ episodes' good plans, or, where hardly any is good, of held-out windows of the s
 
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks.hacking_measures import detection, error, gap, kinds
-from benchmarks.hacking_worlds import ROBOTS, Narrow
+from benchmarks.hacking_worlds import ROBOTS, ROUNDS, SETTINGS, Narrow, Setting
 from invlearn_jax.evaluate.episodes import draw_problems, run_mujoco, successes
 from invlearn_jax.evaluate.metrics import wilson
 from invlearn_jax.evaluate.model_gap import executed_plans
@@ -61,33 +61,8 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Where to write the record as JSON; a picture goes beside it.", required=True
 )
 
-_ROUNDS, _DRAWN = 3, 12  # of correction or of adversarial training; episodes of a picture
+_DRAWN = 12  # episodes of a picture
 _EXECUTED = 256, 200  # robots and their steps, in each round of correction and for the model that watches
-_CORRECTED = {"correction.rounds": _ROUNDS}
-
-
-class Setting(NamedTuple):
-    """How a planner is trained: changes of the method's settings, which data there are, and whether with the trust region."""
-
-    changes: dict[str, Any] = {}
-    broad: float = 0.0
-    corridor: bool = False
-    trust: bool = False
-
-
-SETTINGS = {
-    "one corridor of it": Setting(corridor=True),
-    "narrow data": Setting(),
-    "narrow + 10 % of the broad": Setting(broad=0.1),
-    "narrow + broad": Setting(broad=1.0),
-    "ensemble + disagreement": Setting({"model.members": 3, "objective.disagreement": 1.0}),
-    # Rounds in which the model learns nothing from what is executed, but to make plans look costly.
-    "adversarial model": Setting(_CORRECTED | {"correction.adversarial": 0.1, "correction.share": 0.0}),
-    "trust region": Setting(trust=True),
-    "online correction": Setting(_CORRECTED),
-    "trust region + online correction": Setting(_CORRECTED, trust=True),
-    "broad + trust region + online correction": Setting(_CORRECTED, broad=1.0, trust=True),
-}
 
 
 def main(argv: list[str]) -> None:
@@ -138,8 +113,8 @@ def prepared(task: Narrow, setting: Setting) -> inverter.Settings:
         "correction.robots": _EXECUTED[0],
         "correction.steps": _EXECUTED[1],
         "correction.starts": 0.0,
-        "correction.model_steps": model // _ROUNDS,
-        "correction.inverter_steps": steps // _ROUNDS,
+        "correction.model_steps": model // ROUNDS,
+        "correction.inverter_steps": steps // ROUNDS,
         "tail.steps": _TAIL.value,
         "watch.steps": _WATCHER.value,
         "watch.robots": _EXECUTED[0],
@@ -170,6 +145,7 @@ def judge(
         "success_rate": rate.mean,
         "success_ci95": [rate.low, rate.high],
         "episodes": task.episodes,
+        **task.figures(rows),
         "gap_mean": float(gaps.mean()),
         "gap_p99": float(np.percentile(gaps, 99)),
         "error_median_m": float(np.median(errors)),

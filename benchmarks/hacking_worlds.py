@@ -1,8 +1,8 @@
-"""The two robots of the hacking experiment: tasks of the library, but for what is learned from and how planners are judged."""
+"""The two robots of the hacking experiment, tasks but for what is learned from and how planners are judged; and its settings."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.data.dataset import Dataset, kept_rows
 from invlearn_jax.keys import streams
 from invlearn_jax.tasks.antmaze import walk
+from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.maze2d import task as maze
 from invlearn_jax.tasks.maze2d.specs import spec
 from invlearn_jax.tasks.task import Episodes, Part, Task
@@ -47,6 +48,10 @@ class Narrow(Task):
         if self.settings.corridor:
             parts[name] = narrow._replace(rows=kept_rows(narrow.rows, self.corridor(narrow.rows.states)))
         return parts
+
+    def figures(self, episodes: Episodes) -> dict[str, float]:
+        """What is recorded of episodes beside success. By default nothing."""
+        return {}
 
     def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
         """Any state and goal: where no data were, the Inverter is to plan too."""
@@ -117,6 +122,10 @@ class NarrowWalk(Narrow, walk.AntWalk):
         """Within 0.5 m."""
         return jnp.linalg.norm(state[:2] - goal) <= 0.5
 
+    def figures(self, episodes: Episodes) -> dict[str, float]:
+        """How many ants lie at the end."""
+        return {"flipped": float((uprightness(episodes.states[:, -1]) < 0).mean())}
+
     def draw(self, axes: Any, episodes: Episodes) -> None:
         """Draws the ways with the goal to the right of the start."""
         way = np.asarray(episodes.goals) - episodes.states[:, 0, :2]
@@ -129,3 +138,29 @@ class NarrowWalk(Narrow, walk.AntWalk):
 
 
 ROBOTS: dict[str, type[Narrow]] = {"maze2d": NarrowMaze, "ant": NarrowWalk}
+ROUNDS = 3  # of correction or of adversarial training
+_CORRECTED = {"correction.rounds": ROUNDS}
+
+
+class Setting(NamedTuple):
+    """How a planner is trained: changes of the method's settings, which data there are, and whether with the trust region."""
+
+    changes: dict[str, Any] = {}
+    broad: float = 0.0
+    corridor: bool = False
+    trust: bool = False
+
+
+SETTINGS = {
+    "one corridor of it": Setting(corridor=True),
+    "narrow data": Setting(),
+    "narrow + 10 % of the broad": Setting(broad=0.1),
+    "narrow + broad": Setting(broad=1.0),
+    "ensemble + disagreement": Setting({"model.members": 3, "objective.disagreement": 1.0}),
+    # Rounds in which the model learns nothing from what is executed, but to make plans look costly.
+    "adversarial model": Setting(_CORRECTED | {"correction.adversarial": 0.1, "correction.share": 0.0}),
+    "trust region": Setting(trust=True),
+    "online correction": Setting(_CORRECTED),
+    "trust region + online correction": Setting(_CORRECTED, trust=True),
+    "broad + trust region + online correction": Setting(_CORRECTED, broad=1.0, trust=True),
+}

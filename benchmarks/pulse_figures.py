@@ -124,7 +124,7 @@ def _name_steps(axis: Any, steps: list[dict[str, Any]]) -> None:
         # Steps that reach rounding lie on one spot or nearly so: one name is enough.
         names.append(f"K={row['refine_steps']}" if y < named / 10 else "")
         named = y if names[-1] else named
-    label_points(axis, [row["ms_per_gate_batch1_p50"] for row in steps], middle, names, BLUE, fontsize=8)
+    label_points(axis, [row["ms_per_gate_batch1_p50"] for row in steps], middle, names, BLUE, fontsize=8.0)
 
 
 def _point(record: dict[str, Any], method: str, goal: str, alone: bool) -> tuple[float, float] | None:

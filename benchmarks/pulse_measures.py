@@ -47,7 +47,8 @@ def keys_for(gates: jax.Array) -> jax.Array:
 
 def over_gates(function: Callable, gates: jax.Array, chunk: int) -> Any:
     """``function(key, gate)`` of each gate, ``chunk`` at a time to bound the memory, as NumPy arrays."""
-    mapped = jax.jit(lambda keys, gates: jax.lax.map(lambda x: function(*x), (keys, gates), batch_size=chunk))
+    size = min(chunk, len(gates))  # JAX compiles whole batches even where there are none
+    mapped = jax.jit(lambda keys, gates: jax.lax.map(lambda x: function(*x), (keys, gates), batch_size=size))
     return jax.tree.map(np.asarray, mapped(keys_for(gates), gates))
 
 
@@ -79,9 +80,10 @@ def pulses_of(
 
 def infidelities_of(system: PulseSystem, slices: np.ndarray, gates: jax.Array, chunk: int = 256) -> np.ndarray:
     """``[n]`` of the pulses themselves, in float64."""
+    size = min(chunk, len(gates))
     mapped = jax.jit(
         lambda pulses, gates: jax.lax.map(
-            lambda x: infidelity(system, propagate(system, x[0]), x[1]), (pulses, gates), batch_size=chunk
+            lambda x: infidelity(system, propagate(system, x[0]), x[1]), (pulses, gates), batch_size=size
         )
     )
     return np.asarray(mapped(jnp.asarray(slices), gates))

@@ -7,12 +7,11 @@ The figures are also written as PNG into the folders' own ``figures/``. Episodes
 that --task names: a report never runs a file because a run's folder names it.
 """
 
-import sys
 from pathlib import Path
 
-from absl import app, flags
+from absl import flags
 
-from invlearn_jax.io.command import quiet
+from invlearn_jax.io.command import run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.report.build import write_report
 from invlearn_jax.tasks.registry import make_task
@@ -23,15 +22,11 @@ _TASK = flags.DEFINE_string("task", None, "A task of your own, FILE.py:CLASS, to
 
 def main(argv: list[str]) -> None:
     """Reports on the folders of the command line."""
-    quiet()
     use_compile_cache()
-    try:
-        output = _OUTPUT.value or (Path(argv[1]) / "report.html" if argv[1:] else "report.html")
-        write_report(argv[1:], output, make_task(_TASK.value) if _TASK.value else None)
-    except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    output = _OUTPUT.value or (Path(argv[1]) / "report.html" if argv[1:] else "report.html")
+    write_report(argv[1:], output, make_task(_TASK.value) if _TASK.value else None)
     print(f"Wrote {output}.")
 
 
 if __name__ == "__main__":
-    app.run(main)
+    run_program(main, arguments=True)

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 import difflib
 import functools
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, get_args, get_origin, get_type_hints, runtime_checkable
 
@@ -105,7 +105,7 @@ def check_settings(config: Any, prefix: str = "") -> None:
             continue
         limits = field.metadata.get(_RANGE, Range())
         if not _allowed(field, kind, limits, value):
-            raise ValueError(f"{prefix}{name} is {value!r}; give {_describe(field, kind, limits)}.")
+            raise ValueError(f"{prefix}{name} is {value!r:.80}; give {_describe(field, kind, limits)}.")
         if limits.multiple_of is not None and value % (unit := getattr(config, limits.multiple_of)):
             raise ValueError(
                 f"{prefix}{name} is {value}; give a multiple of {prefix}{limits.multiple_of}, which is {unit}."
@@ -127,7 +127,8 @@ def _may_be_empty(field: dataclasses.Field, limits: Range) -> bool:
 def _fits(kind: type, limits: Range, value: Any) -> bool:
     if kind is float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        return number and math.isfinite(value) and limits.holds(value)
+        # Whole numbers may be larger than any float, which ``math.isfinite`` does not take.
+        return number and abs(value) <= sys.float_info.max and limits.holds(value)
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool) and limits.holds(value)
     return isinstance(value, kind)

@@ -57,6 +57,25 @@ def save_small_planner(folder: Path, task: Task) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _no_flags() -> Iterator[None]:
+    """Without the flags of programs that tests have imported, and without those that are defined within."""
+    programs = ("experiments.", "benchmarks.")
+    owners = {name: flags.FLAGS.find_module_defining_flag(name) for name in flags.FLAGS}
+    taken = {name: flags.FLAGS[name] for name, owner in owners.items() if str(owner).startswith(programs)}
+    for name in taken:
+        delattr(flags.FLAGS, name)
+    before = set(flags.FLAGS)
+    try:
+        yield
+    finally:
+        for name in set(flags.FLAGS) - before:
+            delattr(flags.FLAGS, name)
+        for name, flag in taken.items():
+            flags.FLAGS[name] = flag
+            flags.FLAGS.register_flag_by_module(owners[name], flag)
+
+
 def run_here(program: str, *arguments: object, **attributes: Any) -> str:
     """Runs a program of flags in this process.
 
@@ -71,20 +90,19 @@ def run_here(program: str, *arguments: object, **attributes: Any) -> str:
         What it printed.
     """
     name = program if "." in program else f"benchmarks.{program}"
-    before, printed = set(flags.FLAGS), io.StringIO()
     sys.modules.pop(name, None)
-    try:
-        module = importlib.import_module(name)
-        for attribute, value in attributes.items():
-            setattr(module, attribute, value)
-        flags.FLAGS([program, *map(str, arguments)])
-        with contextlib.redirect_stdout(printed):
-            module.main([])
-    finally:
-        for flag in set(flags.FLAGS) - before:
-            delattr(flags.FLAGS, flag)
-        flags.FLAGS.unparse_flags()
-        sys.modules.pop(name, None)
+    printed = io.StringIO()
+    with _no_flags():
+        try:
+            module = importlib.import_module(name)
+            for attribute, value in attributes.items():
+                setattr(module, attribute, value)
+            flags.FLAGS([program, *map(str, arguments)])
+            with contextlib.redirect_stdout(printed):
+                module.main([])
+        finally:
+            flags.FLAGS.unparse_flags()
+            sys.modules.pop(name, None)
     return printed.getvalue()
 
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden import FILE, problems
-from invlearn_jax.models.cost_to_go import position_graph
 
 from invlearn_jax import objectives
 from invlearn_jax.data import Dataset
@@ -214,15 +213,6 @@ def test_ants_walk_the_way_they_are_sent():
     directions = [(goals - states[:, :2]) / 10 for states, goals in seen]
     np.testing.assert_allclose(directions[0], directions[2])
     assert np.abs(directions[3] - directions[2]).max() > 0.1
-
-
-def test_lengths_in_a_graph_are_measured_in_the_norm_asked_for():
-    steps = np.arange(40)[:, None] * np.array([[0.5, 0.5]]) % 2.0
-    rows = np.repeat(steps, 3, axis=0)
-    for norm, length in ((np.inf, 0.5), (2.0, 0.5 * np.sqrt(2))):
-        graph = position_graph(rows, np.arange(120) == 119, 1.0, 0.5, max_steps=3, min_count=1, norm=norm)
-        order = np.argsort(graph.nodes[:, 0])
-        np.testing.assert_allclose(graph.times[order[0], order[1]], length, atol=1e-5)
 
 
 # ---- pictures

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import count_compilations, counting_rows
+from helpers import counting_rows
 from small_tasks import Ball, Cart
 
 from invlearn_jax.data.dataset import Dataset
@@ -32,9 +32,9 @@ from invlearn_jax.models.diffusion import (
 from invlearn_jax.networks import Denoiser, temporal_unet
 from invlearn_jax.planners.diffusion import PlanLayout
 from invlearn_jax.settings import with_settings
-from invlearn_jax.types import Problem, Result
+from invlearn_jax.types import Problem
 
-TINY = {"tokens": 8, "stride": 4, "width": 8, "multipliers": (1, 2), "train_steps": 10, "inverse_hidden": (16,)}
+TINY = {"tokens": 8, "stride": 4, "width": 8, "multipliers": (1,), "train_steps": 10, "inverse_hidden": (16,)}
 SMALL = with_settings(PlanSettings(), TINY | {"denoise_steps": 3, "horizon": 8, "candidates": 2, "execute_steps": 4})
 DIFFUSER = with_settings(diffuser.Settings(), TINY | {"denoise_steps": 3, "follow": "pd", "execute_steps": 100})
 PROBLEM = Problem(jnp.array([1.0, 2.0, 0.5, -0.5]), jnp.array([3.0, 1.0]))
@@ -226,30 +226,6 @@ def test_proposals_meet_the_contract():
     found = jax.jit(inverter.propose, static_argnums=3)(params, jax.random.key(1), PROBLEM, 5)
     assert found.shape == (5, SMALL.horizon, 2)
     assert (np.abs(found) <= 1).all()
-
-
-def test_jit_and_vmap_change_nothing_and_nothing_is_compiled_again(planner):
-    planner, params = planner
-    keys = jax.random.split(jax.random.key(3), 4)
-    problems = jax.tree.map(lambda x: x + 0.1 * jnp.arange(4.0)[:, None], PROBLEM)
-    plan = jax.jit(planner.plan)
-    one = [plan(params, k, jax.tree.map(lambda x, i=i: x[i], problems)) for i, k in enumerate(keys)]
-    loose = planner.plan(params, keys[0], jax.tree.map(lambda x: x[0], problems))
-    np.testing.assert_allclose(loose.actions, one[0].actions, atol=2e-3)
-    plans = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
-    found = plans(params, keys, problems)
-    np.testing.assert_allclose(found.actions, np.stack([o.actions for o in one]), atol=2e-3)
-    with count_compilations() as seen:
-        plans(params, keys, problems)
-    assert not seen
-
-
-def test_what_is_not_finite_gets_no_force(planner):
-    planner, params = planner
-    bad = PROBLEM._replace(state=PROBLEM.state.at[0].set(jnp.nan))
-    out = jax.jit(planner.plan)(params, jax.random.key(0), bad)
-    assert out.result == Result.NON_FINITE
-    assert (out.actions == 0).all()
 
 
 def test_problems_of_another_size_are_refused(planner):

@@ -92,7 +92,7 @@ def violations(source, path):
 
 
 FILES = sorted((ROOT / LIBRARY).rglob("*.py"))
-BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
+PROGRAMS = sorted(path for folder in ("benchmarks", "experiments") for path in (ROOT / folder).rglob("*.py"))
 
 
 WORDS_OF_WORLDS = {
@@ -190,9 +190,9 @@ def test_the_rules_themselves(source, path, count):
     assert len(violations(source, path)) == count
 
 
-@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.name)
-def test_benchmarks_need_no_experiment(path):
-    modules = [module for module, _ in imports(ast.parse(path.read_text()), ["benchmarks"])]
+@pytest.mark.parametrize("path", PROGRAMS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_nothing_imports_a_program_of_experiments(path):
+    modules = [module for module, _ in imports(ast.parse(path.read_text()), [path.parent.name])]
     assert [module for module in modules if module.split(".")[0] == "experiments"] == []
 
 

@@ -251,6 +251,15 @@ def test_a_graph_in_pieces_is_refused():
         position_graph(positions, np.arange(3000) % 100 == 99, max_speed=5.0, bin_size=0.5)
 
 
+def test_lengths_in_a_graph_are_measured_in_the_norm_asked_for():
+    steps = np.arange(40)[:, None] * np.array([[0.5, 0.5]]) % 2.0
+    rows = np.repeat(steps, 3, axis=0)
+    for norm, length in ((np.inf, 0.5), (2.0, 0.5 * np.sqrt(2))):
+        graph = position_graph(rows, np.arange(120) == 119, 1.0, 0.5, max_steps=3, min_count=1, norm=norm)
+        order = np.argsort(graph.nodes[:, 0])
+        np.testing.assert_allclose(graph.times[order[0], order[1]], length, atol=1e-5)
+
+
 # --- the cost-to-go ---
 
 

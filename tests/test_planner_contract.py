@@ -41,7 +41,7 @@ MODEL = double_integrator(2, dt=0.1)
 BASELINE = {"model.hidden": (8,), "model.horizon": 8}
 POLICY = BASELINE | {"horizon": 4}
 DIFFUSION = BASELINE | {
-    "tokens": 8, "stride": 4, "width": 8, "multipliers": (1, 2), "train_steps": 4, "denoise_steps": 2, "horizon": 8,
+    "tokens": 8, "stride": 4, "width": 8, "multipliers": (1,), "train_steps": 4, "denoise_steps": 2, "horizon": 8,
     "inverse_hidden": (8,), "candidates": 2, "execute_steps": 4, "with_actions": True,
 }  # fmt: skip
 QUBIT = systems.qubit(slices=11)

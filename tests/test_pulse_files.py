@@ -51,7 +51,7 @@ def test_what_cannot_be_written(tmp_path):
     system, slices = SYSTEMS["qubit"], slices_of(SYSTEMS["qubit"])
     with pytest.raises(ValueError, match=r"\.json or \.csv"):
         save_pulse(tmp_path / "p.txt", system, slices)
-    with pytest.raises(ValueError, match="takes \\(22, 2\\)"):
+    with pytest.raises(ValueError, match="takes \\(11, 2\\)"):
         save_pulse(tmp_path / "p.json", system, slices[:-1])
     with pytest.raises(ValueError, match="finite"):
         save_pulse(tmp_path / "p.json", system, np.full_like(slices, np.nan))

@@ -12,12 +12,17 @@ from helpers import run_python
 from benchmarks.pulse_figures import write_page
 from benchmarks.pulse_measures import exact_infidelity, percentiles
 from benchmarks.pulse_record import Preset, Race, records
+from invlearn_jax.methods.fitting import method_settings
+from invlearn_jax.methods.saved import save_planner
+from invlearn_jax.settings import with_settings
+from invlearn_jax.tasks.gates import method
 from invlearn_jax.tasks.gates.fidelity import infidelity, leakage
 from invlearn_jax.tasks.gates.gates import GATES, haar_gates
 from invlearn_jax.tasks.gates.grape import RandomPulses, drag_pulse, grape
 from invlearn_jax.tasks.gates.planner import gate_problem
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.systems import MHZ, qubit, transmon, two_qubits
+from invlearn_jax.tasks.registry import make_task
 
 ONE_QUBIT = [name for name, gate in GATES.items() if len(gate) == 2]
 SMALL = qubit(slices=11)
@@ -117,12 +122,24 @@ def test_the_exact_check_is_independent_of_the_library():
     assert percentiles(np.arange(1001.0)) == {"median": 500.0, "p999": 999.0, "max": 1000.0}
 
 
+def save_small(folder, name, slices):
+    """A planner as drawn, of few slices."""
+    task = make_task(f"gate-{name}")
+    task.settings = with_settings(task.settings, {"slices": (slices,)})
+    settings = with_settings(method_settings(task, "inverter"), {"hidden": (8,)})
+    params = method.build(task, settings).init(jax.random.key(0))
+    save_planner(folder / f"pulse-{name}" / "planner", task, "inverter", settings, params)
+
+
 @pytest.fixture(scope="module")
-def small_race():
-    """Both parts of the record, in a few gates."""
+def small_race(tmp_path_factory):
+    """Both parts of the record, in a few gates, of planners in a folder of runs."""
     pytest.importorskip("qutip_qtrl")
+    folder = tmp_path_factory.mktemp("planners")
+    save_small(folder, "qubit", 11)
+    save_small(folder, "qubit-robust", 15)
     preset = Preset(batch=8, calls=10, single=3, qutip_gates=1, robust_gates=20, mean_steps=20)
-    *_, record = records(("qubit", "robust"), preset, "", 3, 10, {"qubit": Race("pulse-qubit", 1, 8, 1)})
+    *_, record = records(("qubit", "robust"), preset, str(folder), 3, 8, {"qubit": Race("pulse-qubit", 1, 8, 1)})
     return record
 
 
@@ -138,6 +155,7 @@ def test_a_small_race_has_the_promised_fields(small_race):
         assert row["checks"]["scipy_largest_difference"] < 1e-12
         assert row["checks"]["amplitude_over_limit"] <= 1
     assert [row["refine_steps"] for row in system["steps"]] == [0, 1]
+    assert system["slices"] == 11
     assert system["grape"]["1e-10"]["stuck_fraction"] < 0.2
     assert system["newton"]["1e-10"]["ms_per_gate_batch1"]["p50"] > 0
     assert system["qutip_grape"]["1e-10"]["infidelity"]["max"] <= 1.01e-10

@@ -283,11 +283,11 @@ def test_training_through_the_propagator_learns_all_gates():
     def loss(params, gate):
         return infidelity(QUBIT, propagate(QUBIT, pulse_slices(QUBIT, inverter.latent(params, gate))), gate)
 
-    optimizer = default_optimizer(1e-2, 500, last=1e-2)
+    optimizer = default_optimizer(1e-2, 400, last=1e-2)
     state = pulse_state(optimizer, inverter.init(jax.random.key(0)), jax.random.key(1))
     seen = []
     update = pulse_update(loss, gates.training_gates, optimizer, 128)
-    state = train(update, state, 500, 250, lambda _, metrics: seen.append(metrics))
+    state = train(update, state, 400, 200, lambda _, metrics: seen.append(metrics))
     assert set(seen[-1]) == {"infidelity", "worst_infidelity"}
     assert seen[-1]["infidelity"] < seen[-1]["worst_infidelity"]
     assert seen[-1]["infidelity"] < 0.1 * seen[0]["infidelity"]

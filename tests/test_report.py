@@ -3,13 +3,11 @@
 import json
 import math
 import re
-import subprocess
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from helpers import run_here
 
 from invlearn_jax.report import build
 from invlearn_jax.report.build import write_report
@@ -281,13 +279,9 @@ def test_no_folder_and_a_missing_one_are_refused(tmp_path):
         page_of(tmp_path / "absent")
 
 
-def test_the_program_says_what_is_wrong(tmp_path):
-    command = [sys.executable, "-m", "experiments.report", str(tmp_path / "absent")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert "absent is not a folder" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_the_program_says_what_is_wrong():
+    with pytest.raises(ValueError, match="No run folder was given"):
+        run_here("experiments.report")
 
 
 def test_a_run_whose_every_number_is_odd(tmp_path):

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import run_here, save_small_planner, small_maze
 from test_fit import NO_CORRECTION, Cart
 from test_report import ERRORS, MATHS, SCRIPT, Links, hostile_run, make_run, page_of, record, write
 
-from invlearn_jax.methods.fitting import method_settings
-from invlearn_jax.methods.registry import find_method
+from invlearn_jax.methods import inverter
 from invlearn_jax.methods.saved import save_planner
 from invlearn_jax.report import figures
 from invlearn_jax.report.episodes import settled, show
@@ -36,14 +36,6 @@ inverter,20,cost,nan
 inverter,20,logit_penalty,0.0
 inverter,3
 """
-TINY = {"model.hidden": (8,), "tail.hidden": (8,), "net.hidden": (8,)}
-
-
-def untrained(folder, task, settings):
-    """Saves a planner of random weights."""
-    settings = with_settings(method_settings(task, "inverter"), settings)
-    planner = find_method("inverter", task).build(task, settings)
-    save_planner(folder, task, "inverter", settings, planner.init(jax.random.key(0)))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +44,7 @@ def full(tmp_path_factory):
     folder = make_run(tmp_path_factory.mktemp("runs") / "full", records=[record(), record(1)])
     write(folder / "metrics.csv", METRICS)
     write(folder / "model.json", {"d4rl": ERRORS, "random": ERRORS | {"achieved": []}})
-    untrained(folder / "planner", make_task("maze2d-umaze-v1"), TINY)
+    save_small_planner(folder / "planner", small_maze())
     return folder, page_of(folder)
 
 
@@ -115,10 +107,21 @@ class Plane(Cart):
 @pytest.mark.parametrize("task", [Plane(), Cart()], ids=["plane", "line"])
 def test_a_users_task_is_drawn_where_the_user_gives_it(tmp_path, task):
     folder = make_run(tmp_path / "run", task=task.name)
-    untrained(folder / "planner", task, NO_CORRECTION)
+    settings = with_settings(inverter.Settings(), NO_CORRECTION)
+    params = jax.jit(inverter.build(task, settings).init)(jax.random.key(0))
+    save_planner(folder / "planner", task, "inverter", settings, params)
     assert "<img" not in page_of(folder)
     assert "6 closed-loop episodes" in page_of(folder, task=task)
     assert [path.name for path in (folder / "figures").iterdir()] == ["episodes.png"]
+
+
+def test_a_planners_episodes_are_drawn_by_a_program(full, tmp_path):
+    planner, output = f"--planner={full[0] / 'planner'}", tmp_path / "new" / "episodes.png"
+    run_here("experiments.figures", planner, "--episodes=1", f"--output={output}")
+    assert matplotlib_image.imread(output)[..., :3].std() > 0.02
+    for name, message in (("e.gif", "makes no .gif; give .png or .svg"), ("e.jpg", "a name that ends in")):
+        with pytest.raises(ValueError, match=message):
+            run_here("experiments.figures", planner, "--episodes=1", f"--output={tmp_path / name}")
 
 
 class Line(Task):
@@ -134,6 +137,12 @@ class Short:
     """As much of a planner as episodes are settled by."""
 
     horizon, execute_steps = 4, 2
+
+    def init(self, key):
+        return ()
+
+    def plan(self, params, key, problem):
+        raise AssertionError("what happened is given")
 
 
 def test_episodes_stand_still_a_moment_after_the_goal():

@@ -54,7 +54,7 @@ class NoSettings:
 
 
 class Toy(Cart):
-    """A task whose one method does what a test gives."""
+    """A task whose one method does what a test gives; the planner too."""
 
     def __init__(self, work=lambda run: None):
         self.Settings, self.work = NoSettings, work
@@ -68,6 +68,12 @@ class Toy(Cart):
 
     def build(self, task, settings, **inference):
         return self
+
+    def init(self, key):
+        return ()
+
+    def plan(self, params, key, problem):
+        raise AssertionError("no test plans")
 
 
 def carried_out(workdir, work):

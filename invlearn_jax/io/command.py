@@ -98,12 +98,17 @@ def given_config(config: Any, argv: list[str], flag: str) -> Any:
     return values[flag].value
 
 
-def run_program(main: Callable[[list[str]], None]) -> None:
-    """Runs a program that takes flags alone; what it raises about its input ends it with a sentence."""
+def run_program(main: Callable[[list[str]], None], arguments: bool = False) -> None:
+    """Runs a program; what it raises about its input ends it with a sentence.
+
+    Args:
+        main: takes the command line without its flags, the program's name first.
+        arguments: whether it takes others than flags.
+    """
     from absl import app
 
     def guarded(argv: list[str]) -> None:
-        if argv[1:]:
+        if argv[1:] and not arguments:
             sys.exit(f"error: unknown argument {argv[1]!r}; see --help.")
         quiet()
         try:

@@ -56,7 +56,12 @@ def save_planner(
         ValueError: for an unknown method, or a task that no other process could find.
         OSError: if the folder cannot be written.
     """
-    held = tuple(_shared(find_method(method, task), settings))
+    shared = _shared(find_method(method, task), settings)
+    held = tuple(shared)
+    # Folders of other planners as seen from this one, so that all can move together.
+    seen = {
+        o.planner: os.path.relpath(o.planner, Path(folder).resolve()) for o in shared.values() if _is_planner(o.planner)
+    }
     arrays = {name: np.asarray(x) for name, x in _by_name(params).items() if not name.startswith(held)}
     if half:
         arrays = {n: x.astype(np.float16) if x.dtype == np.float32 and x.ndim > 1 else x for n, x in arrays.items()}
@@ -66,7 +71,7 @@ def save_planner(
         "task": _relative(task_reference(task), Path(folder)),
         "task_settings": None if task.settings is None else dataclasses.asdict(task.settings),
         "method": method,
-        "settings": dataclasses.asdict(settings),
+        "settings": _renamed(dataclasses.asdict(settings), seen),
     }
     description = json.dumps(fields, indent=2) + "\n"
     replace_files({Path(folder) / "params.npz": buffer.getvalue(), Path(folder) / "planner.json": description.encode()})
@@ -78,9 +83,8 @@ def find_planner(name: str | os.PathLike) -> Path:
     Raises:
         ValueError: for an unknown name; the nearest known ones are listed.
     """
-    folder = Path(name)
-    if str(name) not in ("", ".") and (folder / "planner.json").is_file():
-        return folder
+    if _is_planner(name):
+        return Path(name)
     if str(name) in planner_names():
         return _SHIPPED / str(name)
     raise unknown_name("planner (neither shipped nor a folder with planner.json)", str(name), planner_names())
@@ -169,10 +173,6 @@ def load_planner(
 def _contents(folder: Path) -> tuple[dict[str, Any], Arrays]:
     """The fields and arrays of a planner's folder; those of the first edition as they would be written today."""
     fields, arrays = read_json(folder / "planner.json"), read_npz(folder / "params.npz")
-    shares = fields.get("shares")
-    if isinstance(shares, str) and (folder / shares).is_dir():
-        # The first edition named the planner that it shared parameters with as seen from its own folder.
-        fields["shares"] = str(folder / shares)
     if "task" in fields:
         return fields, arrays
     try:
@@ -210,6 +210,9 @@ def _described(
         settings = filled(task.configure(method, find_method(method, task).Settings()), fields.get("settings", {}))
     except TypeError as error:
         raise ValueError(f"{file} does not describe a planner ({error}). Save it again.") from error
+    named_planners = {o.planner for o in _shared(find_method(method, task), settings).values()}
+    here = {name: str(folder / name) for name in named_planners if name and _is_planner(folder / name)}
+    settings = filled(settings, _renamed(dataclasses.asdict(settings), here))
     for part, (other, theirs) in _shared(find_method(method, task), settings).items():
         below = find_planner(other)
         held = _described(below, *_contents(below), None)[3]
@@ -219,6 +222,17 @@ def _described(
 
 def _shared(learner: Any, settings: Any) -> Mapping[str, Shared]:
     return learner.shared(settings) if isinstance(learner, SharesParams) else {}
+
+
+def _is_planner(name: str | os.PathLike) -> bool:
+    return str(name) not in ("", ".") and (Path(name) / "planner.json").is_file()
+
+
+def _renamed(fields: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Fields of settings in which planners are named otherwise."""
+    renamed = {name: names.get(value, value) for name, value in fields.items() if isinstance(value, str)}
+    nested = {name: _renamed(value, names) for name, value in fields.items() if isinstance(value, Mapping)}
+    return {**fields, **renamed, **nested}
 
 
 def _relative(reference: str, folder: Path) -> str:

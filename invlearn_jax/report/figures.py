@@ -56,7 +56,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def canvas(rows: int, columns: int, width: float, height: float, **options: Any) -> tuple[Any, np.ndarray]:
+def canvas(rows: int, columns: int, width: float | int, height: float | int, **options: Any) -> tuple[Any, np.ndarray]:
     """A figure of ``width x height`` inches on the Agg canvas and its axes ``[rows, columns]``; within ``style``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -112,7 +112,7 @@ def draw_curve(axes: Any, steps: np.ndarray, values: np.ndarray, title: str, col
 def label_decades(axis: Any, fine: bool) -> None:
     """Plain numbers on a logarithmic axis: at each decade, and if ``fine`` also at its 2 and 5."""
 
-    def label(value: float, _: int) -> str:
+    def label(value: float, _: int | None) -> str:
         leading = value / 10 ** np.floor(np.log10(value) + 1e-9)
         return f"{value:.3g}" if round(leading) in (1, 2, 5) else ""
 
@@ -143,7 +143,7 @@ def contour_step(highest: float) -> float:
 
 def draw_values(
     axes: Any,
-    x: Sequence[float],
+    x: Sequence[float | int],
     values: Sequence[float],
     intervals: Sequence[tuple[float, float] | None],
     color: str,
@@ -188,7 +188,12 @@ _MARK = 4.0  # pixels from a point to the edge of its mark
 
 
 def label_points(
-    axes: Any, x: Sequence[float], y: Sequence[float], labels: Sequence[str], color: str = INK, fontsize: float = 8.5
+    axes: Any,
+    x: Sequence[float | int],
+    y: Sequence[float | int],
+    labels: Sequence[str],
+    color: str = INK,
+    fontsize: float = 8.5,
 ) -> None:
     """Names points, each where its name lies neither on another nor on anything drawn; a name without such a place is left out.
 

@@ -181,7 +181,7 @@ def _tiles(rows: list[Row]) -> list[dict[str, str]]:
         for r in refined[-1:]
     ]
     if row.success is not None and measure.name != "success":
-        tiles.append(("Episodes at the goal", percent(row.success), _interval(row.success_ci, 100)))
+        tiles.append(("Episodes at the goal", percent(row.success), _interval(row.success_ci, 100.0)))
     if row.bound is not None:
         tiles.append(("Of the upper bound", percent(row.ratio), f"bound {number(row.bound)}"))
     if row.steps is not None:

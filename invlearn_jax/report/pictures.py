@@ -108,7 +108,7 @@ def _values(run: RunFiles) -> Drawing | None:
     return Drawing("scores", "What refinement buys", caption, figure)
 
 
-def _series(axes: Any, measure: Measure, placed: Sequence[tuple[float, Row]]) -> None:
+def _series(axes: Any, measure: Measure, placed: Sequence[tuple[float | int, Row]]) -> None:
     """Draws the rows' values, each at its place."""
     if placed:
         means, intervals = [measure.mean_of(row) for _, row in placed], [measure.of(row)[2] for _, row in placed]

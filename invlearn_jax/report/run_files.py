@@ -231,7 +231,7 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _float(value: float) -> float:
+def _float(value: float | int) -> float:
     """As a float; a whole number beyond all floats is infinite."""
     try:
         return float(value)

@@ -75,7 +75,7 @@ def _score(row: Row) -> dict[str, Any]:
 def _success(row: Row) -> dict[str, Any]:
     if row.success is None:
         return {}
-    lines = [span(row.success_ci, 100)] if row.success_ci else []
+    lines = [span(row.success_ci, 100.0)] if row.success_ci else []
     lines += [f"{number(row.steps, 0)} steps"] if row.steps is not None else []
     return {"text": f"{number(100 * row.success)} %", "lines": lines}
 

@@ -132,7 +132,8 @@ class GateTask(Task):
             trace = jnp.concatenate([plan.proposal_cost[None], plan.refine_trace])
             return trace, self.success(plan.states[-1], problem.goal), plan.result
 
-        found = jax.jit(lambda keys, drawn: jax.lax.map(lambda x: one(*x), (keys, drawn), batch_size=250))(keys, drawn)
+        size = min(250, problems)
+        found = jax.jit(lambda keys, drawn: jax.lax.map(lambda x: one(*x), (keys, drawn), batch_size=size))(keys, drawn)
         trace, success, results = map(np.asarray, found)
         interval = mean_ci(trace[:, -1])
         quantiles = np.quantile(trace, (0.5, 0.999, 1.0), axis=0).tolist()

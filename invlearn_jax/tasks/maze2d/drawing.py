@@ -190,6 +190,7 @@ def animated(layout: Layout, paths: np.ndarray, goals: np.ndarray, dt: float) ->
     Returns:
         The SVG.
     """
+    paths, goals = np.asarray(paths, float), np.asarray(goals, float)
     low = ball.WALL_OFFSET - ball.BODY_OFFSET - ball.WALL_HALF
     edge, (height, width) = low + 1 - _BORDER, maze_size(layout)
     box = " ".join(_unit(x) for x in (edge, edge, width, height))
