@@ -105,7 +105,7 @@ def draw_curve(axes: Any, steps: np.ndarray, values: np.ndarray, title: str, col
     axes.plot(steps, values, color=color, marker="o" if len(values) == 1 else None)
     if len(finite) and finite.min() > 0 and finite.max() > 3 * finite.min():
         axes.set_yscale("log")
-        label_decades(axes.yaxis, fine=finite.max() < 30 * finite.min())
+        label_decades(axes.yaxis, fine=bool(finite.max() < 30 * finite.min()))
     axes.set(title=title, xlim=(0, max(float(steps.max()), 1)))
 
 
