@@ -73,9 +73,7 @@ def test_bad_inference_options(saved, options, words):
         ({"settings": {"nett": {}}}, "Unknown field of Settings 'nett'. Nearest known: net"),
         ({"settings": {"net": {"hiden": [8]}}}, "Unknown field of NetSettings 'hiden'. Nearest known: hidden"),
         ({"settings": {"net": 8}}, "net is 8, no object"),
-        ({"settings": {"net": {"hidden": ["wide"]}}}, r"net.hidden is \('wide',\); give"),
         ({"settings": {"net": {"hidden": [0]}}}, r"net.hidden is \(0,\); give"),
-        ({"settings": {"refine_rate": "fast"}}, "refine_rate is 'fast'; give"),
         ({"task_settings": {"horizon": 0}}, "horizon is 0; give"),
         ({"task_settings": {"horizont": 8}}, "Unknown field of Settings 'horizont'"),
         ({"task": 5}, "its task or method is missing"),
@@ -89,11 +87,10 @@ def test_a_description_with_odd_fields(saved, fields, words):
         load_planner(changed(saved, **fields))
 
 
-@pytest.mark.parametrize(("text", "shown"), [("1e999", "inf"), ("1" + "0" * 400, "10{70}")])
-def test_a_field_beyond_all_floats(saved, text, shown):
+def test_a_field_beyond_all_floats(saved):
     file = saved / "planner.json"
-    file.write_text(file.read_text().replace('"refine_rate": 0.02', f'"refine_rate": {text}'))
-    with pytest.raises(ValueError, match=f"refine_rate is {shown}.*; give a finite number"):
+    file.write_text(file.read_text().replace('"refine_rate": 0.02', '"refine_rate": 1e999'))
+    with pytest.raises(ValueError, match="refine_rate is inf; give a finite number"):
         load_planner(saved)
 
 
@@ -139,7 +136,7 @@ def test_a_first_edition_planner_keeps_its_horizon_and_goal_disc():
 
 @pytest.mark.parametrize(
     ("fields", "words"),
-    [({"kind": "mase"}, "does not describe a planner"), ({"env": "ant-walk"}, "names the task ant-walk")],
+    [({"kind": "mase"}, "Unknown kind of planner 'mase'"), ({"env": "ant-walk"}, "names the task ant-walk")],
 )
 def test_a_broken_first_edition_description(saved, fields, words):
     (saved / "planner.json").write_text(json.dumps(FIRST | fields))

@@ -66,6 +66,7 @@ def changed(config, name, value):
         ("size", 0.0, "size is 0.0; give a finite number, more than 0"),
         ("size", math.nan, "size is nan; give a finite number"),
         ("size", math.inf, "size is inf; give a finite number"),
+        ("size", 10**400, "size is 10{79}; give a finite number"),
         ("free", math.nan, r"free is nan; give a finite number\."),
         ("free", -math.inf, "free is -inf; give a finite number"),
         ("flag", 1, "flag is 1; give True or False"),
