@@ -212,6 +212,35 @@ def test_a_maze_has_settings_of_its_own():
     assert own.place_cost(place, goal) == own.cost(jnp.zeros(4), jnp.zeros(2), goal)
 
 
+@pytest.mark.slow
+def test_two_levels_learn_to_reach_beyond_the_lower_levels_plans(tmp_path):
+    """A plan of the lower level goes 0.4 m; three sub-goals of 0.4 m each lead to a goal a metre away."""
+    task = Slide()
+    shared = {"model.hidden": (16,), "net.hidden": (32,), "inverter.batch": 64, "correction.rounds": 0}
+    settings = shared | {"data.rows": 4000, "model.steps": 500, "model.horizon": 8, "inverter.steps": 500}
+    fit(task, "inverter", tmp_path / "lower", settings=settings)
+    settings = {f"upper.{name}": value for name, value in shared.items()} | {
+        "lower": str(tmp_path / "lower" / "planner"),
+        "hold": 4,
+        "subgoals": 3,
+        "reach": 1.0,
+        "level.robots": 64,
+        "level.episodes": 1,
+        "upper.data.rows": 20_000,
+        "upper.tail.bin_size": 0.2,
+        "upper.tail.steps": 500,
+        "upper.tail.batch": 256,
+        "upper.model.steps": 500,
+        "upper.model.batch": 64,
+        "upper.inverter.steps": 500,
+    }
+    planner, params = fit(task, "hierarchy", tmp_path / "upper", settings=settings)
+    far = Problem(jnp.array([-0.4, -0.4]), jnp.array([0.4, 0.3]))
+    plan = jax.jit(planner.plan)(params, KEY, far)
+    # The lower level alone would still be 0.66 m away.
+    assert np.linalg.norm(plan.info["positions"][-1] - far.goal) < 0.4
+
+
 def test_settings_that_cannot_be_are_refused(given, learned):
     task, settings = given
     for changes, words in (

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from invlearn_jax.inputs import Numbers, as_floats
 from invlearn_jax.networks import fourier_features, fourier_size, mlp
 from invlearn_jax.parametrisation import Box
 from invlearn_jax.tasks.task import Task
@@ -88,14 +89,13 @@ class ChunkedModel:
         following = local + params.delta * self._net.apply(params.net, x).reshape(self.chunk, self.state_size)
         return jax.vmap(lambda s: frame.world(s, reference))(following)
 
-    def unroll(
-        self, params: ChunkedParams, state: Float[Array, " S"], actions: Float[Array, "T A"]
-    ) -> Float[Array, "T1 S"]:
-        """The states ``[T+1, S]`` under ``actions [T, A]``.
+    def unroll(self, params: ChunkedParams, state: Numbers, actions: Numbers) -> Float[Array, "T1 S"]:
+        """The states ``[T+1, S]`` under ``actions [T, A]``, in the parameters' floating type.
 
         Raises:
             ValueError: if T is not a multiple of the chunk.
         """
+        state, actions = as_floats(params, state, actions)
         horizon = actions.shape[0]
         if horizon % self.chunk:
             raise ValueError(
