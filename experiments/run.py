@@ -22,7 +22,7 @@ from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.learn.loop import NonFiniteLossError
 from invlearn_jax.methods.fitting import begin, check_fit, fit_in, method_settings, refinable
-from invlearn_jax.methods.registry import method_entries
+from invlearn_jax.methods.registry import find_method, method_entries
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.progress import announce
 from invlearn_jax.tasks.registry import make_task, task_entries
@@ -61,11 +61,14 @@ def define(argv: list[str]) -> tuple[Task, Callable[[], Any]]:
     """
     with announce("making the task"):
         task = make_task(option(argv, "task") or "")
+    method = option(argv, "method") or _METHOD.default
+    # Before anything is defined: a flag cannot be defined twice.
+    find_method(method, task)
     if task.settings is not None:
         define_config(task.settings, argv, "task_config")
         # The method's settings may depend on the task's.
         task.settings = given_config(task.settings, argv, "task_config")
-    config = define_config(method_settings(task, option(argv, "method") or _METHOD.default), argv)
+    config = define_config(method_settings(task, method), argv)
     return task, lambda: config.value
 
 
