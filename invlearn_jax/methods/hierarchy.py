@@ -209,7 +209,9 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
     model_params = training.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
     objective_params = training.fit_objective(sub, upper, own, run, places, keys["tail"])
     first = upper.inverter.init(keys["inverter weights"])
-    first = first._replace(**training.input_scales(sub, places, keys["scales"]))
+    seen = training.input_scales(sub, places, keys["scales"])["state"]
+    # Goals are places too: those of training are drawn among the data's, also where episodes have but one.
+    first = first._replace(state=seen, goal=seen)
     spread = places.states[
         evenly(places.states, own.tail.bin_size, own.tail.min_count, _PLACES, generator(keys["starts"]))
     ]

@@ -140,9 +140,15 @@ def _has(row: Row, name: str) -> bool:
 _COLUMNS = (
     _field("K", "", "refine_steps", lambda steps: "–" if steps is None else str(steps)),
     _Column("Score ± s.e.", "95 % interval", _score, lambda row: row.score is not None, whole=True),
-    _Column("Cost ± s.e.", "", _cost, lambda row: row.cost is not None, whole=True),
+    # Where there is a score, it says what cost and return would, in less room.
+    _Column("Cost ± s.e.", "", _cost, lambda row: row.cost is not None and row.score is None, whole=True),
     _field("Cost above", "predicted", "gap", significant),
-    _field("Return", "", "returns", significant),
+    _Column(
+        "Return",
+        "",
+        lambda row: {"text": significant(row.returns)},
+        lambda row: _has(row, "returns") and row.score is None,
+    ),
     _Column("Against the bound", "", _strip, _has_strip, text=True),
     _Column("At the goal", "95 % interval", _success, lambda row: row.success is not None, whole=True),
     _Column("Of the", "bound", _ratio, lambda row: row.ratio is not None, whole=True),
