@@ -57,12 +57,12 @@ TASKS = {
         {
             "hidden": (128, 128, 128),
             "interaction_hidden": (128, 128, 128),
-            "training.steps": 16_000,
+            "training.steps": 32_000,
             "training.batch": 256,
             "training.learning_rate": 2e-3,
             "interaction.steps": 8000,
             "interaction.learning_rate": 2e-3,
-            "whole.steps": 2000,
+            "whole.steps": 6000,
         },
     ),
 }
