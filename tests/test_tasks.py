@@ -375,7 +375,9 @@ def test_tasks_of_a_file(tmp_path, monkeypatch):
     }.items():
         with pytest.raises(ValueError, match=message):
             il.make_task(name)
-    with pytest.raises(FileNotFoundError, match=r"There is no file .*three.py. Give a file that exists, as FILE.py:NAME"):
+    with pytest.raises(
+        FileNotFoundError, match=r"There is no file .*three.py. Give a file that exists, as FILE.py:NAME"
+    ):
         il.make_task("three.py:First")
 
 
