@@ -130,11 +130,15 @@ def test_plans_of_a_task_in_other_units_end_at_the_goal():
 # --- on another planner's model
 
 
+def tiny_inverter():
+    """Settings of a tiny planner of the cart."""
+    return with_settings(method_settings(small_tasks.Cart(), "inverter"), {"model.hidden": (8,), "net.hidden": (8,)})
+
+
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """The folder of a tiny planner of the cart, as drawn."""
-    task = small_tasks.Cart()
-    settings = with_settings(method_settings(task, "inverter"), {"model.hidden": (8,), "net.hidden": (8,)})
+    task, settings = small_tasks.Cart(), tiny_inverter()
     planner = find_method("inverter").build(task, settings)
     folder = tmp_path_factory.mktemp("base")
     save_planner(folder, task, "inverter", settings, planner.init(jax.random.key(3)))
@@ -153,13 +157,14 @@ def test_model_and_objective_are_the_bases(base, tmp_path, method):
 
 
 def test_a_planner_moves_together_with_its_base(base, tmp_path, monkeypatch):
-    shutil.copytree(base, tmp_path / "here" / "base")
+    held = load_planner(base)[1]
+    (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
+    save_planner("base", small_tasks.Cart(), "inverter", tiny_inverter(), held)
     planner, params = made(small_tasks.Cart(), "bc", base="base")
     save_planner("own", small_tasks.Cart(), "bc", tiny(small_tasks.Cart(), "bc", base="base"), params)
     monkeypatch.chdir(tmp_path)
     shutil.move("here", "there")
-    held = load_planner(base)[1]
     jax.tree.map(np.testing.assert_array_equal, load_planner("there/own")[1].model, held.model)
 
 
