@@ -72,7 +72,7 @@ class HeadingFrame:
         """Position and heading; upside down the heading is kept at 0."""
         twist = state[..., jnp.array([3, 6])]
         size = jnp.sqrt((twist**2).sum(-1, keepdims=True) + 1e-12)
-        return Heading(state[..., :2], jnp.where(size > 1e-3, twist / size, jnp.array([1.0, 0.0])))
+        return Heading(state[..., :2], jnp.where(size > 1e-3, twist / size, jnp.array([1.0, 0.0], twist.dtype)))
 
     def local(self, state: Float[Array, "*b S"], reference: Heading) -> Float[Array, "*b S"]:
         """The state seen from a heading; its quaternion is normalised."""
