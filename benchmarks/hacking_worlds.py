@@ -1,5 +1,6 @@
 """The two robots of the hacking experiment, tasks but for what is learned from and how planners are judged; and its settings."""
 
+import abc
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -20,7 +21,7 @@ from invlearn_jax.types import Key, Problem
 _WAY = 5.0  # m that an ant has to go within its episode
 
 
-class Narrow(Task):
+class Narrow(Task, abc.ABC):
     """What both have in common: narrow data, beside which there may be broad ones, and problems that know nothing of the data.
 
     Attributes:
@@ -33,13 +34,13 @@ class Narrow(Task):
     trust: Mapping[str, Any]
     episodes: int
 
+    @abc.abstractmethod
     def broad(self, rows: int) -> None:
         """Adds so many rows of broad data."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def corridor(self, states: np.ndarray) -> np.ndarray:
         """``[N]`` which of the states ``[N, S]`` are in one corridor."""
-        raise NotImplementedError
 
     def data(self, rows: int, key: Key) -> dict[str, Part]:
         """The task's own, the narrow part cut to one corridor where the settings say so. The key is consumed."""
