@@ -79,7 +79,7 @@ _SENTENCES = {
         "A second model, which the plan was not made with, predicts another outcome; the plan may exploit an error of the first."
     ),
     Result.INVALID_PROBLEM: (
-        "The state or the goal is none that the system can have (for gates: a matrix that is not unitary); zero actions were "
+        "The state or the goal is none that the system can have (a matrix that is to be unitary and is not, say); zero actions were "
         "returned."
     ),
 }

@@ -25,6 +25,7 @@ from invlearn_jax.learn.decision_transformer import (
     transformer_update,
 )
 from invlearn_jax.learn.loop import train
+from invlearn_jax.learn.policy_inputs import policy_scales
 from invlearn_jax.learn.rebrac import (
     RebracTraining,
     critic_network,
@@ -33,7 +34,6 @@ from invlearn_jax.learn.rebrac import (
     rebrac_update,
     td_target,
 )
-from invlearn_jax.learn.sight import sight_scales
 from invlearn_jax.methods.inverter_training import input_scales
 from invlearn_jax.models.decision_transformer import DecisionTransformer
 from invlearn_jax.models.policy import MlpPolicy
@@ -137,7 +137,7 @@ def constant_world(settings, updates, reward=lambda state, action, goal: jnp.one
     policy = MlpPolicy(Paid(reward), hidden=(32, 32), one_goal=one_goal)
     critic, optimizers = critic_network(policy, (32, 32)), (optax.adam(3e-3),) * 2
     update = rebrac_update(policy, critic, optimizers, rebrac_store(data), settings)
-    state = rebrac_state(policy, critic, optimizers, KEY, sight_scales(policy.sight, data, KEY))
+    state = rebrac_state(policy, critic, optimizers, KEY, policy_scales(policy.inputs, data, KEY))
     state = train(update, state, updates)
     goals = jnp.asarray(np.float32(rng.uniform(-1, 1, (500, 2))))
     problems = Problem(jnp.asarray(data.states[:500]), goals)
@@ -243,7 +243,7 @@ def test_returns_to_go_against_a_loop(one_goal):
     states = np.stack([np.arange(21), rewards], 1).astype(np.float32)
     data = Dataset(states, shares[:, None], np.isin(np.arange(21), [11, 20]))
     policy = DecisionTransformer(Numbered(), 4, 1.0, 1.0, width=8, layers=1, one_goal=one_goal)
-    params = policy.init(KEY)._replace(**sight_scales(policy.sight, data, KEY))
+    params = policy.init(KEY)._replace(**policy_scales(policy.inputs, data, KEY))
     store = return_store(data, return_steps=6, context=4)
     assert set(np.asarray(store.starts)) == {*range(6), 12, 13, 14}
     drawn = sample_returns(policy, params, store, KEY, 200, 6)
@@ -274,7 +274,7 @@ def test_a_transformer_does_what_the_return_asks_for():
     world.reward = lambda state, action, goal: jnp.where(action[0] > 0, 1.0, 0.0)
     policies = [DecisionTransformer(world, 3, target, 8.0, 16, 1, one_goal=True) for target in (8.0, 0.0)]
     policy, optimizer = policies[0], transformer_optimizer(3e-3, 300, 30, 1e-4)
-    state = transformer_state(policy, optimizer, KEY, sight_scales(policy.sight, data, KEY))
+    state = transformer_state(policy, optimizer, KEY, policy_scales(policy.inputs, data, KEY))
     params = train(transformer_update(policy, optimizer, return_store(data, 8, 3), 32, 8), state, 300).params
     for policy, sign in zip(policies, (1.0, -1.0), strict=True):
         plan = PolicyInverter(policy).propose(RolloutParams(params, ()), KEY, Problem(jnp.zeros(4), jnp.zeros(2)), 1)

@@ -97,7 +97,7 @@ def sample_returns(
     start = store.starts[jax.random.randint(start_key, (batch,), 0, store.starts.shape[0])]
     rows = start[:, None] + jnp.arange(return_steps + 1)
     states, actions = store.states[rows], store.actions[rows[:, :-1]]
-    if policy.sight.one_goal:
+    if policy.inputs.one_goal:
         goals = jnp.broadcast_to(params.goal, (batch, task.goal_size))
     else:
         later = jax.random.randint(goal_key, (batch,), 1, return_steps + 1)
@@ -133,7 +133,7 @@ def transformer_optimizer(learning_rate: float, steps: int, warm_up: int, decay:
 def transformer_state(
     policy: DecisionTransformer, optimizer: optax.GradientTransformation, key: Key, scales: dict[str, Params]
 ) -> TrainState:
-    """The state to train from; ``scales`` from ``learn.sight``. The key is consumed."""
+    """The state to train from; ``scales`` from ``learn.policy_inputs``. The key is consumed."""
     init_key, key = jax.random.split(key)
     params = policy.init(init_key)._replace(**scales)
     return TrainState(jnp.zeros((), jnp.int32), key, params, optimizer.init(params.net), ())

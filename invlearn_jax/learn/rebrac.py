@@ -106,7 +106,7 @@ def rebrac_state(
     key: Key,
     scales: dict[str, Params],
 ) -> TrainState:
-    """The state to train from; ``optimizers`` are actor's and critics', ``scales`` from ``learn.sight``. The key is consumed."""
+    """The state to train from; ``optimizers`` are actor's and critics', ``scales`` from ``learn.policy_inputs``. Consumes the key."""
     actor_key, critic_key, key = jax.random.split(key, 3)
     params = policy.init(actor_key)._replace(**scales)
     twins = critic.init(critic_key)
@@ -161,7 +161,7 @@ def rebrac_update(
         return jnp.concatenate([jax.vmap(policy.features, in_axes=(None, 0))(params, problems), actions], axis=-1)
 
     def drawn_goals(params: PolicyParams, key: Key, states: Array) -> Array:
-        if policy.sight.one_goal:
+        if policy.inputs.one_goal:
             return jnp.broadcast_to(params.goal, (settings.batch, task.goal_size))
         return jax.vmap(task.draw_goal_from)(jax.random.split(key, settings.batch), states)
 

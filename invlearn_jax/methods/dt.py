@@ -13,7 +13,7 @@ from invlearn_jax.learn.decision_transformer import (
     transformer_state,
     transformer_update,
 )
-from invlearn_jax.learn.sight import sight_scales
+from invlearn_jax.learn.policy_inputs import policy_scales
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import scoring
 from invlearn_jax.methods.policies import PolicySettings, policy_planner
@@ -121,7 +121,7 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[PolicyPlann
     model_params, objective_params = scoring.learn_scoring(task, settings, run, parts, scoring_key)
     optimizer = transformer_optimizer(settings.learning_rate, settings.steps, settings.warm_up, settings.decay)
     update = transformer_update(policy, optimizer, store, settings.batch, steps)
-    state = transformer_state(policy, optimizer, key, sight_scales(policy.sight, rows, scales_key))
+    state = transformer_state(policy, optimizer, key, policy_scales(policy.inputs, rows, scales_key))
     state = run.train(
         "dt", update, state, settings.steps, settings.block, settings.checkpoint_every, "transformer_loss"
     )

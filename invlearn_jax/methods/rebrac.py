@@ -7,6 +7,7 @@ import dataclasses
 
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.loop import default_optimizer
+from invlearn_jax.learn.policy_inputs import policy_scales
 from invlearn_jax.learn.rebrac import (
     RebracTraining,
     critic_network,
@@ -14,7 +15,6 @@ from invlearn_jax.learn.rebrac import (
     rebrac_store,
     rebrac_update,
 )
-from invlearn_jax.learn.sight import sight_scales
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import scoring
 from invlearn_jax.methods.policies import PolicySettings, policy_planner
@@ -98,6 +98,6 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[PolicyPlann
     critic = critic_network(policy, settings.hidden)
     optimizers = (default_optimizer(settings.learning_rate, settings.steps),) * 2
     update = rebrac_update(policy, critic, optimizers, rebrac_store(rows), training)
-    state = rebrac_state(policy, critic, optimizers, key, sight_scales(policy.sight, rows, scales_key))
+    state = rebrac_state(policy, critic, optimizers, key, policy_scales(policy.inputs, rows, scales_key))
     state = run.train("rebrac", update, state, settings.steps, settings.block, settings.checkpoint_every, "value")
     return planner, PlannerParams(RolloutParams(state.params, ()), model_params, objective_params)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from invlearn_jax.models.policy import PolicyParams, Sight
+from invlearn_jax.models.policy import PolicyInputs, PolicyParams
 from invlearn_jax.networks import decision_network
 from invlearn_jax.parametrisation import Box
 from invlearn_jax.tasks.task import Task
@@ -68,15 +68,15 @@ class DecisionTransformer:
         """
         if return_scale <= 0:
             raise ValueError(f"return_scale is {return_scale}; give a positive number.")
-        self.task, self.sight = task, Sight(task, one_goal)
+        self.task, self.inputs = task, PolicyInputs(task, one_goal)
         self.context, self.target_return, self.return_scale = context, target_return, return_scale
         self._box = Box(task.action_low, task.action_high, context)
-        seen = self.sight.state_features + self.sight.goal_features
+        seen = self.inputs.state_features + self.inputs.goal_features
         self.net = decision_network(seen, task.action_size, context, width, layers, heads, dropout)
 
     def init(self, key: Key) -> PolicyParams:
         """Fresh parameters with identity scales; the learner sets the scales and the goal. The key is consumed."""
-        return self.sight.fresh(self.net.init(key))
+        return self.inputs.fresh(self.net.init(key))
 
     def actions(
         self,
@@ -100,7 +100,7 @@ class DecisionTransformer:
         """
 
         def see(state: Array, goal: Array) -> Array:
-            return jnp.concatenate(self.sight(params, Problem(state, goal)))
+            return jnp.concatenate(self.inputs(params, Problem(state, goal)))
 
         z = jnp.vectorize(see, signature="(s),(g)->(f)")(problems.state, problems.goal)
         return self.net.apply(params.net, returns / self.return_scale, z, actions, key)
@@ -111,7 +111,7 @@ class DecisionTransformer:
         returns = jnp.zeros(self.context, kind).at[0].set(self.target_return)
         states = jnp.zeros((self.context, self.task.state_size), kind).at[0].set(problem.state)
         actions = jnp.zeros((self.context, self.task.action_size), kind)
-        goal = params.goal if self.sight.one_goal else problem.goal
+        goal = params.goal if self.inputs.one_goal else problem.goal
         return Context(goal, jnp.ones((), jnp.int32), returns, states, actions)
 
     def act(self, params: PolicyParams, memory: Context) -> Float[Array, " A"]:

@@ -31,7 +31,7 @@ class PolicyParams(NamedTuple):
     goal_scales: Params = ()
 
 
-class Sight:
+class PolicyInputs:
     """What a policy sees of state and goal: their normalised features; of a policy for one goal those of the state alone."""
 
     def __init__(self, task: Task, one_goal: bool) -> None:
@@ -67,7 +67,7 @@ class Policy(Protocol):
     """What acts step by step. ``memory`` is any pytree; a policy that reacts to the state alone keeps just state and goal."""
 
     task: Task
-    sight: Sight
+    inputs: PolicyInputs
 
     def init(self, key: Key) -> PolicyParams:
         """Fresh parameters. The key is consumed."""
@@ -98,20 +98,20 @@ class MlpPolicy:
             octaves: Fourier features of the task's leading ``fourier_size`` features, of state and goal.
             one_goal: whether the policy is for one goal, which it then is not given.
         """
-        self.task, self.sight, self._octaves = task, Sight(task, one_goal), octaves
-        self._positions = task.fourier_size, min(task.fourier_size, self.sight.goal_features)
-        seen = self.sight.state_features + self.sight.goal_features
+        self.task, self.inputs, self._octaves = task, PolicyInputs(task, one_goal), octaves
+        self._positions = task.fourier_size, min(task.fourier_size, self.inputs.goal_features)
+        seen = self.inputs.state_features + self.inputs.goal_features
         self.features_size = seen + sum(fourier_size(size, octaves) - size for size in self._positions)
         self.net = mlp(self.features_size, hidden, task.action_size, activation=jax.nn.relu)
 
     def init(self, key: Key) -> PolicyParams:
         """Fresh parameters with identity scales; the learner sets the scales and the goal. The key is consumed."""
-        return self.sight.fresh(self.net.init(key))
+        return self.inputs.fresh(self.net.init(key))
 
     def features(self, params: PolicyParams, problem: Problem) -> Float[Array, " F"]:
         """What the network is given of a problem."""
         parts = []
-        for z, size in zip(self.sight(params, problem), self._positions, strict=True):
+        for z, size in zip(self.inputs(params, problem), self._positions, strict=True):
             # Normalised positions reach about +-2; halving keeps the lowest octave's period above the whole range.
             parts += [z[size:], fourier_features(z[:size] / 2, self._octaves)]
         return jnp.concatenate(parts)

@@ -76,8 +76,8 @@ class PolicyInverter:
             ValueError: for a state or goal of the wrong size.
         """
         self._check(problem)
-        near = [(jnp.abs(z) <= _FAR).all() for z in self.policy.sight(params.policy, problem)]
-        if self.policy.sight.one_goal:
+        near = [(jnp.abs(z) <= _FAR).all() for z in self.policy.inputs(params.policy, problem)]
+        if self.policy.inputs.one_goal:
             near.append(jnp.linalg.norm(problem.goal - params.policy.goal) <= self._same_goal)
         return jnp.stack(near).all()
 

@@ -162,9 +162,9 @@ def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.A
             "a gradient that is not finite",
             "a cost that can be differentiated, e.g. no root of exactly zero",
         )
-    sight = jax.jit(jax.vmap(jax.jacfwd(seen)))(states, goals)
+    slopes = jax.jit(jax.vmap(jax.jacfwd(seen)))(states, goals)
     moved = np.abs(np.asarray(slope)).max(0) > 0
-    hidden = np.abs(np.asarray(sight)).max((0, 1), initial=0.0) == 0
+    hidden = np.abs(np.asarray(slopes)).max((0, 1), initial=0.0) == 0
     if (moved & hidden).any():
         raise _wrong(
             task,

@@ -5,23 +5,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from invlearn_jax.data.dataset import Dataset, fit_normalizer
-from invlearn_jax.models.policy import Sight
+from invlearn_jax.models.policy import PolicyInputs
 from invlearn_jax.types import Key, Params
 
 
-def sight_scales(sight: Sight, rows: Dataset, key: Key, most: int = 100_000) -> dict[str, Params]:
+def policy_scales(inputs: PolicyInputs, rows: Dataset, key: Key, most: int = 100_000) -> dict[str, Params]:
     """``mean, std``, and ``goal`` or ``goal_scales``, of ``models.policy.PolicyParams``.
 
     Args:
-        sight: what the policy sees; a policy for one goal gets the task's, drawn once.
+        inputs: what the policy sees; a policy for one goal gets the task's, drawn once.
         rows: training rows.
         key: consumed.
         most: about how many rows goals are drawn from.
     """
-    task = sight.task
+    task = inputs.task
     features = jax.jit(jax.vmap(task.local_features))(jnp.asarray(rows.states))
     mean, std = fit_normalizer(rows._replace(states=np.asarray(features)))
-    if sight.one_goal:
+    if inputs.one_goal:
         return {"mean": mean, "std": std, "goal": task.draw_goal(key)}
     states = jnp.asarray(rows.states[:: max(1, len(rows.states) // most)])
 
