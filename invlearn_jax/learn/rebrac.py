@@ -106,7 +106,7 @@ def rebrac_state(
     key: Key,
     scales: dict[str, Params],
 ) -> TrainState:
-    """The state to train from; ``optimizers`` are actor's and critics', ``scales`` from ``learn.policy_inputs``. Consumes the key."""
+    """The state to train from; optimizers of actor and critics, ``scales`` of ``learn.policy_inputs``. The key is consumed."""
     actor_key, critic_key, key = jax.random.split(key, 3)
     params = policy.init(actor_key)._replace(**scales)
     twins = critic.init(critic_key)
