@@ -79,7 +79,8 @@ _SENTENCES = {
         "A second model, which the plan was not made with, predicts another outcome; the plan may exploit an error of the first."
     ),
     Result.INVALID_PROBLEM: (
-        "The state or the goal is none that the system can have (such as a matrix that is not unitary); zero actions were returned."
+        "The state or the goal is none that the system can have (such as a matrix that is not unitary); "
+        "zero actions were returned."
     ),
 }
 
