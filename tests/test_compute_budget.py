@@ -121,7 +121,9 @@ def test_a_later_file_scores_what_an_earlier_one_timed(tmp_path):
     files = [[r | {"setting": {}} for r in rows] for rows in files]
     paths = [tmp_path / f"{i}.json" for i in range(2)]
     for path, rows in zip(paths, files, strict=True):
-        path.write_text(json.dumps({"rows": rows, "command": path.stem, "device": "two cores"}))
+        path.write_text(
+            json.dumps({"rows": rows, "command": path.stem, "git_revision": "0" * 40, "device": "two cores"})
+        )
     found = {
         r["planner"]: (r["plan_ms_p50"], r["score_mean"], r["episodes"]) for r in frontier_page.joined(paths)["rows"]
     }
