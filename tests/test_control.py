@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
+import scipy.linalg
 from conftest import ROOT
 
 import invlearn_jax as il
@@ -14,6 +15,7 @@ from invlearn_jax.tasks import control
 from invlearn_jax.tasks.task import Episodes
 
 NAMES = sorted(control.tasks())
+SWINGUPS = [name for name in NAMES if "swingup" in name]
 G = 9.81
 
 
@@ -69,17 +71,17 @@ def test_the_cartpole_moves_as_its_equations_say(made):
 
 def test_the_acrobot_moves_as_its_equations_say(made):
     # Spong's: M(q) q'' + C(q, q') q' = gravity - d q' + (0, u), with angles from the upward vertical.
-    m, length, middle, inertia, drag = 0.5, 0.5, 0.25, 0.0104167, 0.005
+    m, length, drag = 0.5, 0.5, 0.02  # the first rod's length, the second being twice as long
     for a, b, p, q, torque in np.random.default_rng(0).normal(size=(20, 5)) * [2.0, 2.0, 2.0, 2.0, 1.0]:
-        bend = m * length * middle
-        far = m * middle**2 + inertia
+        bend = m * length * length  # the second rod's middle is one length from the elbow
+        far = 0.0416667 + m * length**2
         masses = [
-            [2 * far + m * length**2 + 2 * bend * np.cos(b), far + bend * np.cos(b)],
+            [0.0104167 + m * (length / 2) ** 2 + far + m * length**2 + 2 * bend * np.cos(b), far + bend * np.cos(b)],
             [far + bend * np.cos(b), far],
         ]
-        second = m * G * middle * np.sin(a + b)
+        second = m * G * length * np.sin(a + b)
         forces = [
-            m * G * (middle + length) * np.sin(a) + second + bend * np.sin(b) * (2 * p * q + q * q) - drag * p,
+            1.5 * m * G * length * np.sin(a) + second + bend * np.sin(b) * (2 * p * q + q * q) - drag * p,
             second - bend * np.sin(b) * p * p - drag * q + torque,
         ]
         found = accelerations(made["acrobot-swingup"], [a, b], [p, q], torque)
@@ -117,7 +119,7 @@ def test_both_engines_take_the_same_step(name, made):
 # --- swing-ups ---
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "swingup" in name])
+@pytest.mark.parametrize("name", SWINGUPS)
 def test_a_swingup_begins_hanging_and_costs_nothing_upright(name, made):
     task = made[name]
     start = jax.jit(task.reset)(jax.random.key(0))
@@ -150,6 +152,27 @@ def test_the_pendulum_needs_several_swings_and_gets_up(made):
     assert found["upright_share"] == 1.0
     assert 2.0 < found["upright_after_s"] < 8.0
     assert (np.diff(np.sign(rates[rates != 0][:150])) != 0).sum() >= 3  # it turns back several times
+
+
+@pytest.mark.parametrize("name", SWINGUPS)
+def test_a_swingup_can_be_balanced(name, made):
+    # From 3 degrees off, by the linear-quadratic regulator of the linearised physics.
+    task = made[name]
+    model, size = task.mj_model, task.state_size
+    step, push = np.zeros((size, size)), np.zeros((size, 1))
+    mujoco.mjd_transitionFD(model, mujoco.MjData(model), 1e-6, True, step, push, None, None)
+    push = sum(np.linalg.matrix_power(step, i) for i in range(task.substeps)) @ push
+    step = np.linalg.matrix_power(step, task.substeps)
+    value = scipy.linalg.solve_discrete_are(step, push, np.eye(size), 0.1 * np.eye(1))
+    gain = np.linalg.solve(0.1 * np.eye(1) + push.T @ value @ push, push.T @ value @ step)
+    states = np.zeros((20, size))
+    tilts = slice(int(task.on_cart), model.nq)
+    states[:, tilts] = np.deg2rad(np.random.default_rng(0).uniform(-3, 3, states[:, tilts].shape))
+    simulator = task.simulator()
+    for _ in range(250):
+        states = simulator.step(states, -states @ gain.T)
+    simulator.close()
+    assert np.abs(states).max() < 0.02
 
 
 # --- arms ---
