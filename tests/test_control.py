@@ -213,7 +213,7 @@ def test_the_two_links_get_there_in_a_second(made):
     task = made["two-link-reach"]
 
     def towards(target, state):
-        return np.array([30.0, 8.0]) * (target - state[:2] - 0.2 * state[2:])
+        return np.array([25.0, 3.0]) * (target - state[:2] - np.array([0.16, 0.13]) * state[2:])
 
     found = []
     for seed in range(5):
