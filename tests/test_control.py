@@ -20,6 +20,8 @@ from invlearn_jax.tasks.task import Episodes
 
 NAMES = sorted(control.tasks())
 SWINGUPS = [name for name in NAMES if "swingup" in name]
+# A long chain of joints takes minutes where its program is not optimised, as only slow tests' are.
+OPTIMISED = [pytest.param(name, marks=pytest.mark.slow) if "seven" in name else name for name in NAMES]
 G = 9.81
 
 
@@ -115,7 +117,7 @@ def test_the_double_cartpole_keeps_its_energy(made):
     assert data.energy.sum() == pytest.approx(before, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPTIMISED)
 def test_both_engines_take_the_same_step(name, made):
     task = made[name]
     states = np.asarray(jax.vmap(task.draw_state)(jax.random.split(jax.random.key(0), 8)))
