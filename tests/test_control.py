@@ -228,6 +228,7 @@ def test_the_two_links_get_there_in_a_second(made):
     assert np.mean([f["near_share"] for f in found]) > 0.95
 
 
+@pytest.mark.slow
 def test_the_seven_joints_reach_their_goals_and_hold_them(made):
     # The servos are told the angles that a goal was drawn by.
     task = made["seven-joint-reach"]
@@ -365,7 +366,7 @@ def test_no_pusher_is_drawn_within_its_box(made):
 # --- all ---
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OPTIMISED)
 def test_episodes_are_drawn_and_summed_up(name, made):
     task = made[name]
     steps = 110
