@@ -21,7 +21,8 @@ from invlearn_jax.tasks.task import Episodes
 NAMES = sorted(control.tasks())
 SWINGUPS = [name for name in NAMES if "swingup" in name]
 # A long chain of joints takes minutes where its program is not optimised, as only slow tests' are.
-OPTIMISED = [pytest.param(name, marks=pytest.mark.slow) if "seven" in name else name for name in NAMES]
+LONG = ("seven-joint-reach", "walker-speed")
+OPTIMISED = [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in NAMES]
 G = 9.81
 
 
