@@ -22,7 +22,8 @@ def test_every_shipped_planner_is_recorded():
 )
 def test_actions_are_those_recorded(key):
     name, steps = key.split("/")
-    # Adam divides by the size of a gradient, which makes rounding visible where it is small.
-    tolerance = 1e-6 if steps == "0" else 1e-4
+    # Adam divides by the size of a gradient, and denoising goes through the network many times: both show the rounding of
+    # another processor or code generator.
+    tolerance = 1e-4 if steps != "0" or name.endswith(("diffuser", "consistency")) else 1e-6
     scale = np.abs(RECORD[key]).max()
     np.testing.assert_allclose(actions(name, int(steps)), RECORD[key], rtol=0, atol=tolerance * max(scale, 1.0))
