@@ -12,13 +12,14 @@ from invlearn_jax.frames import Frame
 from invlearn_jax.methods.fitting import method_settings
 from invlearn_jax.methods.registry import Method, find_method, method_entries
 from invlearn_jax.settings import check_settings
+from invlearn_jax.tasks import control
 from invlearn_jax.tasks.registry import task_entries, task_reference
 from invlearn_jax.tasks.task import Simulator
 
 TASKS = sorted(task_entries())
 METHODS = sorted(method_entries())
 # Of tasks that differ in numbers alone one is tried out; gates, whose states are matrices, bring their own method and tests.
-TRIED = ["ant-walk", "antmaze-umaze-v2", "maze2d-open-multi-v0", "maze2d-umaze-dense-v1"]
+TRIED = [*control.tasks(), "ant-walk", "antmaze-umaze-v2", "maze2d-open-multi-v0", "maze2d-umaze-dense-v1"]
 
 
 @pytest.mark.parametrize("name", TASKS)

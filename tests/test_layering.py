@@ -108,6 +108,11 @@ WORDS_OF_WORLDS = {
     "pulses",
     "qubit",
     "qubits",
+    "pendulum",
+    "cartpole",
+    "acrobot",
+    "quadrotor",
+    "walker",
 }
 
 

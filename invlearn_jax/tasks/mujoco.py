@@ -51,13 +51,13 @@ class MujocoTask(Task):
     Attributes:
         xml: the model: a path, relative to the file of the class, or MJCF text.
         control_dt: seconds per control step, a multiple of the model's timestep.
-        velocity_spread: standard deviation of the velocities of ``draw_state``, m/s or rad/s.
+        velocity_spread: standard deviation of the velocities of ``draw_state``, m/s or rad/s: one for all, or one for each.
         reset_noise: half-width of the uniform noise on positions at the start of an episode, m or rad.
     """
 
     xml: str | os.PathLike = ""
     control_dt: float = 0.02
-    velocity_spread: float = 1.0
+    velocity_spread: float | tuple[float, ...] = 1.0
     reset_noise: float = 0.05
     gradient: Literal["reverse", "forward", "none"] = "none"
 
@@ -191,7 +191,7 @@ class MujocoTask(Task):
             w, x, y, z = qpos[3:7]
             c, s = jnp.cos(half), jnp.sin(half)
             qpos = qpos.at[3:7].set(jnp.stack([c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w]))
-        qvel = self.velocity_spread * jax.random.normal(velocity_key, (self.mj_model.nv,))
+        qvel = jnp.asarray(self.velocity_spread) * jax.random.normal(velocity_key, (self.mj_model.nv,))
         return jnp.concatenate([qpos, qvel, jnp.zeros(self.mj_model.na)])
 
     def reset(self, key: Key) -> Float[Array, " S"]:

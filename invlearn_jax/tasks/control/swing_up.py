@@ -1,0 +1,115 @@
+"""Swing-ups: pendulum, cart with one or two poles, and acrobot, from hanging to balanced upright."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from invlearn_jax.tasks.control.drawing import draw_motion
+from invlearn_jax.tasks.mujoco import MujocoTask
+from invlearn_jax.tasks.task import Episodes, Terms
+
+_TILT = np.deg2rad(10.0)  # from the vertical, within which a link counts as upright
+_OFF = 0.1  # m from the middle of the rail, within which a cart counts as centred
+_RATE = 1.0  # rad/s, below which a link that is upright counts as balanced, and not as passing through
+_LAST = 2.0  # seconds of an episode in which it should be balanced
+
+
+class SwingUp(MujocoTask):
+    """Links in a row, on a cart or on a fixed pivot, are to stand upright.
+
+        cost = mean_i (1 - cos phi_i) + v mean_i phi_i'^2 + c x^2 + e |a / a_max|^2    per second
+
+    phi_i is the angle of link i to the vertical, rad; x the place of the cart, m. All angles of the model are 0 upright, the
+    second link's being to the first; it begins hanging at rest.
+
+    Attributes:
+        on_cart: whether the first joint is a cart's slide.
+        speed: v, the cost of turning, per (rad/s)^2.
+        centre: c, the cost of being off the middle, per m^2.
+        effort: e, the cost of the greatest actions.
+    """
+
+    # 25 plans a second: the fastest of them falls e-fold in 0.1 s.
+    control_dt, horizon, episode_length, execute_steps = 0.02, 32, 500, 2
+    reset_noise = 0.05
+    on_cart: bool = False
+    speed: float = 0.005
+    centre: float = 0.5
+    effort: float = 0.02
+
+    def tilts(self, state: Float[Array, " S"]) -> Float[Array, " L"]:
+        """The angle of each link to the upward vertical, rad, not wrapped."""
+        return jnp.cumsum(self.qpos(state)[int(self.on_cart) :])
+
+    def rates(self, state: Float[Array, " S"]) -> Float[Array, " L"]:
+        """How fast each link turns in the world, rad/s."""
+        return jnp.cumsum(self.qvel(state)[int(self.on_cart) :])
+
+    def cost(self, state: Float[Array, " S"], action: Float[Array, " A"], goal: Float[Array, " G"]) -> Terms:
+        """See the class."""
+        terms = {
+            "upright": jnp.mean(1 - jnp.cos(self.tilts(state))),
+            "speed": self.speed * jnp.mean(self.rates(state) ** 2),
+            "effort": self.effort * jnp.sum((action / self.action_high) ** 2),
+        }
+        return terms | ({"centre": self.centre * state[0] ** 2} if self.on_cart else {})
+
+    def upright(self, state: Float[Array, " S"]) -> Array:
+        """Whether every link is within 10 degrees of upright, and a cart within 0.1 m of the middle."""
+        there = (jnp.cos(self.tilts(state)) > np.cos(_TILT)).all()
+        return there & (jnp.abs(state[0]) < _OFF) if self.on_cart else there
+
+    def success(self, state: Float[Array, " S"], goal: Float[Array, " G"]) -> Array:
+        """Whether it is upright and turns at less than 1 rad/s."""
+        return self.upright(state) & (jnp.abs(self.rates(state)) < _RATE).all()
+
+    def metrics(self, episodes: Episodes) -> dict[str, Any]:
+        """The share of the last 2 s spent upright, and after how many seconds an episode stays so: the median, None for never."""
+        upright = np.asarray(jax.jit(jax.vmap(jax.vmap(self.upright)))(jnp.asarray(episodes.states)))
+        stays = np.logical_and.accumulate(upright[:, ::-1], axis=1).sum(1)
+        after = np.where(stays > 0, self.dt * (upright.shape[1] - stays), np.inf)
+        median = float(np.median(after))
+        return {
+            "upright_share": float(upright[:, -round(_LAST / self.dt) :].mean()),
+            "upright_after_s": median if np.isfinite(median) else None,
+        }
+
+    def draw(self, axes: Any, episodes: Episodes) -> None:
+        """The first episode's motion in the vertical plane, later moments darker."""
+        sites = [self.mj_model.site(number).name for number in range(self.mj_model.nsite)]
+        draw_motion(axes, self.mj_model, episodes.states[0], sites, (0, 2), self.dt)
+        axes.set(xlabel="x, m", ylabel="z, m")
+
+
+class Pendulum(SwingUp):
+    """A pendulum whose motor holds 31 % of its weight at the horizontal: it must swing to and fro before it gets up."""
+
+    name, xml = "pendulum-swingup", "models/pendulum.xml"
+    velocity_spread = 4.0
+    speed = 0.01
+
+
+class CartPole(SwingUp):
+    """A cart on a rail of 3 m with one pole."""
+
+    name, xml = "cartpole-swingup", "models/cartpole.xml"
+    velocity_spread = (1.0, 5.0)
+    on_cart = True
+
+
+class DoubleCartPole(SwingUp):
+    """A cart on a rail of 4 m with two poles in a row."""
+
+    name, xml = "double-cartpole-swingup", "models/double_cartpole.xml"
+    velocity_spread = (1.0, 5.0, 5.0)
+    on_cart = True
+
+
+class Acrobot(SwingUp):
+    """Two links of which only the elbow is driven, the second twice as long."""
+
+    name, xml = "acrobot-swingup", "models/acrobot.xml"
+    velocity_spread = (4.0, 5.0)
