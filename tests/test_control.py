@@ -1,5 +1,6 @@
 """The control tasks: accelerations against the equations of motion, kinematics, costs, and that what is set can be done."""
 
+import functools
 import tomllib
 
 import jax
@@ -11,7 +12,10 @@ import scipy.linalg
 from conftest import ROOT
 
 import invlearn_jax as il
+from invlearn_jax.report.figures import canvas, encode, style
 from invlearn_jax.tasks import control
+from invlearn_jax.tasks.control.drawing import places
+from invlearn_jax.tasks.exploration import random_rows
 from invlearn_jax.tasks.task import Episodes
 
 NAMES = sorted(control.tasks())
@@ -32,11 +36,18 @@ def accelerations(task, qpos, qvel, control):
     return data.qacc.copy()
 
 
-def episode(task, act, seconds, goal=None, seed=0):
+def drawn(function, count):
+    """What a function of a key gives, many times."""
+    return np.asarray(jax.jit(jax.vmap(function))(jax.random.split(jax.random.key(0), count)))
+
+
+def episode(task, act, seconds, goal):
     """One closed loop on C MuJoCo under ``act(state)``."""
-    problem = jax.jit(task.draw_problem)(jax.random.key(seed))
-    goal = np.asarray(problem.goal) if goal is None else goal
-    states, actions, simulator = [np.asarray(problem.state, np.float64)], [], task.simulator()
+    return episode_from(task, np.asarray(task.reset(jax.random.key(0)), np.float64), act, seconds, goal)
+
+
+def episode_from(task, state, act, seconds, goal):
+    states, actions, simulator = [state], [], task.simulator()
     for _ in range(round(seconds / task.dt)):
         actions.append(np.clip(act(states[-1]), task.action_low, task.action_high))
         states.append(simulator.step(states[-1][None], actions[-1][None])[0])
@@ -146,7 +157,7 @@ def test_the_pendulum_needs_several_swings_and_gets_up(made):
         near = abs(phi) < 0.25 and abs(rate) < 1.5
         return np.array([-(weight + 5.0) * phi - 1.5 * rate if near else np.sign(rate + 1e-9) * 3.0 * lacking])
 
-    episodes = episode(task, act, 10.0)
+    episodes = episode(task, act, 10.0, np.zeros(0))
     rates = episodes.states[0, :, 1]
     found = task.metrics(episodes)
     assert found["upright_share"] == 1.0
@@ -195,6 +206,175 @@ def test_the_two_links_reach_every_goal(made):
     assert np.isfinite(elbow).all()
     assert elbow.max() < task.mj_model.joint("elbow").range[1]
     assert radius.max() > 0.68
+
+
+def test_the_two_links_get_there_in_a_second(made):
+    # A PD controller on the angles of the inverse kinematics.
+    task = made["two-link-reach"]
+
+    def towards(target, state):
+        return np.array([25.0, 3.0]) * (target - state[:2] - np.array([0.16, 0.13]) * state[2:])
+
+    found = []
+    for seed in range(5):
+        goal = np.asarray(task.draw_goal(jax.random.key(seed)), np.float64)
+        bend = np.arccos((goal @ goal - 0.4**2 - 0.3**2) / (2 * 0.4 * 0.3))
+        first = np.arctan2(goal[1], goal[0]) - np.arctan2(0.3 * np.sin(bend), 0.4 + 0.3 * np.cos(bend))
+        target = np.array([(first + np.pi) % (2 * np.pi) - np.pi, bend])
+        found.append(task.metrics(episode(task, functools.partial(towards, target), 3.0, goal)))
+    assert all(f["tip_error_median"] < 0.005 for f in found)
+    assert np.mean([f["near_share"] for f in found]) > 0.95
+
+
+def test_the_seven_joints_reach_their_goals_and_hold_them(made):
+    # The servos are told the angles that a goal was drawn by.
+    task = made["seven-joint-reach"]
+    angles = drawn(task.draw_state, 4)[:, :7].astype(np.float64)
+    goals = places(task.mj_model, angles, ["tip"])[:, 0]
+    states, simulator = [drawn(task.reset, 4).astype(np.float64)], task.simulator()
+    for _ in range(100):
+        states.append(simulator.step(states[-1], angles))
+    simulator.close()
+    states = np.stack(states, axis=1)
+    episodes = Episodes(goals, states, np.repeat(angles[:, None], 100, axis=1), np.zeros(0), np.zeros(0, int))
+    assert task.metrics(episodes)["tip_error_median"] < 0.002
+    assert np.abs(states[:, :, 7:]).max() < 12  # rad/s
+    goals = drawn(task.draw_goal, 100)
+    assert goals[:, 2].min() > 0.1
+    assert np.linalg.norm(goals[:, :2], axis=1).min() > 0.25
+
+
+# --- the quadrotor ---
+
+
+def test_the_quadrotor_hovers_and_turns_as_newton_says(made):
+    task = made["quadrotor-pose"]
+    assert 4 * task.hover == pytest.approx(0.5 * G)
+    still, at_rest = task.home.astype(np.float64), np.zeros(6)
+    np.testing.assert_allclose(accelerations(task, still, at_rest, np.full(4, task.hover)), 0.0, atol=1e-12)
+    left, front, way = np.array([1, -1, -1, 1]), np.array([1, 1, -1, -1]), np.array([1, -1, 1, -1])
+    for change, expected in (
+        (np.ones(4), [0, 0, 4 / 0.5, 0, 0, 0]),
+        (left, [0, 0, 0, 4 * 0.1 / 0.0025, 0, 0]),
+        (-front, [0, 0, 0, 0, 4 * 0.1 / 0.0025, 0]),
+        (way, [0, 0, 0, 0, 0, 4 * 0.016 / 0.004]),
+    ):
+        found = accelerations(task, still, at_rest, task.hover + 0.1 * change)
+        np.testing.assert_allclose(found, 0.1 * np.array(expected), atol=1e-12)
+
+
+def test_a_quadrotor_at_its_goal_costs_nothing(made):
+    task = made["quadrotor-pose"]
+    half = 0.7
+    state = jnp.array([1.0, 2.0, 3.0, np.cos(half), 0, 0, np.sin(half), *np.zeros(6)])
+    goal = jnp.array([1.0, 2.0, 3.0, np.cos(2 * half), np.sin(2 * half)])
+    np.testing.assert_allclose(task.achieved(state), goal, atol=1e-5)
+    terms = task.cost(state, jnp.full(4, task.hover), goal)
+    np.testing.assert_allclose(list(terms.values()), 0.0, atol=1e-6)
+    assert task.success(state, goal)
+    # Half a turn the other way round is the same rotation; so is what networks see.
+    for function in (task.local_features, lambda s: task.goal_features(s, goal)):
+        np.testing.assert_allclose(function(state.at[3:7].multiply(-1)), function(state), atol=1e-6)
+    np.testing.assert_allclose(task.goal_features(state, goal), [0, 0, 0, 1, 0], atol=1e-5)
+
+
+def test_drawn_quadrotors_lean_up_to_their_tilt(made):
+    task = made["quadrotor-pose"]
+    quaternions = drawn(task.draw_state, 400)[:, 3:7]
+    np.testing.assert_allclose(np.linalg.norm(quaternions, axis=1), 1, rtol=1e-5)
+    lean = np.arccos(1 - 2 * (quaternions[:, 1] ** 2 + quaternions[:, 2] ** 2))
+    assert task.tilt - 0.05 < lean.max() <= task.tilt + 1e-3
+    assert lean.min() < 0.05
+
+
+def test_exploration_of_the_quadrotor_is_kept_level(made):
+    task = made["quadrotor-pose"]
+    rows = random_rows(task, 2000, jax.random.key(0))
+    up = 1 - 2 * (rows.states[:, 4:6] ** 2).sum(1)
+    assert np.quantile(up, 0.02) > 0
+    assert (rows.actions >= task.action_low).all()
+    assert (rows.actions <= task.action_high).all()
+    assert np.abs(rows.states[:, 10:]).max() < 40
+    # The rows' actions are those that were taken.
+    simulator = task.simulator()
+    np.testing.assert_allclose(simulator.step(rows.states[:1], rows.actions[:1])[0], rows.states[1], atol=1e-4)
+    simulator.close()
+
+
+# --- the walker ---
+
+
+def test_the_walker_stands_on_its_servos(made):
+    task = made["walker-speed"]
+    still = np.zeros(1)
+    episodes = episode(task, lambda state: task.home[3:], 3.0, still)
+    found = task.metrics(episodes)
+    assert found["fall_rate"] == 0
+    assert found["speed_error_mean"] < 0.05
+    assert bool(task.success(jnp.asarray(episodes.states[0, -1], jnp.float32), jnp.zeros(1)))
+    fallen = task.metrics(episode(task, lambda state: np.array([1.6, -0.05, 0.7, 1.6, -0.05, 0.7]), 3.0, still))
+    assert fallen["fall_rate"] == 1
+
+
+def test_drawn_walkers_touch_the_floor_at_most(made):
+    task = made["walker-speed"]
+    feet = places(task.mj_model, drawn(task.draw_state, 50), ["right heel", "right toe", "left heel", "left toe"])[
+        ..., 2
+    ]
+    assert feet.min() > 0.04 - 1e-5
+    assert feet.min(1).max() < 0.091
+
+
+def test_a_walker_at_its_speed_costs_nothing(made):
+    task = made["walker-speed"]
+    state = jnp.concatenate([jnp.asarray(task.home), jnp.zeros(9).at[0].set(0.8)])
+    np.testing.assert_allclose(list(task.cost(state, state[3:9], jnp.array([0.8])).values()), 0.0, atol=1e-6)
+    far = state.at[0].set(7.0)
+    np.testing.assert_allclose(task.local_features(far), task.local_features(state))
+
+
+# --- pushing ---
+
+
+def test_the_box_rests_until_it_is_pushed(made):
+    task = made["planar-push"]
+    start = np.array([-0.2, 0.0, 0.0, 0.0, 0.3, *np.zeros(5)])
+    goal = np.array([0.3, 0.0])
+    rest = episode_from(task, start, lambda state: np.array([-2.0, 0.0]), 2.0, goal)
+    np.testing.assert_allclose(rest.states[0, -1, 2:5], start[2:5], atol=1e-5)
+    start[4] = 0.0
+    pushed = episode_from(task, start, lambda state: np.array([3.0 if state[2] < 0.28 else -1.0, 0.0]), 4.0, goal)
+    assert task.metrics(pushed)["near_share"] == 1.0
+    np.testing.assert_allclose(pushed.states[0, -1, 3:5], 0.0, atol=1e-3)
+
+
+def test_no_pusher_is_drawn_within_its_box(made):
+    task = made["planar-push"]
+    states = drawn(task.draw_state, 500)
+    apart = np.linalg.norm(states[:, :2] - states[:, 2:4], axis=1)
+    assert apart.min() > 0.05 * np.sqrt(2) + 0.03
+    assert (apart < 0.15).mean() > 0.2
+    assert np.abs(states[:, :2]).max() < 0.6
+    goal = jnp.asarray(states[0, 2:4])
+    assert task.success(jnp.asarray(states[0]), goal)
+    assert float(task.cost(jnp.asarray(states[0]), jnp.zeros(2), goal)["place"]) == pytest.approx(0, abs=1e-7)
+
+
+# --- all ---
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_episodes_are_drawn_and_summed_up(name, made):
+    task = made[name]
+    steps = 110
+    starts, goals = drawn(task.draw_state, 2), drawn(task.draw_goal, 2)
+    states = np.repeat(starts[:, None], steps + 1, axis=1)
+    episodes = Episodes(goals, states, np.zeros((2, steps, task.action_size)), np.zeros(0), np.zeros(0, int))
+    assert all(value is None or np.isfinite(value) for value in task.metrics(episodes).values())
+    with style():
+        figure, axes = canvas(1, 1, 3.0, 3.0)
+        task.draw(axes[0, 0], episodes)
+        assert len(encode(figure)[0]) > 1000
 
 
 def test_the_models_are_among_the_packages_files():

@@ -38,7 +38,7 @@ def random_rows(task: "Task", rows: int, key: Key, steps: int | None = None) -> 
     """Rows of random exploration on the task's simulator.
 
     Args:
-        task: whose ``draw_state``, action box and simulator are used.
+        task: whose ``draw_state``, action box, ``explore`` and simulator are used.
         rows: about how many; at least this many are made.
         key: consumed.
         steps: of each trajectory; by default four plans, at least 128.
@@ -58,8 +58,10 @@ def random_rows(task: "Task", rows: int, key: Key, steps: int | None = None) -> 
     rng = np.random.default_rng(np.asarray(jax.random.key_data(action_key)).ravel().tolist())
     actions = smooth_actions(rng, task.action_low, task.action_high, count, steps).astype(np.float32)
     states, simulator = [state], task.simulator()
-    for step in progress(range(steps - 1), "random exploration", unit="step"):
-        states.append(simulator.step(states[-1], actions[:, step]))
+    for step in progress(range(steps), "random exploration", unit="step"):
+        actions[:, step] = task.explore(states[step], actions[:, step])
+        if step < steps - 1:
+            states.append(simulator.step(states[step], actions[:, step]))
     simulator.close()
     return finite_rows(np.stack(states, axis=1), actions)
 

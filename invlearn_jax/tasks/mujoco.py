@@ -52,12 +52,14 @@ class MujocoTask(Task):
         xml: the model: a path, relative to the file of the class, or MJCF text.
         control_dt: seconds per control step, a multiple of the model's timestep.
         velocity_spread: standard deviation of the velocities of ``draw_state``, m/s or rad/s: one for all, or one for each.
+        tilt: the greatest angle that a free body of ``draw_state`` leans, rad.
         reset_noise: half-width of the uniform noise on positions at the start of an episode, m or rad.
     """
 
     xml: str | os.PathLike = ""
     control_dt: float = 0.02
     velocity_spread: float | tuple[float, ...] = 1.0
+    tilt: float = 0.0
     reset_noise: float = 0.05
     gradient: Literal["reverse", "forward", "none"] = "none"
 
@@ -172,7 +174,7 @@ class MujocoTask(Task):
     def draw_state(self, key: Key) -> Float[Array, " S"]:
         """Joints uniform within their ranges (unlimited hinges anywhere, slides within 1 m), normal velocities.
 
-        A free body is at home, turned about the vertical. The key is consumed.
+        A free body is at home, turned about the vertical, and leans by an angle uniform up to ``tilt``. The key is consumed.
         """
         joint_key, velocity_key, heading_key = streams(key, "joints", "velocities", "heading")
         share = jax.random.uniform(joint_key, (self.mj_model.nq,))
@@ -188,9 +190,11 @@ class MujocoTask(Task):
                 qpos = qpos.at[at].set(low + margin + share[at] * (high - low - 2 * margin))
         if self.floating:
             half = jax.random.uniform(heading_key, minval=-np.pi / 2, maxval=np.pi / 2)
-            w, x, y, z = qpos[3:7]
-            c, s = jnp.cos(half), jnp.sin(half)
-            qpos = qpos.at[3:7].set(jnp.stack([c * w - s * z, c * x - s * y, c * y + s * x, c * z + s * w]))
+            turn = jnp.stack([jnp.cos(half), 0 * half, 0 * half, jnp.sin(half)])
+            # Numbers of the free joint's own that nothing else uses.
+            lean, axis = share[3] * self.tilt / 2, 2 * np.pi * share[4]
+            lean = jnp.stack([jnp.cos(lean), jnp.sin(lean) * jnp.cos(axis), jnp.sin(lean) * jnp.sin(axis), 0 * lean])
+            qpos = qpos.at[3:7].set(_product(_product(turn, qpos[3:7]), lean))
         qvel = jnp.asarray(self.velocity_spread) * jax.random.normal(velocity_key, (self.mj_model.nv,))
         return jnp.concatenate([qpos, qvel, jnp.zeros(self.mj_model.na)])
 
@@ -312,6 +316,12 @@ def _range(model: mujoco.MjModel, joint: int) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = model.jnt_range[joint]
     return float(low), float(high)
+
+
+def _product(p: Float[Array, "4"], q: Float[Array, "4"]) -> Float[Array, "4"]:
+    """The quaternion of turning by q, then by p."""
+    w, x, y, z = q
+    return jnp.array([[w, -x, -y, -z], [x, w, z, -y], [y, -z, w, x], [z, y, -x, w]]) @ p
 
 
 def _two_columns(quaternion: Float[Array, "4"]) -> Float[Array, "6"]:

@@ -248,6 +248,13 @@ class Task:
 
         return random_rows(self, rows, key)
 
+    def explore(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """What random exploration does in states ``[N, S]``, given smoothed random actions ``[N, A]``: by default these.
+
+        Where random actions upset the system at once, a feedback that keeps it up belongs here.
+        """
+        return actions
+
     def joined(self, rows: Dataset) -> Dataset:
         """The rows with an end only where the motion ends, where data mark other ends too. By default as they are."""
         return rows

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 def tasks() -> dict[str, "TaskEntry"]:
     """The world's tasks by name."""
-    from invlearn_jax.tasks.control import arms, swing_up  # noqa: PLC0415
+    from invlearn_jax.tasks.control import arms, push, quadrotor, swing_up, walker  # noqa: PLC0415
     from invlearn_jax.tasks.registry import TaskEntry  # noqa: PLC0415
 
     found = {
@@ -17,5 +17,9 @@ def tasks() -> dict[str, "TaskEntry"]:
         swing_up.DoubleCartPole: "a cart swings two poles in a row up and balances them",
         swing_up.Acrobot: "two links driven at the elbow alone swing up and balance",
         arms.TwoLinkReach: "a planar arm of two links brings its tip to a point",
+        arms.SevenJointReach: "an arm of seven joints brings its tip to a point in space",
+        quadrotor.QuadrotorPose: "a quadrotor flies to a point and heading, and hovers there",
+        walker.WalkerSpeed: "a planar walker keeps a commanded forward speed",
+        push.PlanarPush: "a pusher shoves a box to a place on a table",
     }
     return {task.name: TaskEntry(task, summary) for task, summary in found.items()}

@@ -20,14 +20,14 @@ _UNTIL = 1.0  # seconds after which the tip should be there
 class Reach(MujocoTask):
     """A tip is to be at a point, and to stay there.
 
-        cost = |p - g| + v |q'|^2 + e |torques as shares of the greatest|^2    per second
+        cost = |p - g| + v |q'|^2 + e |exertion|^2    per second
 
     p is the tip and g the goal, m; the distance is smoothed within a centimetre, ``sqrt(d^2 + 0.01^2) - 0.01``, so that its
     slope is finite everywhere. The mechanism is drawn through the model's sites, of which the last is the tip.
 
     Attributes:
         speed: v, per (rad/s)^2.
-        effort: e, the cost of the greatest torques.
+        effort: e, see ``exertion``.
         plane: the two coordinates of the world that pictures show.
     """
 
@@ -88,6 +88,26 @@ class TwoLinkReach(Reach):
         radius = jnp.sqrt(jax.random.uniform(radius_key, minval=inner**2, maxval=outer**2))
         angle = jax.random.uniform(angle_key, minval=-np.pi, maxval=np.pi)
         return radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+
+
+class SevenJointReach(Reach):
+    """A cobot-like arm on position servos: actions are target angles, rad. Goals are uniform in its joints' angles."""
+
+    name, xml = "seven-joint-reach", "models/seven_joint.xml"
+    goal_size = 3
+    reset_noise = 0.1
+    plane = (0, 2)
+    floor, column, tries = 0.1, 0.25, 16
+
+    def exertion(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " A"]:
+        """How far the targets lead the angles, rad, which a servo's torque is in proportion to."""
+        return action - self.qpos(state)
+
+    def draw_goal(self, key: Key) -> Float[Array, "3"]:
+        """The tip at angles drawn like a state's: the first of 16 places clear of floor and column. The key is consumed."""
+        drawn = jax.vmap(lambda k: self.achieved(self.draw_state(k)))(jax.random.split(key, self.tries))
+        clear = (drawn[:, 2] > self.floor) & ((drawn[:, :2] ** 2).sum(1) > self.column**2)
+        return drawn[jnp.argmax(clear)]
 
 
 def smooth_length(way: Float[Array, " D"]) -> Float[Array, ""]:

@@ -7,7 +7,6 @@ import mujoco
 import numpy as np
 from jaxtyping import Float
 
-_EVERY = 0.1  # seconds between the moments that are shown
 _LIGHTEST = 0.08  # opacity of the first moment
 _LINE = "#0072b2"
 _LAST = "#d55e00"
@@ -31,8 +30,9 @@ def draw_motion(
     sites: Sequence[str],
     plane: tuple[int, int],
     dt: float,
+    every: float = 0.1,
 ) -> None:
-    """Sticks through sites at moments 0.1 s apart, later ones darker and the last in another colour, with the last site's track.
+    """Sticks through sites at moments of an episode, later ones darker, the last in another colour; and the last site's track.
 
     Args:
         axes: to draw into.
@@ -41,11 +41,12 @@ def draw_motion(
         sites: along the mechanism.
         plane: the two coordinates of the world that are shown.
         dt: seconds between states.
+        every: seconds between the moments that are shown.
     """
     from matplotlib.collections import LineCollection  # noqa: PLC0415
 
     sticks = places(model, states, sites)[..., list(plane)]
-    shown = sticks[:: max(1, round(_EVERY / dt))]
+    shown = sticks[:: max(1, round(every / dt))]
     opacity = np.linspace(_LIGHTEST, 0.6, len(shown))
     axes.plot(*sticks[:, -1].T, color="#999999", linewidth=0.5)
     axes.add_collection(LineCollection(list(shown), colors=[(*_rgb(_LINE), a) for a in opacity], linewidths=1.0))
