@@ -5,10 +5,13 @@
 y is the cost that the Inverter pi minimises, so that V is the cost of an endless sequence of its plans. V' is a slow copy of V.
 The Inverter's gradient runs back through the whole plan, and so brings the slope of y by the state too; V learns both:
 
-    minimise  E [ (e^2 + w |sigma grad e|^2) / (delta + |sigma grad y|^2) ],    e = (V - y) / unit
+    V     minimise  E [ (e^2 + w |sigma grad e|^2) / (delta + |sigma grad y|^2) ],    e = (V - y) / unit
 
-sigma is the usual size of the state's entries. A plan's choice depends on slopes of V alone. Errors count relative to the slope:
-small ones around a state of rest decide whether the system goes there, and would be lost beside the large costs far away.
+    pi    minimise  E [ J / sqrt(delta + |sigma grad V'|^2) ]
+
+sigma is the usual size of the state's entries, and costs are in units of the value's. A plan's choice depends on slopes of V
+alone. Both learn relative to the slope: small costs around a state of rest decide whether the system comes there, and would be lost
+beside the large ones far away. What is least for each problem stays so under any weights.
 """
 
 from collections.abc import Callable
@@ -65,6 +68,15 @@ def bootstrap_state(
     opt_state = optimizers[0].init(inverter.net), optimizers[1].init(value.net)
     learned = Learned(inverter, value, jax.tree.map(jnp.copy, value))
     return TrainState(jnp.zeros((), jnp.int32), key, learned, opt_state, problems)
+
+
+def problem_weights(
+    value: Value, params: ValueParams, problems: Problem, state_scale: Float[Array, " S"], slope_floor: float
+) -> Float[Array, " B"]:
+    """``1 / sqrt(delta + |sigma grad V|^2)``, in units of its mean over the B problems; see the module's equation."""
+    slopes = jax.vmap(jax.grad(value.value, argnums=1), in_axes=(None, 0, 0))(params, problems.state, problems.goal)
+    weights = 1 / jnp.sqrt(slope_floor + ((state_scale * slopes / params.unit) ** 2).sum(-1))
+    return weights / weights.mean()
 
 
 def value_loss(
@@ -143,15 +155,17 @@ def bootstrap_update(
         key, advance_key, prior_key = jax.random.split(state.key, 3)
         learned, problems = state.params, state.extra
 
+        weights = problem_weights(value, learned.slow, problems, state_scale, settings.slope_floor)
+
         def joint(net: Params, starts: Array) -> tuple[Array, tuple]:
             scored_with = objective_params._replace(tail=learned.slow)
-            return loss_of(net, learned.inverter, scored_with, problems._replace(state=starts), prior_key)
+            return loss_of(net, learned.inverter, scored_with, problems._replace(state=starts), prior_key, weights)
 
         (_, (scored, metrics)), (gradient, slopes) = jax.value_and_grad(joint, argnums=(0, 1), has_aux=True)(
             learned.inverter.net, problems.state
         )
         # The loss is a mean over the batch, of costs in units of their scale.
-        slopes = slopes * len(slopes) * cost_scale
+        slopes = slopes * len(slopes) * cost_scale / weights[:, None]
 
         def fit(net: Params) -> Array:
             own = learned.value._replace(net=net)

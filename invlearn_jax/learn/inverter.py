@@ -115,7 +115,7 @@ def inverter_loss(
     settings: InverterTraining,
     prior: Callable[[Params, Key], Array] | None = None,
     cost_scale: Array | float = 1.0,
-) -> Callable[[Params, Params, Params, Problem, Key], tuple[Array, tuple[Score, Metrics]]]:
+) -> Callable[[Params, Params, Params, Problem, Key, Array | None], tuple[Array, tuple[Score, Metrics]]]:
     """The module's objective over a batch of problems.
 
     Args:
@@ -128,7 +128,8 @@ def inverter_loss(
         cost_scale: see there.
 
     Returns:
-        ``(net, params, objective_params, problems, key) -> (loss, (scored plans, metrics))``; the key is consumed.
+        ``(net, params, objective_params, problems, key, weights) -> (loss, (scored plans, metrics))``; the key is consumed, and
+        weights, if any, are of the problems' costs in their mean.
 
     Raises:
         ValueError: if the batch would advance further than a plan reaches.
@@ -136,7 +137,7 @@ def inverter_loss(
     check_advance(settings.advance, inverter.horizon)
 
     def loss_of(
-        net: Params, params: Params, objective_params: Params, problems: Problem, key: Key
+        net: Params, params: Params, objective_params: Params, problems: Problem, key: Key, weights: Array | None
     ) -> tuple[Array, tuple[Score, Metrics]]:
         logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)
         scored = jax.vmap(lambda p, a: score(model, objective, model_params, objective_params, p, a))(
@@ -147,7 +148,8 @@ def inverter_loss(
         metrics = {"cost": scored.cost.mean(), "logit_penalty": penalty}
         metrics |= {name: value.mean() for name, value in scored.terms.items()}
         metrics |= {"prior": kept} if prior else {}
-        return scored.cost.mean() / cost_scale + settings.logit_weight * penalty + kept, (scored, metrics)
+        cost = scored.cost.mean() if weights is None else (weights * scored.cost).mean()
+        return cost / cost_scale + settings.logit_weight * penalty + kept, (scored, metrics)
 
     return loss_of
 
@@ -191,7 +193,7 @@ def inverter_update(
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, advance_key, prior_key = jax.random.split(state.key, 3)
         (_, (scored, metrics)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params.net, state.params, objective_params, state.extra, prior_key
+            state.params.net, state.params, objective_params, state.extra, prior_key, None
         )
         # A model may say more of a state than the state is (its uncertainty, say).
         states = scored.states[..., : state.extra.state.shape[-1]]
