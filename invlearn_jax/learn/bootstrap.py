@@ -10,8 +10,8 @@ The Inverter's gradient runs back through the whole plan, and so brings the slop
     pi    minimise  E [ J / sqrt(delta + |sigma grad V'|^2) ]
 
 sigma is the usual size of the state's entries, and costs are in units of the value's. A plan's choice depends on slopes of V
-alone. Both learn relative to the slope: small costs around a state of rest decide whether the system comes there, and would be lost
-beside the large ones far away. What is least for each problem stays so under any weights.
+alone. Both learn relative to the slope: small costs around a state of rest decide whether the system comes there, and would be
+lost beside the large ones far away. What is least for each problem stays so under any weights.
 """
 
 from collections.abc import Callable
