@@ -32,7 +32,7 @@ class SwingUp(MujocoTask):
         effort: e, the cost of the greatest actions.
     """
 
-    # 25 plans a second: the fastest of them falls e-fold in 0.1 s. In a longer plan errors grow too far for its value to be learned.
+    # 25 plans a second: the fastest of them falls e-fold in 0.1 s. In longer plans errors grow too far for a value to be learned.
     control_dt, horizon, episode_length, execute_steps = 0.02, 16, 500, 2
     reset_noise = 0.05
     on_cart: bool = False
