@@ -87,7 +87,7 @@ def joined(paths: list[Path]) -> dict[str, Any]:
     rows.sort(key=lambda row: ("umaze", "medium", "large").index(row["env"].split("-")[1]))
     return {
         "rows": rows,
-        "command": "\n".join(record["command"] for record in records),
+        "command": "\n".join(f"{record['command']}  # {record['git_revision'][:7]}" for record in records),
         "device": " and ".join(dict.fromkeys(record["device"] for record in records)),
     }
 
@@ -196,7 +196,8 @@ def markdown(record: dict[str, Any]) -> str:
         "Times are of single calls at batch 1, taken in turn; a step is one of the environment's, of 0.01 s. Operations are "
         "XLA's count before its optimisations: the simulator's contact solver and the eigenvalues of iLQR count too little. "
         "A compile time near 0 was loaded, an earlier maze having had the same program. Rows that are timed only "
-        "have random weights, or scores that take this machine minutes. Made by",
+        "have random weights, or scores that take this machine minutes. Made by these commands, of the revisions "
+        "beside them:",
         "",
         "```",
         str(record["command"]),

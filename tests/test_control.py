@@ -20,6 +20,10 @@ from invlearn_jax.tasks.task import Episodes
 
 NAMES = sorted(control.tasks())
 SWINGUPS = [name for name in NAMES if "swingup" in name]
+# MJX takes a minute to compile a step of a long chain of joints.
+LONG = ("seven-joint-reach", "walker-speed")
+# One of each kind: angles, a tree with a free joint, contacts.
+COMPARED = ("cartpole-swingup", "quadrotor-pose", "planar-push")
 G = 9.81
 
 
@@ -115,7 +119,7 @@ def test_the_double_cartpole_keeps_its_energy(made):
     assert data.energy.sum() == pytest.approx(before, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", COMPARED)
 def test_both_engines_take_the_same_step(name, made):
     task = made[name]
     states = np.asarray(jax.vmap(task.draw_state)(jax.random.split(jax.random.key(0), 8)))
@@ -226,6 +230,7 @@ def test_the_two_links_get_there_in_a_second(made):
     assert np.mean([f["near_share"] for f in found]) > 0.95
 
 
+@pytest.mark.slow
 def test_the_seven_joints_reach_their_goals_and_hold_them(made):
     # The servos are told the angles that a goal was drawn by.
     task = made["seven-joint-reach"]
@@ -363,7 +368,7 @@ def test_no_pusher_is_drawn_within_its_box(made):
 # --- all ---
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*LONG}))
 def test_episodes_are_drawn_and_summed_up(name, made):
     task = made[name]
     steps = 110

@@ -113,6 +113,20 @@ def test_tabulated_slices_equal_the_exponentials(matmul_apart, name):
     np.testing.assert_allclose(np.moveaxis(real + 1j * imag, -1, 0), exact, atol=3e-14)
 
 
+@pytest.mark.parametrize(
+    "change", [{"gate_time": 0.05}, {"limit": 3.0}, {"sections": ((80, 6),)}, {"drift": np.diag([0.0, 0.0, 9.0])}]
+)
+def test_a_table_of_another_system_is_refused_and_none_is_exact(change):
+    changed = systems.transmon(slices=12, knots=6)._replace(**change)
+    slices = 0.3 * changed.limit * np.ones((changed.slices, 2))
+    with pytest.raises(ValueError, match="keeps the table of a system of another drift, limit or slice"):
+        propagators.propagate(changed, jnp.asarray(slices))
+    with jax.enable_x64(True):
+        found = propagators.propagate(changed._replace(table=None), jnp.asarray(slices))
+    exact = expm(-1j * changed.dt * (changed.drift + np.einsum("nc,cij->nij", slices, changed.controls)))
+    assert apart(np.asarray(found), np.linalg.multi_dot(exact[::-1])) < 1e-10
+
+
 def test_tables_and_coupled_systems_hold_in_their_usual_sizes():
     for system in (systems.transmon(), systems.two_qubits()):
         slices = random_slices(system, 2)[:20]

@@ -131,16 +131,18 @@ def generators(system: PulseSystem, slices: Float[Array, "N C"]) -> tuple[Array,
 
 
 def _table(system: PulseSystem) -> SliceTable:
-    if system.table is None:
+    table = system.checked_table()
+    if table is None:
         raise ValueError(f"{system.name} has no table of its slices; take the reverse passes of ``jacobian``.")
-    return system.table
+    return table
 
 
 def _steps(system: PulseSystem, slices: Array, detuning: Array | float, scale: Array | float) -> Parts:
     """The propagators of the slices ``[D, D, N]``."""
     # Python's 0 is a detuning that is known now to be none; the table holds no detuning.
-    if system.table is not None and isinstance(detuning, float) and detuning == 0.0:
-        return tabulated_steps(system.table, scale * slices / system.limit)
+    table = system.checked_table() if isinstance(detuning, float) and detuning == 0.0 else None
+    if table is not None:
+        return tabulated_steps(table, scale * slices / system.limit)
     return _exponentials(system, slices, detuning, scale)
 
 

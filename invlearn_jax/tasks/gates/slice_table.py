@@ -32,12 +32,25 @@ class SliceTable(NamedTuple):
         real: ``[D, D, terms]`` of c.
         imag: ``[D, D, terms]``.
         shifts: ``[drives, D, D]`` m.
+        drift: ``[D, D]`` H0 that it was tabulated for, rad/us.
+        drives: ``[drives, D, D]`` and the x control of each at the limit, rad/us.
+        dt: and the duration of a slice, us.
     """
 
     powers: np.ndarray
     real: np.ndarray
     imag: np.ndarray
     shifts: np.ndarray
+    drift: np.ndarray
+    drives: np.ndarray
+    dt: float
+
+    def holds_for(self, drift: np.ndarray, drives: np.ndarray, dt: float) -> bool:
+        """Whether a system of these numbers is the one that was tabulated."""
+        mine, given = (self.drift, self.drives, self.dt), (drift, drives, dt)
+        return all(
+            np.shape(a) == np.shape(b) and np.allclose(a, b, 1e-9, 1e-12) for a, b in zip(mine, given, strict=True)
+        )
 
 
 def tabulate(drift: np.ndarray, drives: np.ndarray, numbers: np.ndarray, dt: float) -> SliceTable:
@@ -71,7 +84,7 @@ def tabulate(drift: np.ndarray, drives: np.ndarray, numbers: np.ndarray, dt: flo
             powers.append(power)
             found.append(entries)
     table = np.stack(found, axis=-1)
-    return SliceTable(np.array(powers), table.real.copy(), table.imag.copy(), shifts)
+    return SliceTable(np.array(powers), table.real.copy(), table.imag.copy(), shifts, drift, drives, dt)
 
 
 def tabulated_steps(table: SliceTable, amplitudes: Float[Array, "N C"]) -> Parts:

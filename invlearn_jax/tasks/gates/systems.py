@@ -78,6 +78,24 @@ class PulseSystem(NamedTuple):
         """Where the spectrum of the shortest cubic B-spline, ``sinc^4(f h)``, is first zero: 1 / h, MHz."""
         return max((knots + 3) / (slices * self.dt) for slices, knots in self.sections)
 
+    @property
+    def drives(self) -> np.ndarray:
+        """``[drives, D, D]`` the x control of each drive at the limit, rad/us."""
+        return self.limit * self.controls[::2]
+
+    def checked_table(self) -> SliceTable | None:
+        """The table of a slice's propagator, or None where there is none.
+
+        Raises:
+            ValueError: if a field was replaced that the table depends on.
+        """
+        if self.table is not None and not self.table.holds_for(self.centred_drift, self.drives, self.dt):
+            raise ValueError(
+                f"{self.name} keeps the table of a system of another drift, limit or slice (now {1e3 * self.dt:g} ns, tabulated "
+                f"for {1e3 * self.table.dt:g} ns). Make the system anew (qubit, transmon ...), or replace table by None as well."
+            )
+        return self.table
+
     def section(self, index: int) -> "PulseSystem":
         """The same system with one part of the pulse alone."""
         part = self.sections[index]
@@ -107,8 +125,7 @@ def _checked(system: PulseSystem, least_time: float, why: str) -> PulseSystem:
 
 
 def _tabulated(system: PulseSystem, numbers: list[list[int]]) -> PulseSystem:
-    drives = system.limit * system.controls[::2]
-    return system._replace(table=tabulate(system.centred_drift, drives, np.array(numbers), system.dt))
+    return system._replace(table=tabulate(system.centred_drift, system.drives, np.array(numbers), system.dt))
 
 
 def _least_time(limit: float, knots: int) -> float:
