@@ -175,7 +175,8 @@ def fit_objective(
         scales = {name: Normalizer(x.mean, x.std) for name, x in input_scales(task, rows, train_key).items()}
         params = params._replace(tail=params.tail._replace(unit=cost_scale(task, rows), **scales))
     if settings.normalise:
-        params = params._replace(scale=cost_scale(task, rows))
+        known = isinstance(objective.tail, Value)
+        params = params._replace(scale=params.tail.unit if known else cost_scale(task, rows))
     return covering(task, planner, settings, params, rows)
 
 
