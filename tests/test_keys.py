@@ -201,13 +201,14 @@ def test_the_recorder_sees_keys_that_are_used_twice(consumed, fault):
     assert repeated(consumed)
 
 
-def test_a_training_consumes_no_key_twice(consumed, monkeypatch, tmp_path):
+@pytest.mark.parametrize("tail", ["graph", "bootstrap"])
+def test_a_training_consumes_no_key_twice(consumed, monkeypatch, tmp_path, tail):
     """Data, ensemble, tail, cloning, Inverter, a round of correction, and the second model."""
     # The errors of each part of the data are measured on the same windows.
     monkeypatch.setattr(inverter, "model_errors", lambda *_: {})
     task = Ball()
     task.horizon = 2
-    small = {"model.hidden": (4,), "net.hidden": (4,), "tail.hidden": (4,), "tail.kind": "graph", "tail.bin_size": 1.0}
+    small = {"model.hidden": (4,), "net.hidden": (4,), "tail.hidden": (4,), "tail.kind": tail, "tail.bin_size": 1.0}
     small |= {"model.members": 2, "objective.disagreement": 1.0, "objective.unvisited": 0.0, "data.held_out": 0.5}
     # Two updates see whether one takes the other's keys.
     small |= {f"{part}.steps": 2 for part in ("model", "tail", "inverter", "cloning")}

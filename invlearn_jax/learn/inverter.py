@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.parametrisation import Parametrisation
-from invlearn_jax.rollout import score
+from invlearn_jax.rollout import Score, score
 from invlearn_jax.types import ForwardModel, Key, Objective, Params, Problem
 
 DrawProblem = Callable[[Key], Problem]
@@ -107,6 +107,53 @@ def check_advance(advance: Sequence[int], horizon: int) -> None:
         raise ValueError(f"advance is {tuple(advance)}; each step must be 1 to the horizon, {horizon}.")
 
 
+def inverter_loss(
+    inverter: TrainableInverter,
+    model: ForwardModel,
+    objective: Objective,
+    model_params: Params,
+    settings: InverterTraining,
+    prior: Callable[[Params, Key], Array] | None = None,
+    cost_scale: Array | float = 1.0,
+) -> Callable[[Params, Params, Params, Problem, Key, Array | None], tuple[Array, tuple[Score, Metrics]]]:
+    """The module's objective over a batch of problems.
+
+    Args:
+        inverter: what is trained.
+        model: frozen.
+        objective: the cost.
+        model_params: of the model.
+        settings: see ``InverterTraining``.
+        prior: see ``inverter_update``.
+        cost_scale: see there.
+
+    Returns:
+        ``(net, params, objective_params, problems, key, weights) -> (loss, (scored plans, metrics))``; the key is consumed, and
+        weights, if any, are of the problems' costs in their mean.
+
+    Raises:
+        ValueError: if the batch would advance further than a plan reaches.
+    """
+    check_advance(settings.advance, inverter.horizon)
+
+    def loss_of(
+        net: Params, params: Params, objective_params: Params, problems: Problem, key: Key, weights: Array | None
+    ) -> tuple[Array, tuple[Score, Metrics]]:
+        logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)
+        scored = jax.vmap(lambda p, a: score(model, objective, model_params, objective_params, p, a))(
+            problems, jax.vmap(inverter.parametrisation.decode)(jnp.tanh(logits))
+        )
+        penalty = (jnp.maximum(jnp.abs(logits) - settings.logit_limit, 0.0) ** 2).mean()
+        kept = prior(params._replace(net=net), key) if prior else jnp.zeros(())
+        metrics = {"cost": scored.cost.mean(), "logit_penalty": penalty}
+        metrics |= {name: value.mean() for name, value in scored.terms.items()}
+        metrics |= {"prior": kept} if prior else {}
+        cost = scored.cost.mean() if weights is None else (weights * scored.cost).mean()
+        return cost / cost_scale + settings.logit_weight * penalty + kept, (scored, metrics)
+
+    return loss_of
+
+
 def inverter_update(
     inverter: TrainableInverter,
     model: ForwardModel,
@@ -141,29 +188,18 @@ def inverter_update(
     Raises:
         ValueError: if the batch would advance further than a plan reaches.
     """
-    check_advance(settings.advance, inverter.horizon)
-
-    def loss_of(net: Params, params: Params, problems: Problem, key: Key) -> tuple[Array, tuple]:
-        logits = jax.vmap(inverter.logits, in_axes=(None, 0))(params._replace(net=net), problems)
-        scored = jax.vmap(lambda p, a: score(model, objective, model_params, objective_params, p, a))(
-            problems, jax.vmap(inverter.parametrisation.decode)(jnp.tanh(logits))
-        )
-        penalty = (jnp.maximum(jnp.abs(logits) - settings.logit_limit, 0.0) ** 2).mean()
-        kept = prior(params._replace(net=net), key) if prior else jnp.zeros(())
-        return scored.cost.mean() / cost_scale + settings.logit_weight * penalty + kept, (scored, penalty, kept)
+    loss_of = inverter_loss(inverter, model, objective, model_params, settings, prior, cost_scale)
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, advance_key, prior_key = jax.random.split(state.key, 3)
-        (_, (scored, penalty, kept)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
-            state.params.net, state.params, state.extra, prior_key
+        (_, (scored, metrics)), gradient = jax.value_and_grad(loss_of, has_aux=True)(
+            state.params.net, state.params, objective_params, state.extra, prior_key, None
         )
         # A model may say more of a state than the state is (its uncertainty, say).
         states = scored.states[..., : state.extra.state.shape[-1]]
         problems = advance_problems(advance_key, state.extra, states, draw, settings, state_scale)
         following = apply_gradients(state, optimizer, gradient, state.params.net, key, problems)
-        metrics = {"cost": scored.cost.mean(), "logit_penalty": penalty, "gradient_norm": optax.tree.norm(gradient)}
-        metrics |= {name: value.mean() for name, value in scored.terms.items()}
-        metrics |= {"prior": kept} if prior else {}
+        metrics |= {"gradient_norm": optax.tree.norm(gradient)}
         return following._replace(params=state.params._replace(net=following.params)), metrics
 
     return update

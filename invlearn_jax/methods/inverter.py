@@ -43,6 +43,7 @@ from invlearn_jax.models.chunked import ChunkedModel
 from invlearn_jax.models.data_coverage import CELLS_BY_DIMENSION, coverage_for
 from invlearn_jax.models.ensemble import DisagreementModel
 from invlearn_jax.models.graph_cost import GraphCost
+from invlearn_jax.models.value import Value
 from invlearn_jax.names import unknown_name
 from invlearn_jax.objectives import TaskObjective
 from invlearn_jax.parametrisation import Box, Spline
@@ -105,9 +106,11 @@ def unwatched(
     inverter = NetworkInverter(task, settings.net.hidden, settings.net.octaves, parametrisation)
     member = ChunkedModel(task, chunk, settings.model.hidden, settings.model.octaves)
     model = DisagreementModel(member, settings.model.members) if settings.model.members > 1 else member
-    tail = None
+    tail: GraphCost | Value | None = None
     if settings.tail.kind == "graph":
         tail = GraphCost(task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves)
+    elif settings.tail.kind == "bootstrap":
+        tail = Value(task, settings.tail.time_constant, settings.tail.hidden, settings.tail.octaves)
     size = jax.eval_shape(task.covered, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0]
     # A table costs next to nothing; the nearest of many rows is looked for only where the distance from them is charged.
     known = settings.objective.unvisited or size in CELLS_BY_DIMENSION
@@ -131,6 +134,11 @@ def _check(task: Task, settings: Settings) -> None:
         settings.model.members,
         settings.model.horizon,
     )
+    if settings.tail.kind == "bootstrap" and settings.objective.along:
+        raise ValueError(
+            f"objective.along is {settings.objective.along}, but the cost beyond the horizon by 'bootstrap' is learned from "
+            "whole plans: along a plan it would be counted twice. Give 0."
+        )
     if correction.follow > task.horizon:
         raise ValueError(
             f"correction.follow is {correction.follow} steps; a plan has {task.horizon}, give at most that, or 0."

@@ -6,7 +6,7 @@ from invlearn_jax.learn.collect import CorrectionSettings
 from invlearn_jax.objectives import ObjectiveWeights
 from invlearn_jax.settings import bounded
 
-TAILS = ("none", "graph")
+TAILS = ("none", "graph", "bootstrap")
 _ADVANCE = (1, 2, 4, 8)
 
 
@@ -55,8 +55,9 @@ class TailSettings:
     """The cost beyond the horizon.
 
     Attributes:
-        kind: ``none``, or ``graph``: shortest paths over the places that the data came to, distilled.
-        max_speed: of the places, per second, which turns lengths into times.
+        kind: ``none``; ``graph``: shortest paths over the places that the data came to, distilled; or ``bootstrap``: a value
+            learned together with the Inverter, for any cost.
+        max_speed: of the graph's places, per second, which turns lengths into times.
         per_axis: whether each axis has that limit of its own (lengths are then the largest over the axes), or speed as a whole.
         look_ahead: seconds; a state counts as where it is about to be.
         hidden: widths of the MLP.
@@ -64,9 +65,13 @@ class TailSettings:
         bin_size: of the places, in their units.
         min_count: bins and links that the data saw less often are dropped.
         max_steps: bins are joined where the data lead from one to the other within this many steps.
-        steps: updates.
+        steps: updates on the graph; a value has those of the Inverter.
         batch: pairs of places per update.
         learning_rate: greatest.
+        time_constant: of a value, seconds; costs so far ahead count 1/e of those at hand.
+        copy_rate: share of a value's new weights that the slow copy takes at each update.
+        slope_weight: of errors of a value's slope, against those of the value itself.
+        slope_floor: square of the slope from which errors count relative to it.
     """
 
     kind: str = "none"
@@ -81,6 +86,10 @@ class TailSettings:
     steps: int = bounded(3000, low=1)
     batch: int = bounded(2048, low=1)
     learning_rate: float = bounded(3e-3, above=0.0)
+    time_constant: float = bounded(10.0, above=0.0)
+    copy_rate: float = bounded(0.02, above=0.0, high=1.0)
+    slope_weight: float = bounded(1.0, low=0.0)
+    slope_floor: float = bounded(0.1, above=0.0)
 
 
 @dataclasses.dataclass

@@ -1,5 +1,6 @@
 """The stages of Inverse Learning: data by parts, forward model, cost beyond the horizon, scales, cloning, Inverter."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,10 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.data.dataset import Dataset, fit_normalizer, longest_episode, window_store
+from invlearn_jax.data.dataset import Dataset, Normalizer, fit_normalizer, longest_episode, window_store
 from invlearn_jax.inverters.network import NetworkInverter, NetworkParams, Scales
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
+from invlearn_jax.learn.bootstrap import BootstrapTraining, bootstrap_state, bootstrap_update
 from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
 from invlearn_jax.learn.forward_model import (
     Source,
@@ -25,7 +27,9 @@ from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods.inverter_settings import Settings
 from invlearn_jax.models.chunked import ChunkedModel, ChunkedParams
 from invlearn_jax.models.ensemble import DisagreementModel
+from invlearn_jax.models.graph_cost import GraphCost
 from invlearn_jax.models.position_graph import position_graph
+from invlearn_jax.models.value import Value
 from invlearn_jax.objectives import ObjectiveParams, TaskObjective
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.rollout import score, total
@@ -153,11 +157,11 @@ def against_plans(
 def fit_objective(
     task: Task, planner: NetworkPlanner, settings: Settings, run: Run, rows: Dataset, key: Key
 ) -> ObjectiveParams:
-    """The cost beyond the horizon, learned; the coverage of the data; and the size of a plan's cost over them."""
+    """The cost beyond the horizon, learned (of a value the scales alone); the data's coverage; the size of a plan's cost."""
     objective = planner.objective
     init_key, train_key = streams(key, "weights", "training")
     params = objective.init(init_key)
-    if objective.tail is not None:
+    if isinstance(objective.tail, GraphCost):
         own = settings.tail
         places = np.asarray(jax.jit(jax.vmap(task.achieved))(jnp.asarray(rows.states)))
         norm = np.inf if own.per_axis else 2.0
@@ -167,8 +171,12 @@ def fit_objective(
         update = cost_to_go_update(objective.tail, optimizer, graph, own.batch, jitter=0.3 * own.bin_size)
         tail = run.train("tail", update, state, own.steps, settings.block, settings.checkpoint_every, "cost_to_go_loss")
         params = params._replace(tail=tail.params)
+    elif isinstance(objective.tail, Value):
+        scales = {name: Normalizer(x.mean, x.std) for name, x in input_scales(task, rows, train_key).items()}
+        params = params._replace(tail=params.tail._replace(unit=cost_scale(task, rows), **scales))
     if settings.normalise:
-        params = params._replace(scale=cost_scale(task, rows))
+        known = isinstance(objective.tail, Value)
+        params = params._replace(scale=params.tail.unit if known else cost_scale(task, rows))
     return covering(task, planner, settings, params, rows)
 
 
@@ -283,22 +291,29 @@ def train_inverter(
         own.logit_limit,
         own.logit_weight,
     )
-    update = inverter_update(
-        planner.inverter,
-        planner.model,
-        planner.objective,
-        params.model,
-        params.objective,
-        optimizer,
-        draw,
-        training,
-        jnp.asarray(np.maximum(rows.states.std(0), 1e-6)),
-        (lambda p, k: weight * cloning(p, k)) if cloning and weight else None,
-        params.objective.scale if settings.normalise else jnp.ones(()),
+    parts = planner.inverter, planner.model, planner.objective, params.model, params.objective
+    state_scale = jnp.asarray(np.maximum(rows.states.std(0), 1e-6))
+    prior = (lambda p, k: weight * cloning(p, k)) if cloning and weight else None
+    scale = params.objective.scale if settings.normalise else jnp.ones(())
+    run_stage = functools.partial(
+        run.train,
+        stage,
+        steps=steps,
+        block=settings.block,
+        checkpoint_every=settings.checkpoint_every,
+        headline="cost",
     )
-    state = inverter_state(optimizer, params.inverter, key, draw, own.batch)
-    trained = run.train(stage, update, state, steps, settings.block, settings.checkpoint_every, "cost")
-    return params._replace(inverter=trained.params)
+    if not isinstance(planner.objective.tail, Value):
+        update = inverter_update(*parts, optimizer, draw, training, state_scale, prior, scale)
+        state = inverter_state(optimizer, params.inverter, key, draw, own.batch)
+        return params._replace(inverter=run_stage(update, state).params)
+    tail = settings.tail
+    optimizers = optimizer, default_optimizer(tail.learning_rate, steps)
+    bootstrap = BootstrapTraining(tail.copy_rate, tail.slope_weight, tail.slope_floor)
+    update = bootstrap_update(*parts, optimizers, draw, training, bootstrap, state_scale, prior, scale)
+    state = bootstrap_state(optimizers, params.inverter, params.objective.tail, key, draw, own.batch)
+    learned = run_stage(update, state).params
+    return params._replace(inverter=learned.inverter, objective=params.objective._replace(tail=learned.slow))
 
 
 def also_from(draw: Callable[[Key], Problem], task: Task, states: np.ndarray, share: float) -> Callable[[Key], Problem]:

@@ -70,6 +70,11 @@ def model_and_objective(task: Task, settings: ScoringSettings, horizon: int) -> 
         ValueError: for a base that is unknown, of another method, or for a task of other sizes; or settings that do not fit
             together.
     """
+    if settings.tail.kind == "bootstrap" and not settings.base:
+        raise ValueError(
+            "The cost beyond the horizon by 'bootstrap' is learned together with an Inverter: give a trained one as base, or the "
+            "tail 'none' or 'graph'."
+        )
     planner = _base(task, settings.base) if settings.base else inverter.unwatched(task, _inverter_settings(settings))
     if not isinstance(planner.model, ChunkedModel):
         raise ValueError("Plans are scored by one forward model, not by an ensemble: set model.members to 1.")
