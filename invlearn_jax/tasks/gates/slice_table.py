@@ -47,10 +47,8 @@ class SliceTable(NamedTuple):
 
     def holds_for(self, drift: np.ndarray, drives: np.ndarray, dt: float) -> bool:
         """Whether a system of these numbers is the one that was tabulated."""
-        mine, given = (self.drift, self.drives, self.dt), (drift, drives, dt)
-        return all(
-            np.shape(a) == np.shape(b) and np.allclose(a, b, 1e-9, 1e-12) for a, b in zip(mine, given, strict=True)
-        )
+        pairs = (self.drift, drift), (self.drives, drives), (np.array(self.dt), np.array(dt))
+        return all(a.shape == b.shape and np.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in pairs)
 
 
 def tabulate(drift: np.ndarray, drives: np.ndarray, numbers: np.ndarray, dt: float) -> SliceTable:
