@@ -132,7 +132,9 @@ def test_a_later_file_scores_what_an_earlier_one_timed(tmp_path):
 
 def test_the_page_has_every_row_and_its_pictures(tmp_path):
     source = tmp_path / "rows.json"
-    source.write_text(json.dumps({"rows": ROWS, "command": "how it was made", "device": "two cores"}))
+    source.write_text(
+        json.dumps({"rows": ROWS, "command": "how it was made", "git_revision": "0" * 40, "device": "two cores"})
+    )
     done = run_python("-m", "benchmarks.frontier", f"--input={source}", f"--output={tmp_path}", "--readme=")
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "frontier.md").read_text()
