@@ -134,15 +134,16 @@ def test_places_are_those_of_kinematics(name, request):
 
     with jax.enable_x64(True):
         own, wide = type(task)(), jnp.asarray(state)
-        site, slope = own.site(wide, "tip"), jax.jacobian(lambda s: own.site(s, "tip"))(wide)
-        tip, body, axes = place(state)
-        np.testing.assert_allclose(site, tip, atol=1e-9)
-        np.testing.assert_allclose(own.body(wide, "arm"), body, atol=1e-9)
-        np.testing.assert_allclose(own.body_axes(wide, "arm"), axes, atol=1e-9)
-        for entry in range(model.nq):
-            move = 1e-6 * np.eye(len(state))[entry]
-            finite = (np.asarray(own.site(wide + move, "tip")) - np.asarray(own.site(wide - move, "tip"))) / 2e-6
-            np.testing.assert_allclose(np.asarray(slope)[:, entry], finite, atol=1e-7)
+
+        def places_of(state):
+            return own.site(state, "tip"), own.body(state, "arm"), own.body_axes(state, "arm")
+
+        (site, body, axes), (slope, *_) = jax.jit(lambda s: (places_of(s), jax.jacfwd(places_of)(s)))(wide)
+        for found, wanted in zip((site, body, axes), place(state), strict=True):
+            np.testing.assert_allclose(found, wanted, atol=1e-9)
+        moves = 1e-6 * np.concatenate([np.eye(len(state))[: model.nq], -np.eye(len(state))[: model.nq]])
+        ahead, behind = np.split(np.asarray(jax.jit(jax.vmap(lambda s: own.site(s, "tip")))(wide + moves)), 2)
+        np.testing.assert_allclose(np.asarray(slope)[:, : model.nq].T, (ahead - behind) / 2e-6, atol=1e-7)
     with pytest.raises(ValueError, match="Unknown site of .* 'tap'. Nearest known: tip"):
         task.site(jnp.asarray(state, jnp.float32), "tap")
     with pytest.raises(ValueError, match="Unknown body of .* 'arms'. Nearest known: arm"):
