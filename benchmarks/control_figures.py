@@ -108,11 +108,12 @@ def markdown(record: dict[str, Any], picture: str) -> str:
         "",
         "Who plans best, and in how many milliseconds? The Inverter has learned a model and the cost beyond its plan; K = 10 "
         "refines each plan by ten gradient steps through that model. The rivals need no training and are given the true model: "
-        "predictive sampling, MPPI, CEM and DIAL as users of hydrax, judo and mujoco_mpc run them, 1 s ahead, on cubic splines, "
-        "each plan starting from the rest of the last one, on C MuJoCo. All plan equally often. Physics wait for a plan "
+        "predictive sampling, MPPI, CEM and DIAL as users of hydrax, judo and mujoco_mpc run them, 1 s ahead, noise held for "
+        "1/8 s, each plan starting from the rest of the last one, on C MuJoCo. All plan equally often. Physics wait for a plan "
         "as long as it takes: in real time one that takes longer than the steps it is executed for would come too late.",
         "",
         f"Costs are of whole episodes on C MuJoCo from the same held-out starts (seed {record['seed']}), ± being 95 % intervals. "
+        "Rivals that play fewer episodes play the first of them. "
         f"Times are of single plans taken in turn, on {cores} of {record['device']}.",
         "",
         f"![Cost against milliseconds per plan]({picture})",

@@ -13,7 +13,7 @@ from invlearn_jax.files import read_json
 from invlearn_jax.methods.saved import describe_planner, load_planner
 from invlearn_jax.models import HostSimulatorModel, SimulatorModel
 from invlearn_jax.objectives import ObjectiveWeights, TaskObjective
-from invlearn_jax.parametrisation import Spline
+from invlearn_jax.parametrisation import Box
 from invlearn_jax.planners import SamplingPlanner, Shooting
 from invlearn_jax.planners.planner import PlannerParams
 from invlearn_jax.refine import Refiner, cem, dial, mppi, predictive_sampling
@@ -22,7 +22,7 @@ from invlearn_jax.tasks.task import Task
 
 REFINE_STEPS = (0, 10)  # of Inverters
 _SECONDS = 1.0  # that sampling MPC plans ahead
-_KNOTS = 8  # coefficients of its cubic splines
+_KNOTS = 8  # values of its noise, each held for as long
 
 
 class Rival(NamedTuple):
@@ -34,7 +34,8 @@ class Rival(NamedTuple):
         rounds: per plan.
         sigma: standard deviation of the noise, as a share of half the actions' range.
         quick: whether the quick preset has it.
-        on_mjx: whether it simulates on MJX, where its time alone is measured, instead of C MuJoCo.
+        on_mjx: whether it simulates on MJX instead of C MuJoCo.
+        played: whether more than its time is measured.
     """
 
     planner: str
@@ -43,6 +44,7 @@ class Rival(NamedTuple):
     sigma: float = 0.3
     quick: bool = False
     on_mjx: bool = False
+    played: bool = True
 
     def refiner(self) -> Refiner:
         """What moves its plans."""
@@ -55,18 +57,20 @@ class Rival(NamedTuple):
         return made[self.planner](self.samples, sigma=self.sigma, knots=_KNOTS)
 
 
+# Chosen on another seed. Cubic splines of 8 coefficients, fitted anew to what is left of each plan, did worse (cart-pole,
+# predictive sampling: 2.98 for 1.88, single unrecorded runs).
 RIVALS = (
     Rival("Predictive sampling", 32, 1, quick=True),
-    Rival("MPPI", 32, 1, quick=True),
-    Rival("CEM", 32, 2, quick=True),
-    Rival("DIAL", 32, 2, quick=True),
+    Rival("MPPI", 32, 1, 0.5, quick=True),
+    Rival("CEM", 16, 2, quick=True),
+    Rival("DIAL", 16, 2, 0.5, quick=True),
     Rival("Predictive sampling", 128, 1),
-    Rival("Predictive sampling", 512, 1),
-    Rival("MPPI", 128, 1),
-    Rival("MPPI", 512, 1),
-    Rival("CEM", 128, 2),
-    Rival("DIAL", 128, 2),
-    Rival("Predictive sampling", 128, 1, on_mjx=True),
+    Rival("MPPI", 128, 1, 0.5),
+    Rival("MPPI", 512, 1, 0.5),
+    Rival("CEM", 64, 2),
+    Rival("DIAL", 64, 2, 0.5),
+    Rival("Predictive sampling", 128, 1, on_mjx=True, played=False),
+    Rival("MPPI", 1024, 1, 0.5, played=False),
 )
 
 
@@ -124,14 +128,14 @@ def _contender(task: Task, rival: Rival) -> Contender:
         "knots": _KNOTS,
         "simulator": "MJX" if rival.on_mjx else "C MuJoCo",
     }
-    return Contender(rival.planner, setting, partial(_load, task, rival), None if rival.on_mjx else "")
+    return Contender(rival.planner, setting, partial(_load, task, rival), "" if rival.played else None)
 
 
 def _load(task: Task, rival: Rival) -> tuple[SamplingPlanner, PlannerParams]:
-    horizon = max(4, round(_SECONDS / task.dt))
-    spline = Spline(task.action_low, task.action_high, horizon, min(_KNOTS, horizon))
+    horizon = max(1, round(_SECONDS / task.dt))
+    box = Box(task.action_low, task.action_high, horizon)
     planner = SamplingPlanner(
-        Shooting(horizon, task.action_size, parametrisation=spline),
+        Shooting(horizon, task.action_size, parametrisation=box),
         SimulatorModel(task) if rival.on_mjx else HostSimulatorModel(task),
         TaskObjective(task, ObjectiveWeights()),
         rival.refiner(),
