@@ -5,7 +5,7 @@
 
 The rivals are those that users of hydrax, judo and mujoco_mpc run: predictive sampling, MPPI, CEM and DIAL, 1 s ahead, with
 noise held for 1/8 s, each plan starting from the rest of the last one. They plan by the true model, C MuJoCo in threads, and as
-often as the Inverter. The quick preset gives them 32 rollouts, the full one 128 and 512, and times 1024 and MJX beside.
+often as the Inverter. The quick preset gives them 32 rollouts, the full one 128 and 512, and times MJX beside.
 
 All of a task are compiled first and then timed in turn at batch 1. Costs are of closed-loop episodes on C MuJoCo. The file is
 written after every row, a picture beside it at the end; ``benchmarks.control_page`` writes the page.

@@ -51,7 +51,7 @@ class Rival(NamedTuple):
         made = {
             "Predictive sampling": predictive_sampling,
             "MPPI": mppi,
-            "CEM": partial(cem, elites=max(2, self.samples // 8)),
+            "CEM": partial(cem, elites=max(2, self.samples // 32)),
             "DIAL": dial,
         }
         return made[self.planner](self.samples, sigma=self.sigma, knots=_KNOTS)
@@ -62,15 +62,14 @@ class Rival(NamedTuple):
 RIVALS = (
     Rival("Predictive sampling", 32, 1, quick=True),
     Rival("MPPI", 32, 1, 0.5, quick=True),
-    Rival("CEM", 16, 2, quick=True),
+    Rival("CEM", 32, 1, 0.5, quick=True),
     Rival("DIAL", 16, 2, 0.5, quick=True),
     Rival("Predictive sampling", 128, 1),
     Rival("MPPI", 128, 1, 0.5),
     Rival("MPPI", 512, 1, 0.5),
-    Rival("CEM", 64, 2),
+    Rival("CEM", 128, 1, 0.5),
     Rival("DIAL", 64, 2, 0.5),
     Rival("Predictive sampling", 128, 1, on_mjx=True, played=False),
-    Rival("MPPI", 1024, 1, 0.5, played=False),
 )
 
 
