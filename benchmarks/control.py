@@ -146,6 +146,8 @@ def _played(running: Running, task: Task, key: jax.Array, problems: Problem) -> 
         "success_rate": float(successes(task, rows).any(1).mean()) if has_success(task) else None,
         "episodes": len(costs),
         "diverged": int((~finite).sum()),
+        # Of each start, so that planners can be compared start by start.
+        "costs": [float(value) if np.isfinite(value) else None for value in costs],
         "played_s": time.perf_counter() - begin,
         **task.metrics(rows),
     }

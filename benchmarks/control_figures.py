@@ -35,7 +35,7 @@ _OWN = {
 _SHARED = {
     *("task", "planner", "refine_steps", "samples", "sigma", "knots", "simulator", "horizon_s", "execute_steps"),
     *("plan_ms_p50", "plan_ms_p99", "calls", "train_s", "cost_mean", "cost_sem", "success_rate"),
-    *("episodes", "diverged", "played_s"),
+    *("episodes", "diverged", "costs", "played_s"),
 }
 
 
@@ -53,7 +53,7 @@ def by_task(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def draw(rows: list[dict[str, Any]]) -> bytes:
-    """Cost against milliseconds per plan, a panel a task, 95 % intervals, every point with its setting; as PNG."""
+    """Cost against milliseconds per plan, a panel a task, with standard errors, every point with its setting; as PNG."""
     tasks = by_task([row for row in rows if row["cost_mean"] is not None])
     with style():
         figure, axes = canvas(1, len(tasks), max(6.4, 5.4 * len(tasks)), 4.6)
@@ -72,10 +72,11 @@ def draw(rows: list[dict[str, Any]]) -> bytes:
                     elinewidth=0.8,
                     label=planner,
                 )
+            _draw_on_mjx(axis, played, [row for row in rows if row["task"] == name])
             axis.set(xscale="log", xlabel="milliseconds per plan, batch 1 (median)", title=name)
             axis.margins(x=0.16, y=0.12)
             label_decades(axis.xaxis, fine=False)
-        axes.flat[0].set_ylabel("cost of an episode, 95 % interval")
+        axes.flat[0].set_ylabel("cost of an episode, ± 1.96 standard errors")
         handles: dict[str, Any] = {}
         for axis in axes.flat:
             for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -86,6 +87,30 @@ def draw(rows: list[dict[str, Any]]) -> bytes:
                 color = _LOOKS.get(row["planner"], (INK, ""))[0]
                 label_points(axis, [row["plan_ms_p50"]], [row["cost_mean"]], [_short(row)], color, fontsize=7.5)
         return encode(figure)[0]
+
+
+def _draw_on_mjx(axis: Any, played: list[dict[str, Any]], rows: list[dict[str, Any]]) -> None:
+    """An open mark at MJX's time for each setting that was timed there too, at the cost that it has on C MuJoCo."""
+    for row in rows:
+        same = [other for other in played if _setting(other) == _setting(row)] if row["simulator"] == "MJX" else []
+        for other in same:
+            color, marker = _LOOKS.get(row["planner"], (INK, "P"))
+            axis.plot(
+                [row["plan_ms_p50"]], [other["cost_mean"]], marker, color=color, markerfacecolor="white", markersize=6
+            )
+            axis.annotate(
+                "on MJX",
+                (row["plan_ms_p50"], other["cost_mean"]),
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="center",
+                color=color,
+                fontsize=7,
+            )
+
+
+def _setting(row: dict[str, Any]) -> list[Any]:
+    return [row.get(name) for name in ("planner", "samples", "refine_steps", "sigma", "knots")]
 
 
 def _short(row: dict[str, Any]) -> str:
@@ -112,8 +137,9 @@ def markdown(record: dict[str, Any], picture: str) -> str:
         "1/8 s, each plan starting from the rest of the last one, on C MuJoCo. All plan equally often. Physics wait for a plan "
         "as long as it takes: in real time one that takes longer than the steps it is executed for would come too late.",
         "",
-        f"Costs are of whole episodes on C MuJoCo from the same held-out starts (seed {record['seed']}), ± being 95 % intervals. "
-        "Rivals that play fewer episodes play the first of them. "
+        f"Costs are of whole episodes on C MuJoCo from the same held-out starts (seed {record['seed']}), ± 1.96 standard errors. "
+        "Rivals that play fewer episodes play the first of them, and their errors are rough. "
+        "One setting is timed on MJX too, open marks in the picture: which engine is faster depends on the model. "
         f"Times are of single plans taken in turn, on {cores} of {record['device']}.",
         "",
         f"![Cost against milliseconds per plan]({picture})",

@@ -92,6 +92,7 @@ def test_rows_and_page_hold_what_is_promised(short, tmp_path, monkeypatch):
     ]  # fmt: skip
     for row in rows:
         assert row["cost_mean"] > 0 and row["cost_sem"] >= 0 and row["diverged"] == 0
+        assert np.mean(row["costs"]) == pytest.approx(row["cost_mean"]) and len(row["costs"]) == row["episodes"]
         assert 0 < row["plan_ms_p50"] <= row["plan_ms_p99"]
         assert (row["success_rate"], row["upright_share"]) == (0.0, 0.0)
         assert row["execute_steps"] == 2

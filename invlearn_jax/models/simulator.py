@@ -36,9 +36,10 @@ class SimulatorModel:
 
 
 class HostSimulatorModel:
-    """A task's ``simulator()`` as a ``ForwardModel``: on a CPU C MuJoCo is many times as fast as MJX.
+    """A task's ``simulator()`` as a ``ForwardModel``: C MuJoCo for a ``MujocoTask``, without MJX's long compilation.
 
-    JAX calls it back, once for all sequences of a ``vmap``. Under ``jax.export`` and on accelerators use ``SimulatorModel``.
+    JAX calls it back, once for all sequences of a ``vmap``. Under ``jax.export`` and on accelerators use ``SimulatorModel``;
+    which of the two is faster on a CPU depends on the model (docs/control.md).
     """
 
     gradient: Literal["none"] = "none"
