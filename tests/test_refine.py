@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from invlearn_jax.models import SimulatorModel
 from invlearn_jax.objectives import weighted_sum
 from invlearn_jax.planners import InversePlanner, Shooting
-from invlearn_jax.refine import PlanCost, cem, gradient, ilqr, mppi, predictive_sampling, refine
+from invlearn_jax.refine import PlanCost, cem, dial, gradient, ilqr, mppi, predictive_sampling, refine
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.types import Problem
 
@@ -27,6 +27,8 @@ REFINERS = {
     "predictive_sampling": predictive_sampling(32, limit=LIMIT),
     "mppi": mppi(32, limit=LIMIT),
     "cem": cem(32, limit=LIMIT),
+    # Annealed slowly: some tests take 200 steps.
+    "dial": dial(32, limit=LIMIT, round_decay=0.99),
     "ilqr": ilqr(limit=LIMIT),
 }
 every_refiner = pytest.mark.parametrize("name", REFINERS)
@@ -141,11 +143,25 @@ def test_same_key_same_result_and_no_second_compilation(name):
     assert all(np.array_equal(left, right) for left, right in zip(first, second, strict=True))
 
 
-@pytest.mark.parametrize("name", ["predictive_sampling", "mppi", "cem"])
+@pytest.mark.parametrize("name", ["predictive_sampling", "mppi", "cem", "dial"])
 def test_another_key_draws_other_samples(name):
     problem = random_quadratic(3)
     first, second = (run_quadratic(name, 5)(jax.random.key(seed), *problem) for seed in (3, 4))
     assert not np.array_equal(first.actions, second.actions)
+
+
+def test_noise_of_dial_is_annealed_over_steps_and_along_the_horizon():
+    """The spread of the draws against the formula: three values of the noise over six actions."""
+    refiner = dial(4096, sigma=0.1, knots=3, limit=100.0, round_decay=0.5, horizon_decay=0.8)
+
+    def cost(actions):
+        return jnp.zeros(())
+
+    state, _ = refiner.init(cost, jnp.zeros((1, T, A)))
+    for step in range(2):
+        state, tried, _ = refiner.update(jax.random.key(step), cost, state._replace(mean=jnp.zeros((T, A))))
+        wanted = 0.1 * 0.5**step * np.repeat(0.8 ** np.array([2, 1, 0]), 2)
+        np.testing.assert_allclose(tried[1:].std(0), np.stack([wanted] * A, 1), rtol=0.05)
 
 
 @functools.cache
@@ -182,7 +198,15 @@ def test_where_every_cost_is_nan_the_cost_is_infinite(name):
 
 @pytest.mark.parametrize(
     ("name", "share"),
-    [("adam", 1e-4), ("sgd", 1e-4), ("predictive_sampling", 0.15), ("mppi", 0.05), ("cem", 0.01), ("ilqr", 1e-8)],
+    [
+        ("adam", 1e-4),
+        ("sgd", 1e-4),
+        ("predictive_sampling", 0.15),
+        ("mppi", 0.05),
+        ("cem", 0.01),
+        ("dial", 0.05),
+        ("ilqr", 1e-8),
+    ],
 )
 def test_converges_on_a_parabola(name, share):
     centre = jnp.asarray(np.random.default_rng(4).uniform(-0.6, 0.6, (T, A)), jnp.float32)
@@ -238,6 +262,7 @@ def test_refinement_reaches_the_riccati_optimum(refiner, steps, over):
         (lambda: mppi(-1), "was given -1 samples"),
         (lambda: cem(4, elites=8), "8 elites of 4 samples; allowed are 1 to 4"),
         (lambda: cem(4, elites=0), "0 elites of 4 samples"),
+        (lambda: dial(4, round_decay=0.0), "round_decay 0.0 and horizon_decay 0.9; allowed are factors"),
         (lambda: ilqr(damping=0.0), "damping 0.0 and factor 5.0"),
         (lambda: refine(ilqr(), jax.random.key(0), lambda a: (a**2).sum(), jnp.zeros((1, T, A)), 1), "as a PlanCost"),
     ],

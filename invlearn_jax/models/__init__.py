@@ -3,11 +3,12 @@
 from invlearn_jax.models.ensemble import DisagreementModel, EnsembleModel
 from invlearn_jax.models.inverse_dynamics import InverseDynamics
 from invlearn_jax.models.position_graph import PositionGraph, position_graph
-from invlearn_jax.models.simulator import SimulatorModel
+from invlearn_jax.models.simulator import HostSimulatorModel, SimulatorModel
 
 __all__ = [
     "DisagreementModel",
     "EnsembleModel",
+    "HostSimulatorModel",
     "InverseDynamics",
     "PositionGraph",
     "SimulatorModel",

@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.inputs import as_problem, check_whole, float_type, usable
 from invlearn_jax.parametrisation import Latents
-from invlearn_jax.refine.base import PlanCost, Refiner, refine
+from invlearn_jax.refine.base import PlanCost, Refined, Refiner, refine
 from invlearn_jax.refine.gauss_newton import ResidualCost, by_latents
 from invlearn_jax.rollout import Score, score, total
 from invlearn_jax.types import (
@@ -145,8 +145,7 @@ class InversePlanner:
             finite = given & jnp.isfinite(actions).all()
         else:
             cost_of: Any = self.cost_of(params, safe)  # mypy takes a NamedTuple with __call__ for no callable
-            refined = refine(self.refiner, refine_key, cost_of, proposals, self.refine_steps)
-            latents, cost, proposal_cost, trace = refined
+            latents, cost, proposal_cost, trace = self.refined(refine_key, cost_of, proposals)
             actions = self.decode(latents)
             scored = self.score(params, safe, actions)
             finite = given & jnp.isfinite(cost) & jnp.isfinite(actions).all()
@@ -159,6 +158,10 @@ class InversePlanner:
             finding(Result.BOUND_SATURATED, (jnp.abs(latents) >= self._limit).all()),
         )
         return PlanOutput(actions, scored.states, cost, scored.terms, proposal_cost, trace, result)
+
+    def refined(self, key: Key, cost_of: Any, proposals: Float[Array, "K L C"]) -> Refined:
+        """What refinement makes of the proposals: the best sequence seen. Consumes the key."""
+        return refine(self.refiner, key, cost_of, proposals, self.refine_steps)
 
     def cost_of(self, params: PlannerParams, problem: Problem) -> PlanCost | ResidualCost:
         """The cost of latents, with its residuals where the objective has them; what refinement lowers."""

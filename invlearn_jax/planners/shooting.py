@@ -1,8 +1,11 @@
 """Model-based control from nothing: Inverters that have learned nothing, and planners that go on from their last plan.
 
 Together with a refiner they are the usual controllers: candidates alone are random shooting; with ``gradient``, gradient
-shooting from zero; with ``predictive_sampling``, ``cem``, ``mppi`` or ``ilqr``, those methods as published.
+shooting from zero; with ``predictive_sampling``, ``cem``, ``mppi``, ``dial`` or ``ilqr``, those methods. A ``SamplingPlanner``
+executes the sampling methods' mean, as published; the other planners execute the best sequence seen.
 """
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,8 @@ from jaxtyping import Array, Float
 from invlearn_jax.inputs import as_problem, float_type
 from invlearn_jax.parametrisation import Box, Parametrisation
 from invlearn_jax.planners.planner import InversePlanner
+from invlearn_jax.refine.base import Refined, Refiner, finite_or_worst
+from invlearn_jax.refine.sampling import Sampled
 from invlearn_jax.types import Key, Problem
 
 
@@ -72,3 +77,31 @@ class ShootingPlanner(InversePlanner):
         """What the last plan leaves after its executed steps, its last action held."""
         left = jnp.arange(self.horizon) + self.execute_steps
         return actions[jnp.minimum(left, self.horizon - 1)]
+
+
+class SamplingPlanner(ShootingPlanner):
+    """Sampling MPC as published: each plan starts from the rest of the last one, and the sampler's mean is executed.
+
+    That is the best sample of predictive sampling, the weighted mean of MPPI and DIAL, and the elites' mean of CEM: smoother than
+    the best of all sequences seen, though not always cheaper.
+    """
+
+    refiner: Refiner
+
+    def refined(self, key: Key, cost_of: Any, proposals: Float[Array, "K L C"]) -> Refined:
+        """The mean after ``refine_steps`` rounds from the best proposal, or the proposal where the mean's cost is not finite.
+
+        Its trace is of the best sequences of the single rounds. Consumes the key.
+        """
+        state, costs = self.refiner.init(cost_of, proposals)
+        first: Sampled = state
+
+        def one_round(state: Sampled, key: Key) -> tuple[Sampled, Array]:
+            state, _, costs = self.refiner.update(key, cost_of, state)
+            return state, finite_or_worst(costs).min()
+
+        last, trace = jax.lax.scan(one_round, first, jax.random.split(key, self.refine_steps))
+        cost, proposal_cost = cost_of(last.mean), finite_or_worst(costs).min()
+        sound = jnp.isfinite(cost)
+        mean = jnp.where(sound, last.mean, first.mean)
+        return Refined(mean, jnp.where(sound, cost, proposal_cost), proposal_cost, trace)

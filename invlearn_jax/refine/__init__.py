@@ -4,7 +4,7 @@ from invlearn_jax.refine.base import PlanCost, Refined, Refiner, finite_or_worst
 from invlearn_jax.refine.gauss_newton import ResidualCost, by_latents, gauss_newton
 from invlearn_jax.refine.gradient import gradient
 from invlearn_jax.refine.ilqr import ilqr
-from invlearn_jax.refine.sampling import cem, mppi, predictive_sampling
+from invlearn_jax.refine.sampling import cem, dial, mppi, predictive_sampling
 
 __all__ = [
     "PlanCost",
@@ -13,6 +13,7 @@ __all__ = [
     "ResidualCost",
     "by_latents",
     "cem",
+    "dial",
     "finite_or_worst",
     "gauss_newton",
     "gradient",

@@ -9,7 +9,7 @@ from invlearn_jax.refine.base import Refiner
 from invlearn_jax.refine.gauss_newton import gauss_newton
 from invlearn_jax.refine.gradient import gradient
 from invlearn_jax.refine.ilqr import ilqr
-from invlearn_jax.refine.sampling import cem, mppi, predictive_sampling
+from invlearn_jax.refine.sampling import cem, dial, mppi, predictive_sampling
 
 # From a learning rate, a number of samples per step and the latents' limit, each for those that take it.
 REFINERS: dict[str, Callable[[float, int, float], Refiner]] = {
@@ -21,6 +21,7 @@ REFINERS: dict[str, Callable[[float, int, float], Refiner]] = {
     "predictive_sampling": lambda rate, samples, limit: predictive_sampling(samples, limit=limit),
     "mppi": lambda rate, samples, limit: mppi(samples, limit=limit),
     "cem": lambda rate, samples, limit: cem(samples, limit=limit),
+    "dial": lambda rate, samples, limit: dial(samples, limit=limit),
 }
 
 

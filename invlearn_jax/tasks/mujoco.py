@@ -264,10 +264,16 @@ class MujocoSimulator:
 
     def step(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
         """States ``[N, S]`` one control step later; controls are clipped to their range. See ``Simulator``."""
+        return self.unroll(states, np.asarray(actions)[:, None])[:, -1]
+
+    def unroll(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """States ``[N, T+1, S]``; controls are clipped to their range. See ``Unrolls``."""
+        states = np.asarray(states, np.float64)
         control = np.clip(np.asarray(actions, np.float64), self._low, self._high)
-        begin = np.concatenate([np.zeros((len(states), 1)), np.asarray(states, np.float64)], axis=1)
-        held = np.repeat(control[:, None], self._substeps, axis=1)
-        return self._pool.rollout(self._model, self._data, begin, held)[0][:, -1, 1:]
+        begin = np.concatenate([np.zeros((len(states), 1)), states], axis=1)
+        held = np.repeat(control, self._substeps, axis=1)
+        found = self._pool.rollout(self._model, self._data, begin, held)[0]
+        return np.concatenate([states[:, None], found[:, self._substeps - 1 :: self._substeps, 1:]], axis=1)
 
     def close(self) -> None:
         """Ends the threads."""

@@ -58,6 +58,14 @@ class Simulator(Protocol):
         """Frees what the simulator holds."""
 
 
+@runtime_checkable
+class Unrolls(Protocol):
+    """What a simulator may be besides: one that makes whole trajectories in one call."""
+
+    def unroll(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
+        """States ``[N, T+1, S]`` from ``states [N, S]`` under ``actions [N, T, A]``."""
+
+
 class Task:
     """What a method needs to know of a world. A subclass sets the sizes and overrides what differs from the defaults.
 
