@@ -6,6 +6,7 @@ import re
 
 import pytest
 from helpers import run_python
+from test_fit import NO_CORRECTION, RECORD, Cart, Rest
 
 import invlearn_jax as il
 from experiments import run as experiments_run
