@@ -14,7 +14,6 @@ import mujoco
 import mujoco.rollout
 import numpy as np
 from jaxtyping import Array, Float
-from mujoco import mjx
 
 from invlearn_jax.frames import Frame, HeadingFrame, WorldFrame
 from invlearn_jax.keys import streams
@@ -211,7 +210,7 @@ class MujocoTask(Task):
 
     def step(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " S"]:
         """One control step on MJX."""
-        model, data = self._mjx
+        mjx, model, data = self._mjx
         nq, nv = self.mj_model.nq, self.mj_model.nv
         control = jnp.clip(action, self._low, self._high)
         data = data.replace(qpos=state[:nq], qvel=state[nq : nq + nv], act=state[nq + nv :], ctrl=control)
@@ -223,13 +222,15 @@ class MujocoTask(Task):
         return MujocoSimulator(self.mj_model, self.substeps, self._low, self._high)
 
     @functools.cached_property
-    def _mjx(self) -> tuple[Any, Any]:
+    def _mjx(self) -> tuple[Any, Any, Any]:
         # Made at first use, which may be under jit: its arrays must be plain ones all the same.
         with jax.ensure_compile_time_eval():
-            return mjx.put_model(self.mj_model), mjx.make_data(self.mj_model)
+            from mujoco import mjx  # noqa: PLC0415  (a third of the library's import, which many never use)
+
+            return mjx, mjx.put_model(self.mj_model), mjx.make_data(self.mj_model)
 
     def _kinematics(self, state: Array) -> Any:
-        model, data = self._mjx
+        mjx, model, data = self._mjx
         return mjx.kinematics(model, data.replace(qpos=self.qpos(state)))
 
     def _id(self, kind: str, name: str) -> int:
