@@ -14,6 +14,7 @@ from invlearn_jax.report.figures import (
     encode,
     label_decades,
     label_points,
+    points_with_errors,
     style,
 )
 
@@ -59,19 +60,9 @@ def draw(rows: list[dict[str, Any]]) -> bytes:
         figure, axes = canvas(1, len(tasks), max(6.4, 5.4 * len(tasks)), 4.6)
         for axis, (name, played) in zip(axes.flat, tasks.items(), strict=True):
             for planner in dict.fromkeys(row["planner"] for row in played):
-                color, marker = _LOOKS.get(planner, (INK, "P"))
-                own = sorted((row for row in played if row["planner"] == planner), key=lambda row: row["plan_ms_p50"])
-                axis.errorbar(
-                    [row["plan_ms_p50"] for row in own],
-                    [row["cost_mean"] for row in own],
-                    [1.96 * row["cost_sem"] for row in own],
-                    color=color,
-                    marker=marker,
-                    markersize=6,
-                    linewidth=1,
-                    elinewidth=0.8,
-                    label=planner,
-                )
+                own = [row for row in played if row["planner"] == planner]
+                columns = ([row[key] for row in own] for key in ("plan_ms_p50", "cost_mean", "cost_sem"))
+                points_with_errors(axis, *columns, _LOOKS.get(planner, (INK, "P")), planner)
             _draw_on_mjx(axis, played, [row for row in rows if row["task"] == name])
             axis.set(xscale="log", xlabel="milliseconds per plan, batch 1 (median)", title=name)
             axis.margins(x=0.16, y=0.12)
@@ -139,6 +130,7 @@ def markdown(record: dict[str, Any], picture: str) -> str:
         "",
         f"Costs are of whole episodes on C MuJoCo from the same held-out starts (seed {record['seed']}), ± 1.96 standard errors. "
         "Rivals that play fewer episodes play the first of them, and their errors are rough. "
+        "Looking further ahead may make a rival stronger (docs/tried.md has such runs). "
         "One setting is timed on MJX too, open marks in the picture: which engine is faster depends on the model. "
         f"Times are of single plans taken in turn, on {cores} of {record['device']}.",
         "",

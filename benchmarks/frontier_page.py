@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from invlearn_jax.report.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, label_points, style
+from invlearn_jax.report.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    canvas,
+    encode,
+    label_points,
+    points_with_errors,
+    style,
+)
 
 RESULTS = Path(__file__).resolve().parent / "results"
 _SCORE = ("score_mean", "score_sem", "success_rate", "episodes")
@@ -149,19 +161,10 @@ def draw(env: str, rows: list[dict[str, Any]]) -> bytes:
             (axes.flat[0], "plan_ms_p50", "milliseconds per plan, batch 1 (median)"),
             (axes.flat[1], "flops_per_plan", "floating-point operations per plan"),
         ):
-            for planner, (color, marker) in looks.items():
-                own = sorted((row for row in rows if row["planner"] == planner), key=lambda row: row[key])
-                axis.errorbar(
-                    [row[key] for row in own],
-                    [row["score_mean"] for row in own],
-                    [1.96 * row["score_sem"] for row in own],
-                    color=color,
-                    marker=marker,
-                    markersize=6,
-                    linewidth=1,
-                    elinewidth=0.7,
-                    label=planner,
-                )
+            for planner, look in looks.items():
+                own = [row for row in rows if row["planner"] == planner]
+                columns = ([row[column] for row in own] for column in (key, "score_mean", "score_sem"))
+                points_with_errors(axis, *columns, look, planner)
             axis.set_xscale("log")
             axis.set_xlabel(label)
             axis.set_ylabel("D4RL score, 95 % interval")

@@ -187,6 +187,33 @@ _PLACES = (
 _MARK = 4.0  # pixels from a point to the edge of its mark
 
 
+def points_with_errors(
+    axes: Any, x: Sequence[float], y: Sequence[float], sem: Sequence[float], look: tuple[str, str], label: str
+) -> None:
+    """Points ``[n]`` joined by a thin line, from left to right, with 1.96 standard errors up and down.
+
+    Args:
+        axes: to draw on.
+        x: ``[n]``, in any order.
+        y: ``[n]`` means.
+        sem: ``[n]`` their standard errors.
+        look: colour and marker.
+        label: for the legend.
+    """
+    order = sorted(range(len(x)), key=lambda i: x[i])
+    axes.errorbar(
+        [x[i] for i in order],
+        [y[i] for i in order],
+        [1.96 * sem[i] for i in order],
+        color=look[0],
+        marker=look[1],
+        markersize=6,
+        linewidth=1,
+        elinewidth=0.8,
+        label=label,
+    )
+
+
 def label_points(
     axes: Any,
     x: Sequence[float | int],
