@@ -1,13 +1,12 @@
 """antmaze on MJX: jit it, vmap it."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import mujoco
 from jaxtyping import Array, Float
-from mujoco import mjx
 
 from invlearn_jax.tasks.antmaze import model as ant
 from invlearn_jax.tasks.layouts import Layout, parse_layout
@@ -89,6 +88,9 @@ class Antmaze:
         self.spec = spec
         self.episode_length = spec.episode_length
         self.mj_model = mujoco.MjModel.from_xml_string(ant.ant_xml(spec.layout))
+        from mujoco import mjx  # noqa: PLC0415  (see tasks.mujoco: many who plan never step it)
+
+        self._mjx = mjx
         self._model = mjx.put_model(self.mj_model).tree_replace({"opt.ls_iterations": _LINE_SEARCH_ITERATIONS})
         self._template = mjx.make_data(self.mj_model)
         self._free = jnp.asarray(ant.cell_centre(spec.layout, spec.layout.free), jnp.float32)
@@ -114,7 +116,7 @@ class Antmaze:
     def step(self, state: State, action: Float[Array, "8"]) -> State:
         """One step of 0.1 s: clip the action to +-1, then simulate 5 steps of 0.02 s."""
         data = state.data.replace(ctrl=ant.TORQUE * jnp.clip(action, -1.0, 1.0))
-        data, _ = jax.lax.scan(lambda data, _: (mjx.step(self._model, data), None), data, length=ant.FRAME_SKIP)
+        data, _ = jax.lax.scan(lambda data, _: (self._mjx.step(self._model, data), None), data, length=ant.FRAME_SKIP)
         return self._state(data, state.info["goal"])
 
     def reward(self, position: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
@@ -125,7 +127,7 @@ class Antmaze:
         """The problem of reaching the state's goal; nothing is drawn."""
         return Problem(state=state.obs, goal=state.info["goal"])
 
-    def _state(self, data: mjx.Data, goal: Array) -> State:
+    def _state(self, data: Any, goal: Array) -> State:
         obs = jnp.concatenate([data.qpos, data.qvel])
         reward = self.reward(obs[:2], goal)
         metrics = {"distance": jnp.linalg.norm(obs[:2] - goal)}

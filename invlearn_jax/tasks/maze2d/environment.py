@@ -1,14 +1,13 @@
 """maze2d on MJX: jit it, vmap it."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 from jaxtyping import Array, Float
-from mujoco import mjx
 
 from invlearn_jax.tasks.d4rl import dense_reward, sparse_reward
 from invlearn_jax.tasks.layouts import Layout, parse_layout
@@ -91,6 +90,9 @@ class Maze2d:
         if solver_iterations is not None:
             self.mj_model.opt.iterations = solver_iterations
             self.gradient = "reverse" if solver_iterations == 1 else "forward"
+        from mujoco import mjx  # noqa: PLC0415  (see tasks.mujoco: many who plan never step it)
+
+        self._mjx = mjx
         self._model = mjx.put_model(self.mj_model)
         if self.mj_model.opt.iterations > 1:
             self._model = self._model.tree_replace({"opt.ls_iterations": _LINE_SEARCH_ITERATIONS})
@@ -115,7 +117,7 @@ class Maze2d:
         data = state.data.replace(
             qvel=jnp.clip(state.data.qvel, -ball.MAX_SPEED, ball.MAX_SPEED), ctrl=jnp.clip(action, -1.0, 1.0)
         )
-        return self._state(mjx.step(self._model, data), state.info["goal"])
+        return self._state(self._mjx.step(self._model, data), state.info["goal"])
 
     def reward(self, position: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
         """The reward of being at ``position``; see ``Maze2dSpec``."""
@@ -125,7 +127,7 @@ class Maze2d:
         """The problem of reaching the state's goal; nothing is drawn."""
         return Problem(state=state.obs, goal=state.info["goal"])
 
-    def _state(self, data: mjx.Data, goal: Array) -> State:
+    def _state(self, data: Any, goal: Array) -> State:
         obs = jnp.concatenate([data.qpos, data.qvel])
         reward = self.reward(data.qpos, goal)
         metrics = {"distance": jnp.linalg.norm(data.qpos - goal)}
