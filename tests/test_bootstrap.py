@@ -12,7 +12,7 @@ import invlearn_jax as il
 from invlearn_jax.export import export_planner, load_exported
 from invlearn_jax.inverters.network import NetworkInverter
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.learn.bootstrap import BootstrapTraining, bootstrap_state, bootstrap_update
+from invlearn_jax.learn.bootstrap import BootstrapTraining, bootstrap_optimizer, bootstrap_state, bootstrap_update
 from invlearn_jax.learn.inverter import InverterTraining
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models.simulator import SimulatorModel
@@ -65,11 +65,11 @@ def test_value_and_slope_are_those_of_the_riccati_equation():
     objective = TaskObjective(task, ObjectiveWeights(unvisited=0.0), value)
     keys = jax.random.split(jax.random.key(0), 4)
     draw, training = task.draw_problem, InverterTraining(batch=64, advance=(1, 2, 4))
-    optimizers = default_optimizer(3e-3, steps), default_optimizer(3e-3, steps)
+    optimizer = bootstrap_optimizer(default_optimizer(3e-3, steps), default_optimizer(3e-3, steps))
     settings = BootstrapTraining(copy_rate=0.03)
     parts = inverter, SimulatorModel(task), objective, (), objective.init(keys[0])
-    update = bootstrap_update(*parts, optimizers, draw, training, settings, jnp.ones(2))
-    first = bootstrap_state(optimizers, inverter.init(keys[1]), value.init(keys[2]), keys[3], draw, training.batch)
+    update = bootstrap_update(*parts, optimizer, draw, training, settings, jnp.ones(2))
+    first = bootstrap_state(optimizer, inverter.init(keys[1]), value.init(keys[2]), keys[3], draw, training.batch)
     learned = train(update, first, steps, 250).params
 
     matrix, gain = riccati(task, value.discount)

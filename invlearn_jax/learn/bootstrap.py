@@ -29,12 +29,10 @@ from invlearn_jax.learn.inverter import (
     advance_problems,
     inverter_loss,
 )
-from invlearn_jax.learn.loop import Metrics, TrainState, Update
+from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.models.value import Value, ValueParams
 from invlearn_jax.objectives import ObjectiveParams, TaskObjective
 from invlearn_jax.types import ForwardModel, Key, Params, Problem
-
-Optimizers = tuple[optax.GradientTransformation, optax.GradientTransformation]
 
 
 class BootstrapTraining(NamedTuple):
@@ -59,14 +57,33 @@ class Learned(NamedTuple):
     slow: ValueParams
 
 
+class Nets(NamedTuple):
+    """What gradients move: both networks' weights."""
+
+    inverter: Params
+    value: Params
+
+
+def bootstrap_optimizer(
+    inverter: optax.GradientTransformation, value: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """An optimiser of ``Nets`` from one for each network."""
+    return optax.partition({"inverter": inverter, "value": value}, Nets("inverter", "value"))
+
+
 def bootstrap_state(
-    optimizers: Optimizers, inverter: Params, value: ValueParams, key: Key, draw: DrawProblem, batch: int
+    optimizer: optax.GradientTransformation,
+    inverter: Params,
+    value: ValueParams,
+    key: Key,
+    draw: DrawProblem,
+    batch: int,
 ) -> TrainState:
     """The state to train from: both networks and a batch of fresh problems. The key is consumed."""
     draw_key, key = jax.random.split(key)
     problems = jax.vmap(draw)(jax.random.split(draw_key, batch))
-    opt_state = optimizers[0].init(inverter.net), optimizers[1].init(value.net)
     learned = Learned(inverter, value, jax.tree.map(jnp.copy, value))
+    opt_state = optimizer.init(Nets(inverter.net, value.net))
     return TrainState(jnp.zeros((), jnp.int32), key, learned, opt_state, problems)
 
 
@@ -118,7 +135,7 @@ def bootstrap_update(
     objective: TaskObjective,
     model_params: Params,
     objective_params: ObjectiveParams,
-    optimizers: Optimizers,
+    optimizer: optax.GradientTransformation,
     draw: DrawProblem,
     training: InverterTraining,
     settings: BootstrapTraining,
@@ -134,7 +151,7 @@ def bootstrap_update(
         objective: the cost, with a ``Value`` beyond the horizon.
         model_params: of the model.
         objective_params: of the objective; the value's are those of the training's state.
-        optimizers: the Inverter's and the value's.
+        optimizer: see ``bootstrap_optimizer``.
         draw: draws a fresh problem.
         training: of the Inverter; see ``InverterTraining``.
         settings: of the value.
@@ -172,24 +189,18 @@ def bootstrap_update(
             return value_loss(value, own, problems, scored.cost, slopes, state_scale, settings)
 
         loss, value_gradient = jax.value_and_grad(fit)(learned.value.net)
-        nets, opt_state = [], []
-        for optimizer, own, found, net in zip(
-            optimizers,
-            state.opt_state,
-            (gradient, value_gradient),
-            (learned.inverter.net, learned.value.net),
-            strict=True,
-        ):
-            change, own = optimizer.update(found, own, net)
-            nets.append(optax.apply_updates(net, change))
-            opt_state.append(own)
-        slow = optax.incremental_update(nets[1], learned.slow.net, settings.copy_rate)
-        params = Learned(
-            learned.inverter._replace(net=nets[0]), learned.value._replace(net=nets[1]), learned.slow._replace(net=slow)
-        )
         states = scored.states[..., : problems.state.shape[-1]]
-        following = advance_problems(advance_key, problems, states, draw, training, state_scale)
+        moved = advance_problems(advance_key, problems, states, draw, training, state_scale)
+        nets = Nets(learned.inverter.net, learned.value.net)
+        following = apply_gradients(state, optimizer, Nets(gradient, value_gradient), nets, key, moved)
+        nets = following.params
+        slow = optax.incremental_update(nets.value, learned.slow.net, settings.copy_rate)
+        params = Learned(
+            learned.inverter._replace(net=nets.inverter),
+            learned.value._replace(net=nets.value),
+            learned.slow._replace(net=slow),
+        )
         metrics |= {"gradient_norm": optax.tree.norm(gradient), "value_loss": loss}
-        return TrainState(state.step + 1, key, params, tuple(opt_state), following), metrics
+        return following._replace(params=params), metrics
 
     return update

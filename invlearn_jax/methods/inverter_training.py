@@ -12,7 +12,7 @@ from invlearn_jax.data.dataset import Dataset, Normalizer, fit_normalizer, longe
 from invlearn_jax.inverters.network import NetworkInverter, NetworkParams, Scales
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
-from invlearn_jax.learn.bootstrap import BootstrapTraining, bootstrap_state, bootstrap_update
+from invlearn_jax.learn.bootstrap import BootstrapTraining, bootstrap_optimizer, bootstrap_state, bootstrap_update
 from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
 from invlearn_jax.learn.forward_model import (
     Source,
@@ -308,10 +308,10 @@ def train_inverter(
         state = inverter_state(optimizer, params.inverter, key, draw, own.batch)
         return params._replace(inverter=run_stage(update, state).params)
     tail = settings.tail
-    optimizers = optimizer, default_optimizer(tail.learning_rate, steps)
+    both = bootstrap_optimizer(optimizer, default_optimizer(tail.learning_rate, steps))
     bootstrap = BootstrapTraining(tail.copy_rate, tail.slope_weight, tail.slope_floor)
-    update = bootstrap_update(*parts, optimizers, draw, training, bootstrap, state_scale, prior, scale)
-    state = bootstrap_state(optimizers, params.inverter, params.objective.tail, key, draw, own.batch)
+    update = bootstrap_update(*parts, both, draw, training, bootstrap, state_scale, prior, scale)
+    state = bootstrap_state(both, params.inverter, params.objective.tail, key, draw, own.batch)
     learned = run_stage(update, state).params
     return params._replace(inverter=learned.inverter, objective=params.objective._replace(tail=learned.slow))
 
