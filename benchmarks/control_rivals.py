@@ -139,11 +139,6 @@ def _load(task: Task, rival: Rival) -> tuple[SamplingPlanner, PlannerParams]:
         TaskObjective(task, ObjectiveWeights()),
         rival.refiner(),
         rival.rounds,
-        execute_steps=_execute_steps(task),
+        execute_steps=task.steps_executed(),
     )
     return planner, planner.init(jax.random.key(0))
-
-
-def _execute_steps(task: Task) -> int:
-    """As many as an Inverter of the task executes by default."""
-    return task.execute_steps or max(1, task.horizon // 8)

@@ -19,7 +19,7 @@ class Problem(NamedTuple):
 
     Attributes:
         state: ``[S]`` the current state, in the environment's units and frame.
-        goal: ``[G]`` what to reach (for maze2d the position x, y in metres).
+        goal: ``[G]`` what to reach (a place x, y in metres, say).
         guess: ``[T, A]`` actions to start from, for planners that warm-start (``WarmStarts``); by default none.
 
     Planners take lists, tuples and NumPy arrays of any real type too, and cast them to their parameters' floating type.

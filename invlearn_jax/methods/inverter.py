@@ -121,7 +121,7 @@ def unwatched(
         named_refiner(refiner, settings.refine_rate),
         refine_steps,
         1 if candidates is None else candidates,
-        execute_steps if execute_steps is not None else task.execute_steps or max(1, task.horizon // 8),
+        execute_steps if execute_steps is not None else task.steps_executed(),
     )
 
 

@@ -172,7 +172,7 @@ def build_planner(
     candidates = settings.candidates if candidates is None else candidates
     if execute_steps is None:
         # The task's own number is for plans of its own horizon.
-        usual = min(task.execute_steps or max(1, inverter.horizon // 8), inverter.horizon)
+        usual = min(task.steps_executed(inverter.horizon), inverter.horizon)
         execute_steps = settings.execute_steps or usual
     model, objective = scoring.model_and_objective(task, settings, inverter.horizon)
     if settings.follow == "inverse_dynamics":

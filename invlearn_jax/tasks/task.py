@@ -124,6 +124,10 @@ class Task:
         """``[A]`` greatest actions, in the task's units."""
         return np.ones(self.action_size, np.float32)
 
+    def steps_executed(self, horizon: int | None = None) -> int:
+        """Steps to execute of a plan of so many (by default the task's): ``execute_steps``, or an eighth of them, at least 1."""
+        return self.execute_steps or max(1, (horizon or self.horizon) // 8)
+
     # What networks see.
 
     def features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
