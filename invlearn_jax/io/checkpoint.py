@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 _KEPT = 2
@@ -48,6 +47,9 @@ class Checkpoints:
             raise OSError(
                 f"Could not make the checkpoint folder {folder} ({error}). Choose one you may write to."
             ) from error
+        import orbax.checkpoint as ocp  # noqa: PLC0415  (half a second, which planning alone does not need)
+
+        self._args = ocp.args
         options = ocp.CheckpointManagerOptions(max_to_keep=_KEPT, enable_async_checkpointing=False)
         handler = ocp.StandardCheckpointHandler()
         self._manager = ocp.CheckpointManager(self._folder, item_handlers=handler, options=options)
@@ -63,7 +65,7 @@ class Checkpoints:
             OSError: if it could not be written; earlier checkpoints are intact.
         """
         try:
-            self._manager.save(step, args=ocp.args.StandardSave(_plain(state)), force=True)
+            self._manager.save(step, args=self._args.StandardSave(_plain(state)), force=True)
             self._manager.wait_until_finished()
         except (OSError, ValueError) as error:
             raise OSError(
@@ -107,7 +109,7 @@ class Checkpoints:
         if saved is None:
             raise ValueError("its list of arrays, _METADATA, is missing")
         _check_same(saved, _plain(like), self._folder)
-        restored = self._manager.restore(step, args=ocp.args.StandardRestore(_plain(like)))
+        restored = self._manager.restore(step, args=self._args.StandardRestore(_plain(like)))
         paths, structure = jax.tree_util.tree_flatten_with_path(like)
         leaves = [(restored[_name(path)] if x.size else x, x) for path, x in paths]
         arrays = [jax.random.wrap_key_data(a) if _is_key(b) else jnp.asarray(a) for a, b in leaves]

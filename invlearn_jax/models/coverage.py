@@ -5,8 +5,7 @@ Cell ``i`` of ``G`` along an axis of centre c and half-width h lies at ``c + 1.1
 
 import jax
 import numpy as np
-import scipy.ndimage
-import scipy.spatial
+import scipy
 from jaxtyping import Array, Float
 
 CELLS = 64  # G, per axis, where nothing else is said

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.spatial
+import scipy
 from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.models.coverage import CELLS, distance_to_data, interpolate

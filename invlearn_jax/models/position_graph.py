@@ -11,8 +11,7 @@ and Dijkstra gives the distances between all bins. ``graph_cost`` distils them i
 from typing import NamedTuple
 
 import numpy as np
-import scipy.sparse
-import scipy.sparse.csgraph
+import scipy
 
 
 class PositionGraph(NamedTuple):

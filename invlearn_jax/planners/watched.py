@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import scipy
 from jaxtyping import Array, Float
-from scipy.stats import binom
 
 from invlearn_jax.planners.planner import InversePlanner, PlannerParams
 from invlearn_jax.types import ForwardModel, Key, Params, PlanOutput, Problem, Result, finding, gravest
@@ -101,7 +101,7 @@ def calibrate(
             f"There are {count} plans; a threshold for false_alarms of {false_alarms} at a confidence of {confidence} needs "
             f"{needed}. Give more plans, allow more false alarms, or ask for less confidence."
         )
-    rank = int(binom.ppf(confidence, count, 1 - false_alarms)) + 1
+    rank = int(scipy.stats.binom.ppf(confidence, count, 1 - false_alarms)) + 1
     threshold = jnp.sort(disagreements)[rank - 1]
     if not jnp.isfinite(threshold):
         raise ValueError(

@@ -5,7 +5,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from invlearn_jax.report.run_files import RunFiles
 from invlearn_jax.tasks.published import Published

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.linalg import expm
+import scipy
 
 from invlearn_jax.report.figures import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, canvas, encode, style
 from invlearn_jax.tasks.gates.gates import bloch_vector
@@ -50,7 +50,7 @@ def draw_pulse(system: PulseSystem, plan: PlanOutput, title: str) -> bytes:
 def _path(system: PulseSystem, slices: np.ndarray) -> np.ndarray:
     """``[_FINER N + 1, D, D]``: the unitary from the beginning to the slices' edges and to places between."""
     hamiltonian = system.drift + np.einsum("nc,cij->nij", slices, system.controls)
-    steps = np.repeat(expm(-1j * system.dt / _FINER * hamiltonian), _FINER, axis=0)
+    steps = np.repeat(scipy.linalg.expm(-1j * system.dt / _FINER * hamiltonian), _FINER, axis=0)
     begin = np.eye(system.dimension, dtype=complex)
     return np.stack(list(itertools.accumulate(steps, lambda path, step: step @ path, initial=begin)))
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy.linalg import expm
 
 Parts = tuple[Array, Array]  # real and imaginary
 
@@ -69,7 +69,7 @@ def tabulate(drift: np.ndarray, drives: np.ndarray, numbers: np.ndarray, dt: flo
     circle = np.exp(2j * np.pi * np.arange(points) / points)
     grid = np.empty((points,) * len(drives) + drift.shape, complex)
     for at in itertools.product(range(points), repeat=len(drives)):
-        grid[at] = expm(-1j * dt * (drift + np.tensordot(circle[list(at)], drives, 1)))
+        grid[at] = scipy.linalg.expm(-1j * dt * (drift + np.tensordot(circle[list(at)], drives, 1)))
     series = np.fft.fftn(grid, axes=range(len(drives))) / points ** len(drives)
     shifts = numbers[:, :, None] - numbers[:, None, :]
     powers, found = [], []

@@ -8,23 +8,22 @@ within it at all times; and its spectrum is that of the coefficients times ``sin
 
 import jax.numpy as jnp
 import numpy as np
+import scipy
 from jaxtyping import Array, Float
-from scipy.interpolate import BSpline
-from scipy.linalg import block_diag
 
 from invlearn_jax.tasks.gates.systems import PulseSystem
 
 
 def spline_basis(system: PulseSystem) -> np.ndarray:
     """``[N, M]``: the splines of each section at the middle of its slices, knots being h = (section's time) / (M + 3) apart."""
-    return block_diag(*(_section_basis(slices, knots) for slices, knots in system.sections))
+    return scipy.linalg.block_diag(*(_section_basis(slices, knots) for slices, knots in system.sections))
 
 
 def _section_basis(slices: int, knots: int) -> np.ndarray:
     middle = (np.arange(slices) + 0.5) / slices
     edges = np.pad(np.linspace(0.0, 1.0, knots + 4), 3, mode="edge")
     # Of the clamped basis, those that are zero at both ends.
-    return BSpline.design_matrix(middle, edges, 3).toarray()[:, 3:-3]
+    return scipy.interpolate.BSpline.design_matrix(middle, edges, 3).toarray()[:, 3:-3]
 
 
 def bounded(latent: Float[Array, "M C"], limit: float) -> Float[Array, "M C"]:

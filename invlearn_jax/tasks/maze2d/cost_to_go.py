@@ -5,7 +5,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.stats
+import scipy
 from jaxtyping import Array
 
 from invlearn_jax.keys import generator

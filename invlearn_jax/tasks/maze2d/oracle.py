@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse
-import scipy.sparse.csgraph
+import scipy
 from jaxtyping import Array
-from scipy.spatial import cKDTree
 
 from invlearn_jax.tasks.d4rl import GOAL_RADIUS
 from invlearn_jax.tasks.layouts import Layout
@@ -53,8 +51,8 @@ class FreeSpace(NamedTuple):
     layout: Layout
     points: np.ndarray
     neighbours: np.ndarray
-    graph: scipy.sparse.csr_matrix
-    tree: cKDTree
+    graph: "scipy.sparse.csr_matrix"
+    tree: "scipy.spatial.cKDTree"
     pitch: float
 
 
@@ -86,7 +84,7 @@ def free_space(layout: Layout, pitch: float = 0.05, slack: float = 0.0) -> FreeS
     indptr = np.concatenate([[0], np.cumsum(present.sum(1))])
     moves = np.full(indptr[-1], pitch / ball.MAX_SPEED)
     graph = scipy.sparse.csr_matrix((moves, neighbours[present], indptr), shape=(count, count))
-    return FreeSpace(layout, points, neighbours, graph, cKDTree(points), pitch)
+    return FreeSpace(layout, points, neighbours, graph, scipy.spatial.cKDTree(points), pitch)
 
 
 def disc_distance(positions: np.ndarray, goal: np.ndarray, radius: float = GOAL_RADIUS) -> np.ndarray:
