@@ -84,16 +84,37 @@ def fit_scales(model: ChunkModel, params: Params, dataset: Dataset, normalizer: 
 
 
 def model_loss(
-    model: ChunkModel, params: Params, states: Float[Array, "B T1 S"], actions: Float[Array, "B T A"]
+    model: ChunkModel,
+    params: Params,
+    states: Float[Array, "B T1 S"],
+    actions: Float[Array, "B T A"],
+    change_floor: float = 0.0,
 ) -> Array:
     """Mean Huber loss of the unrolled states, in units of the change over one chunk (``params.delta[-1]``).
 
+        mean huber(e / sqrt(c^2 + mean_S d^2)),    e, d = error of s_t, and s_t - s_0, in units of delta
+
+    With c > 0 errors are relative to how far the state has changed: slow motions around a state of rest, which decide whether
+    a planner can hold it, count as much as fast ones far away. With c = 0 all have the same unit, and the root is left out.
     Collisions make outcomes two-valued; the loss's linear tail keeps predictions at one of them instead of between.
+
+    Args:
+        model: the model.
+        params: its parameters.
+        states: windows of the data.
+        actions: of the windows.
+        change_floor: c, the least change that counts, as a share of the usual one; 0 for errors that are not relative.
+
+    Returns:
+        The loss.
     """
     predicted = jax.vmap(model.unroll, in_axes=(None, 0, 0))(params, states[:, 0], actions)
     begin = jnp.broadcast_to(states[:, :1], states.shape)
-    error = model.seen(predicted, begin) - model.seen(states, begin)
-    return optax.huber_loss(error[:, 1:] / params.delta[-1], delta=0.1).mean() * 10
+    first, found, true = (model.seen(x, begin)[:, 1:] / params.delta[-1] for x in (begin, predicted, states))
+    error = found - true
+    if change_floor:
+        error = error / jnp.sqrt(change_floor**2 + ((true - first) ** 2).mean(-1, keepdims=True))
+    return optax.huber_loss(error, delta=0.1).mean() * 10
 
 
 def forward_model_update(
@@ -103,6 +124,7 @@ def forward_model_update(
     batch: int,
     horizon: int,
     prior: Callable[[Params, Key], Array] | None = None,
+    change_floor: float = 0.0,
 ) -> Update:
     """One gradient step on ``model_loss`` over windows drawn from the sources by their shares.
 
@@ -114,6 +136,7 @@ def forward_model_update(
         horizon: steps per window.
         prior: ``(params, key) -> loss`` to add; the key is consumed. Minus the cost of an Inverter's plans makes the model
             adversarial (RAMBO, Rigter, Lacerda and Hawes 2022): where the data leave a choice, plans turn out badly.
+        change_floor: see ``model_loss``.
 
     Returns:
         The update for ``train``.
@@ -127,7 +150,7 @@ def forward_model_update(
 
         def loss_of(net: Params) -> tuple[Array, Metrics]:
             params = state.params._replace(net=net)
-            loss = model_loss(model, params, states, actions)
+            loss = model_loss(model, params, states, actions, change_floor)
             if prior is None:
                 return loss, {"model_loss": loss}
             added = prior(params, prior_key)

@@ -33,6 +33,8 @@ class ModelSettings:
         one_step: updates on single chunks before those on windows.
         one_step_batch: of them per update.
         one_step_rate: their greatest learning rate.
+        change_floor: above 0, errors are relative to how far a state has changed, which counts as at least this share of the
+            usual; for tasks in which a state of rest is to be held. See ``learn.forward_model.model_loss``.
         members: models that start from other weights and learn from other batches; their mean predicts, and how far they part
             is what ``objective.disagreement`` charges.
     """
@@ -47,6 +49,7 @@ class ModelSettings:
     one_step: int = bounded(0, low=0)
     one_step_batch: int = bounded(1024, low=1)
     one_step_rate: float = bounded(1e-3, above=0.0)
+    change_floor: float = bounded(0.0, low=0.0)
     members: int = bounded(1, low=1)
 
 

@@ -126,7 +126,7 @@ def train_model(
     for stage, steps, rate, batch, horizon, stage_key in stages:
         sources = [Source(window_store(part.rows, horizon), part.share) for part in parts.values()]
         optimizer = default_optimizer(rate, steps)
-        update = forward_model_update(member, optimizer, sources, batch, horizon, against)
+        update = forward_model_update(member, optimizer, sources, batch, horizon, against, own.change_floor)
         begin: Callable[[Params], Any] = optimizer.init
         if member is not model:
             update, begin = ensemble_update(update), jax.vmap(begin)

@@ -1,5 +1,6 @@
 """Data of random exploration: smoothed random actions from random states, for any task with a simulator."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
@@ -34,7 +35,9 @@ def smooth_actions(rng: np.random.Generator, low: np.ndarray, high: np.ndarray, 
     return (low + high) / 2 + (high - low) / 2 * (first + ramp * share * (second - first))
 
 
-def random_rows(task: "Task", rows: int, key: Key, steps: int | None = None) -> Dataset:
+def random_rows(
+    task: "Task", rows: int, key: Key, steps: int | None = None, draw: Callable[[Key], jax.Array] | None = None
+) -> Dataset:
     """Rows of random exploration on the task's simulator.
 
     Args:
@@ -42,6 +45,7 @@ def random_rows(task: "Task", rows: int, key: Key, steps: int | None = None) -> 
         rows: about how many; at least this many are made.
         key: consumed.
         steps: of each trajectory; by default four plans, at least 128.
+        draw: ``(key) -> state [S]`` that a trajectory begins with; the task's ``draw_state`` by default.
 
     Returns:
         Trajectories from fresh states. One that leaves the finite numbers is cut before it does.
@@ -54,7 +58,7 @@ def random_rows(task: "Task", rows: int, key: Key, steps: int | None = None) -> 
     steps = steps or max(4 * task.horizon, _SHORTEST)
     count = -(-rows // steps)
     state_key, action_key = streams(key, "states", "actions")
-    state = np.asarray(jax.jit(jax.vmap(task.draw_state))(jax.random.split(state_key, count)), np.float64)
+    state = np.asarray(jax.jit(jax.vmap(draw or task.draw_state))(jax.random.split(state_key, count)), np.float64)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(action_key)).ravel().tolist())
     actions = smooth_actions(rng, task.action_low, task.action_high, count, steps).astype(np.float32)
     states, simulator = [state], task.simulator()

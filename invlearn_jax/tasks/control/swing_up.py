@@ -1,5 +1,6 @@
 """Swing-ups: pendulum, cart with one or two poles, and acrobot, from hanging to balanced upright."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,14 +8,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.keys import streams
 from invlearn_jax.tasks.control.drawing import draw_motion
+from invlearn_jax.tasks.exploration import random_rows
 from invlearn_jax.tasks.mujoco import MujocoTask
-from invlearn_jax.tasks.task import Episodes, Terms
+from invlearn_jax.tasks.task import Episodes, Part, Terms
+from invlearn_jax.types import Key, Problem
 
 _TILT = np.deg2rad(10.0)  # from the vertical, within which a link counts as upright
 _OFF = 0.1  # m from the middle of the rail, within which a cart counts as centred
 _RATE = 1.0  # rad/s, below which a link that is upright counts as balanced, and not as passing through
 _LAST = 2.0  # seconds of an episode in which it should be balanced
+# Half of what is learned from lies near rest upright, down to so many decades nearer than anywhere else: there the system must
+# be known far better than where it swings, and it stays there for no longer than these many plans.
+_NEAR_SHARE, _DECADES, _NEAR_PLANS = 0.5, 2.5, 2
 
 
 class SwingUp(MujocoTask):
@@ -46,7 +54,34 @@ class SwingUp(MujocoTask):
             settings.tail.kind = "bootstrap"
             settings.inverter.steps = 4000
             settings.correction.rounds = 0
+            settings.model.change_floor = 0.1
         return settings
+
+    def draw_near(self, key: Key) -> Float[Array, " S"]:
+        """A state on the way from one of ``draw_state`` to rest upright: times ``10^-U(0, 2.5)``. The key is consumed."""
+        state_key, size_key = streams(key, "state", "size")
+        return 10.0 ** (-_DECADES * jax.random.uniform(size_key)) * self.draw_state(state_key)
+
+    def data(self, rows: int, key: Key) -> dict[str, Part]:
+        """Random exploration from anywhere, and in short trajectories from near rest upright. The key is consumed."""
+        anywhere, near = streams(key, "anywhere", "near")
+        steps = _NEAR_PLANS * self.horizon
+        return {
+            "anywhere": Part(random_rows(self, rows, anywhere), 1 - _NEAR_SHARE),
+            "near rest": Part(random_rows(self, rows // 2, near, steps, self.draw_near), _NEAR_SHARE),
+        }
+
+    def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
+        """Draws problems from anywhere, half of them near rest upright."""
+        anywhere = super().problem_sampler(rows)
+
+        def draw(key: Key) -> Problem:
+            which_key, near_key, key = streams(key, "which", "near", "anywhere")
+            problem = anywhere(key)
+            near = jax.random.bernoulli(which_key, _NEAR_SHARE)
+            return problem._replace(state=jnp.where(near, self.draw_near(near_key), problem.state))
+
+        return draw
 
     def tilts(self, state: Float[Array, " S"]) -> Float[Array, " L"]:
         """The angle of each link to the upward vertical, rad, not wrapped."""
