@@ -60,7 +60,7 @@ def fitted(tmp_path_factory):
 def made(task, method, **changes):
     """A planner as drawn."""
     planner = find_method(method).build(task, tiny(task, method, **changes))
-    return planner, planner.init(KEY)
+    return planner, jax.jit(planner.init)(KEY)
 
 
 # --- fitted on any task
@@ -122,7 +122,7 @@ def test_plans_of_a_task_in_other_units_end_at_the_goal():
     low, high = jnp.array([-1, -1, -10, -1.0]), jnp.array([1, 1, 10, 3.0])
     own = params.inverter._replace(diffusion=params.inverter.diffusion._replace(low=low, high=high))
     problem = Problem(jnp.array([0.2, 0.1]), jnp.array([3.0]))
-    plans = planner.inverter.plans(own, KEY, problem, 2)
+    plans = jax.jit(lambda p: planner.inverter.plans(p, KEY, problem, 2))(own)
     np.testing.assert_allclose(plans[:, 0, :3], np.tile([0.2, 0.1, 2.0], (2, 1)), atol=1e-5)
     np.testing.assert_allclose(plans[:, -1, 2], 3.0, atol=1e-5)
 
