@@ -12,6 +12,7 @@ import pytest
 import small_tasks
 
 import invlearn_jax as il
+from invlearn_jax.methods import fitting
 from invlearn_jax.methods.fitting import check_fit, method_settings, refinable
 from invlearn_jax.methods.registry import find_method
 from invlearn_jax.methods.saved import load_planner, save_planner
@@ -218,9 +219,11 @@ def test_a_policy_sees_its_goal_unless_it_has_one_alone(method):
 
 @pytest.mark.parametrize("size", ["umaze", "medium", "large"])
 @every_method
-def test_mazes_have_settings_of_their_own(method, size):
+def test_mazes_have_settings_of_their_own(method, size, monkeypatch):
     name = f"maze2d-{size}-v1"
     settings = method_settings(make_task(name), method)
+    # That the mazes themselves keep the contract is tested of every task.
+    monkeypatch.setattr(fitting, "check_task", lambda task: None)
     check_fit(make_task(name), method, settings)
     assert settings.base == name
     if method == "consistency":
@@ -267,11 +270,15 @@ def test_a_followed_plan_is_not_refined():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """The folder of a planner as drawn, by method and changes."""
+    """The folder of a planner whose parameters are zeros, by method and changes."""
 
+    @functools.cache
     def save(method, **changes):
         folder, task = tmp_path_factory.mktemp(method), small_tasks.Ball()
-        save_planner(folder, task, method, tiny(task, method, **changes), made(task, method, **changes)[1])
+        settings = tiny(task, method, **changes)
+        # Zeros need no program to be compiled, and nothing is planned by them.
+        shapes = jax.eval_shape(find_method(method).build(task, settings).init, KEY)
+        save_planner(folder, task, method, settings, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
         return folder
 
     return save

@@ -256,7 +256,7 @@ def test_spline_latents_train_refine_and_export(tmp_path):
     settings = NO_CORRECTION | {"net.knots": 5}
     _, params = il.fit(Long(), workdir=tmp_path, settings=settings)
     planner, params = il.load_planner(tmp_path / "planner", refine_steps=3)
-    problems = jax.vmap(Long().draw_problem)(jax.random.split(jax.random.key(0), 3))
+    problems = jax.jit(jax.vmap(Long().draw_problem))(jax.random.split(jax.random.key(0), 3))
     keys = jax.random.split(jax.random.key(0), 3)
     out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, keys, problems)
     assert (out.cost < out.proposal_cost).any()
