@@ -29,7 +29,7 @@ def recorded():
         yield pytest.param(key, marks=pytest.mark.slow if key.startswith("ant") else ())
 
 
-@pytest.mark.parametrize("key", recorded())
+@pytest.mark.parametrize("key", list(recorded()))
 def test_actions_are_those_recorded(key):
     name, steps = key.split("/")
     # Adam divides by the size of a gradient, which makes rounding visible where it is small.
