@@ -48,8 +48,11 @@ def stages(planner: InversePlanner, params: PlannerParams, key: jax.Array, probl
     def step(params: PlannerParams, problem: Problem, state: tuple) -> tuple:
         return planner.refiner.update(key, planner.cost_of(params, problem), state)
 
+    def begin(params: PlannerParams, problem: Problem, latents: jax.Array) -> tuple:
+        return planner.refiner.init(planner.cost_of(params, problem), latents[None])[0]
+
     latents = jax.jit(propose)(params, problem)
-    state = planner.refiner.init(planner.cost_of(params, problem), latents[None])[0]
+    state = jax.jit(begin)(params, problem, latents)
     gradient = jax.value_and_grad(cost, argnums=2)
     times = {
         "dispatch": measure(lambda x: x + 1, jnp.zeros(()), calls=calls).p50,

@@ -1,5 +1,6 @@
 """Settings that hold for every test, and the environments that are costly to compile."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    # Tracing makes many objects that live on; looking through them as often as by default takes some per cent of a run.
+    gc.set_threshold(50_000, 20, 20)
     # Random streams, and with them every stored figure, must not depend on JAX's default.
     jax.config.update("jax_threefry_partitionable", True)
     # jax_numpy_rank_promotion stays at its default: MJX itself promotes ranks.

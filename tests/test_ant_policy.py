@@ -71,11 +71,11 @@ def test_a_policy_from_nothing(policy_run):
     learned = read_rows(folder / "generation_1" / "data" / "data_executed before.npz")
     np.testing.assert_array_equal(learned.states, executed.states)
     problem = Problem(short().draw_state(KEY), jnp.array([2.0, 1.0]))
-    out = planner.plan(params, KEY, problem)
+    out = jax.jit(planner.plan)(params, KEY, problem)
     np.testing.assert_allclose(out.actions[0], policy.act(None, problem.state, problem.goal), atol=1e-6)
     assert (out.actions.shape, out.states.shape) == ((1, 8), (2, 29))
     loaded, again = il.load_planner(folder / "planner", candidates=3)
-    assert loaded.plan(again, KEY, problem).cost <= out.cost
+    assert jax.jit(loaded.plan)(again, KEY, problem).cost <= out.cost
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,8 @@ def test_motor_levels_walk_straight_on_and_with_turns(policy_run, tmp_path):
     task = short()
     settings = with_settings(task.configure("inverter", inverter.Settings()), _GENERATION)
     planner = inverter.build(task, settings)
-    save_planner(tmp_path / "walk", AntWalk(), "inverter", settings, inverter.build(AntWalk(), settings).init(KEY))
+    params = jax.jit(inverter.build(AntWalk(), settings).init)(KEY)
+    save_planner(tmp_path / "walk", AntWalk(), "inverter", settings, params)
     assert planner.execute_steps == 1
     small = [f"--planners={tmp_path / 'walk'}", f"--policy={folder / 'policy.npz'}", "--ants=2", "--steps=42"]
     run_here("ant_motor", *small, "--execute_steps=4", f"--output={tmp_path / 'walks.json'}")

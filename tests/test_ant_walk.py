@@ -57,9 +57,9 @@ def walk():
 
 def test_the_task_keeps_its_contract(walk):
     check_task(walk)
-    states = jax.vmap(walk.draw_state)(jax.random.split(KEY, 50))
+    states = jax.jit(jax.vmap(walk.draw_state))(jax.random.split(KEY, 50))
     assert (uprightness(np.asarray(states)) > 0.999).all()
-    goals = jax.vmap(walk.draw_goal_from)(jax.random.split(KEY, 50), states.at[:, :2].add(7.0))
+    goals = jax.jit(jax.vmap(walk.draw_goal_from))(jax.random.split(KEY, 50), states.at[:, :2].add(7.0))
     distance = np.linalg.norm(goals - states[:, :2] - 7.0, axis=1)
     assert distance.min() >= 0.29
     assert distance.max() <= 5.01
@@ -82,7 +82,7 @@ def test_what_networks_see_moves_and_turns_with_the_ant(walk):
 
 
 def test_problems_start_among_the_rows_and_fallen_ants_are_left_out(walk):
-    states = np.array(jax.vmap(walk.draw_state)(jax.random.split(KEY, 3)))
+    states = np.array(jax.jit(jax.vmap(walk.draw_state))(jax.random.split(KEY, 3)))
     states[1, 3:7] = [0, 1, 0, 0]
     rows = usable_rows(walk, Dataset(states, np.zeros((3, 8), np.float32), np.array([False, False, True])))
     np.testing.assert_array_equal(rows.states, states[[0, 2]])
@@ -107,7 +107,7 @@ def test_a_motor_level_is_learned_by_the_common_recipe(tmp_path):
     walk = AntWalk()
     walk.settings.data.policy, walk.settings.data.broad_rows, walk.horizon = "none", 0, 4
     planner, params = fit(walk, workdir=tmp_path, settings=TINY | {"inverter.advance": (1, 2)})
-    out = planner.plan(params, KEY, Problem(walk.draw_state(KEY), jnp.array([2.0, 1.0])))
+    out = jax.jit(planner.plan)(params, KEY, Problem(walk.draw_state(KEY), jnp.array([2.0, 1.0])))
     assert out.actions.shape == (4, 8)
     assert np.isfinite(out.actions).all()
     assert set(out.cost_terms) == {"off_pace", "tilt"}
@@ -194,7 +194,7 @@ def test_locomotion_counts_falls_and_rises():
 
 
 def test_ants_walk_the_way_they_are_sent():
-    starts, seen = np.asarray(jax.vmap(random_start)(jax.random.split(KEY, 3))), []
+    starts, seen = np.asarray(jax.jit(jax.vmap(random_start))(jax.random.split(KEY, 3))), []
 
     def act(step, states, goals):
         seen.append((states, goals))

@@ -73,7 +73,7 @@ def test_value_and_slope_are_those_of_the_riccati_equation():
     learned = train(update, first, steps, 250).params
 
     matrix, gain = riccati(task, value.discount)
-    problems = jax.vmap(task.draw_problem)(jax.random.split(jax.random.key(9), 200))
+    problems = jax.jit(jax.vmap(task.draw_problem))(jax.random.split(jax.random.key(9), 200))
     for size, allowed in ((1.0, 0.05), (0.1, 0.1)):
         # Slopes near the state of rest are a tenth of those around, and as exact.
         off = size * problems.state
@@ -105,7 +105,7 @@ def test_a_planner_with_a_value_comes_back_refines_and_is_exported(run, tmp_path
     folder, _, params = run
     planner, again = il.load_planner(folder / "planner", refine_steps=3)
     same(params, again)
-    problems = jax.vmap(Still().draw_problem)(jax.random.split(jax.random.key(0), 3))
+    problems = jax.jit(jax.vmap(Still().draw_problem))(jax.random.split(jax.random.key(0), 3))
     keys = jax.random.split(jax.random.key(0), 3)
     out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, keys, problems)
     value = jax.vmap(planner.objective.tail, (None, 0, 0))(params.objective.tail, out.states[:, -1], problems.goal)

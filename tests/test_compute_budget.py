@@ -264,7 +264,6 @@ def test_no_such_row_is_an_error(tmp_path):
         run_here("compute_budget", "--tasks=maze2d-umaze-v1", "--only=Nobody", f"--output={tmp_path / 'rows.json'}")
 
 
-@pytest.mark.slow
 def test_rows_hold_what_is_promised(tmp_path):
     output = tmp_path / "rows.json"
     run_here(

@@ -38,11 +38,11 @@ def test_a_task_keeps_its_contract(name):
     task = il.make_task(name)
     il.check_task(task)
     assert isinstance(task.frame, Frame)
-    problem = task.draw_problem(jax.random.key(0))
+    problem = jax.jit(task.draw_problem)(jax.random.key(0))
     assert (problem.state.shape, problem.goal.shape) == ((task.state_size,), (task.goal_size,))
     simulator = task.simulator()
     assert isinstance(simulator, Simulator)
-    states = np.asarray(jax.vmap(task.draw_state)(jax.random.split(jax.random.key(1), 4)))
+    states = np.asarray(jax.jit(jax.vmap(task.draw_state))(jax.random.split(jax.random.key(1), 4)))
     assert np.isfinite(simulator.step(states, np.tile(task.action_low, (4, 1)))).all()
     simulator.close()
 
@@ -59,7 +59,7 @@ def test_a_method_keeps_its_contract(name):
     planner = method.build(task, settings, refine_steps=0, candidates=None, execute_steps=1)
     assert isinstance(planner, il.Planner)
     assert planner.execute_steps == 1
-    params = planner.init(jax.random.key(0))
+    params = jax.jit(planner.init)(jax.random.key(0))
     problem = task.draw_problem(jax.random.key(0))
     out = jax.jit(planner.plan)(params, jax.random.key(0), problem)
     # A policy plans as far as its own settings say.
@@ -85,7 +85,8 @@ def test_a_method_describes_a_planner_for_a_task(name, method):
     task = il.make_task(name)
     planner = find_method(method, task).build(task, method_settings(task, method))
     shapes = jax.eval_shape(planner.init, jax.random.key(0))
-    out = jax.eval_shape(planner.plan, shapes, jax.random.key(0), task.draw_problem(jax.random.key(0)))
+    problem = jax.eval_shape(task.draw_problem, jax.random.key(0))
+    out = jax.eval_shape(planner.plan, shapes, jax.random.key(0), problem)
     assert out.actions.shape == (task.horizon, task.action_size)
 
 

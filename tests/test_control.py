@@ -122,7 +122,7 @@ def test_the_double_cartpole_keeps_its_energy(made):
 @pytest.mark.parametrize("name", COMPARED)
 def test_both_engines_take_the_same_step(name, made):
     task = made[name]
-    states = np.asarray(jax.vmap(task.draw_state)(jax.random.split(jax.random.key(0), 8)))
+    states = drawn(task.draw_state, 8)
     share = np.random.default_rng(0).uniform(size=(8, task.action_size)).astype(np.float32)
     actions = task.action_low + share * (task.action_high - task.action_low)
     simulator = task.simulator()
@@ -195,7 +195,7 @@ def test_a_swingup_can_be_balanced(name, made):
 
 def test_the_two_links_reach_where_geometry_says(made):
     task = made["two-link-reach"]
-    for state in np.asarray(jax.vmap(task.draw_state)(jax.random.split(jax.random.key(0), 5))):
+    for state in drawn(task.draw_state, 5):
         first, second = state[0], state[0] + state[1]
         place = 0.4 * np.array([np.cos(first), np.sin(first)]) + 0.3 * np.array([np.cos(second), np.sin(second)])
         np.testing.assert_allclose(task.achieved(jnp.asarray(state)), place, atol=1e-6)
@@ -204,7 +204,7 @@ def test_the_two_links_reach_where_geometry_says(made):
 def test_the_two_links_reach_every_goal(made):
     # The elbow's angle by the law of cosines.
     task = made["two-link-reach"]
-    goals = np.asarray(jax.vmap(task.draw_goal)(jax.random.split(jax.random.key(0), 500)))
+    goals = drawn(task.draw_goal, 500)
     radius = np.linalg.norm(goals, axis=1)
     elbow = np.arccos((radius**2 - 0.4**2 - 0.3**2) / (2 * 0.4 * 0.3))
     assert np.isfinite(elbow).all()

@@ -38,7 +38,7 @@ def short(tmp_path_factory):
 def test_the_simulator_on_the_host_is_the_simulator():
     task = make_task("pendulum-swingup")
     keys = jax.random.split(jax.random.key(0), 3)
-    states = jax.vmap(task.draw_state)(keys)
+    states = jax.jit(jax.vmap(task.draw_state))(keys)
     actions = jax.random.uniform(keys[0], (3, 5, 1), minval=-2.0, maxval=2.0)  # beyond the limits too
     model = HostSimulatorModel(task)
     many = jax.jit(jax.vmap(jax.vmap(model.unroll, (None, None, 0)), (None, 0, None)))((), states, actions)

@@ -95,7 +95,7 @@ def test_disagreement_is_charged_where_members_differ(guarded):
 
 def test_plans_through_places_without_data_are_flagged(guarded, plan):
     params = guarded[2]
-    problems = jax.vmap(Cart().draw_problem)(jax.random.split(KEY, 200))
+    problems = jax.jit(jax.vmap(Cart().draw_problem))(jax.random.split(KEY, 200))
     out = jax.jit(jax.vmap(guarded[1].plan, in_axes=(None, None, 0)))(params, KEY, problems)
     flagged = np.asarray(out.info["watcher_distance"] > params.threshold)
     assert 0 < flagged.mean() < 0.7  # of models that hardly learned

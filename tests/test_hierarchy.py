@@ -149,10 +149,10 @@ def test_inference_settings_hold_for_both_levels(learned):
 def test_the_lower_level_is_planned_anew_in_every_step(learned):
     planner, params, task, _ = learned
     assert isinstance(planner, Follows)
-    out = planner.plan(params, KEY, task.draw_problem(KEY))
+    out = jax.jit(planner.plan)(params, KEY, task.draw_problem(KEY))
     elsewhere = task.draw_state(KEY)
-    wanted = planner.lower.plan(params.lower, KEY, Problem(elsewhere, out.info["subgoals"][0])).actions[0]
-    np.testing.assert_allclose(planner.act(params, out, 3, elsewhere), wanted, atol=1e-6)
+    wanted = jax.jit(planner.lower.plan)(params.lower, KEY, Problem(elsewhere, out.info["subgoals"][0])).actions[0]
+    np.testing.assert_allclose(jax.jit(planner.act)(params, out, 3, elsewhere), wanted, atol=1e-6)
 
 
 def test_a_record_has_the_milliseconds_of_the_lower_level_alone(learned):
@@ -165,8 +165,8 @@ def test_a_record_has_the_milliseconds_of_the_lower_level_alone(learned):
 def test_by_default_a_subgoal_is_within_half_the_usual_way(learned):
     planner, _, task, _ = learned
     state_keys, goal_keys = jax.random.split(KEY, (2, 200))
-    states, goals = jax.vmap(task.draw_state)(state_keys), jax.vmap(task.draw_goal)(goal_keys)
-    way = np.abs(goals - jax.vmap(task.achieved)(states)).max(-1)
+    states, goals = jax.jit(jax.vmap(task.draw_state))(state_keys), jax.jit(jax.vmap(task.draw_goal))(goal_keys)
+    way = np.abs(goals - jax.jit(jax.vmap(task.achieved))(states)).max(-1)
     assert np.quantile(way, 0.4) < 2 * planner.reach < np.quantile(way, 0.6)
 
 
@@ -184,7 +184,7 @@ def test_a_level_is_executed_or_simulated_by_the_lower_levels_own_model(kind, wa
 
     changes = {"level.kind": kind, "hold": 4, "level.robots": 8, "level.episodes": 2, "level.rounds": 1}
     settings = with_settings(hierarchy.Settings(), changes)
-    starts = np.asarray(jax.vmap(task.draw_goal)(jax.random.split(KEY, 50)))
+    starts = np.asarray(jax.jit(jax.vmap(task.draw_goal))(jax.random.split(KEY, 50)))
     rows = Dataset(starts, np.zeros_like(starts), np.ones(50, bool))
     found = hierarchy.lower_level(task, settings, 1.0, Lower(), None, rows, rows, KEY)
     np.testing.assert_allclose(found.states[1::2] - found.states[::2], way, atol=1e-5)
@@ -212,7 +212,6 @@ def test_a_maze_has_settings_of_its_own():
     assert own.place_cost(place, goal) == own.cost(jnp.zeros(4), jnp.zeros(2), goal)
 
 
-@pytest.mark.slow
 def test_two_levels_learn_to_reach_beyond_the_lower_levels_plans(tmp_path):
     """A plan of the lower level goes 0.4 m; three sub-goals of 0.4 m each lead to a goal a metre away."""
     task = Slide()

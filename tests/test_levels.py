@@ -43,10 +43,11 @@ def test_an_ensemble_learns_and_its_spread_grows_off_the_data():
     state = train(update, ensemble_state(single, optimizer, KEY, data, fit_normalizer(data), 3), 800, 100)
     model = EnsembleModel(single, 3)
     actions = jax.random.uniform(KEY, (4, 2), minval=-1, maxval=1)
-    predicted = model.unroll(state.params, jnp.asarray(data.states[50]), actions)
+    predicted = jax.jit(model.unroll)(state.params, jnp.asarray(data.states[50]), actions)
     np.testing.assert_allclose(predicted, Glider().unroll((), jnp.asarray(data.states[50]), actions), atol=0.02)
-    near = model.spread(state.params, jnp.asarray(data.states[50]), actions)
-    far = model.spread(state.params, jnp.full((4,), 50.0), actions)
+    spread = jax.jit(model.spread)
+    near = spread(state.params, jnp.asarray(data.states[50]), actions)
+    far = spread(state.params, jnp.full((4,), 50.0), actions)
     assert near.shape == (5,)
     assert near[0] == 0.0
     assert far[-1] > 3 * near[-1]

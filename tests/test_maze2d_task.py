@@ -54,8 +54,8 @@ def test_a_maze_of_ones_own_must_be_one():
 
 def test_goals_are_the_mazes_own_or_random():
     keys = jax.random.split(jax.random.key(0), 20)
-    own = jax.vmap(make_task("maze2d-umaze-v1").draw_problem)(keys).goal
-    drawn = jax.vmap(make_task("maze2d-umaze-multi-v1").draw_problem)(keys).goal
+    own = jax.jit(jax.vmap(make_task("maze2d-umaze-v1").draw_problem))(keys).goal
+    drawn = jax.jit(jax.vmap(make_task("maze2d-umaze-multi-v1").draw_problem))(keys).goal
     assert (own == own[0]).all()
     assert len(np.unique(np.round(drawn), axis=0)) > 3
 

@@ -237,7 +237,8 @@ def test_a_cost_that_is_not_finite_is_told(name):
     assert jnp.isfinite(out.actions).all()
 
 
-@every_kind
+# One of each planner's own ``plan``; the others' Inverters are given every form of numbers below.
+@pytest.mark.parametrize("name", ["inverse", "hierarchy", "watched", "tracker"])
 def test_lists_without_jit_plan_as_arrays_with_it(name):
     planner, params, plan, _ = made(name)
     given = KINDS[name].problem
@@ -270,11 +271,17 @@ def forms(problem: Problem) -> dict[str, Problem]:
     return {**given, "int": whole, "tuple": tuples, "list": problem}
 
 
+def forms_for(name: str) -> list[Problem]:
+    """All forms for one kind; for the others, whose numbers are converted by the same code, one of each sort."""
+    found = forms(KINDS[name].problem)
+    return list(found.values()) if name == "inverse" else [found[form] for form in ("float16", "int", "list")]
+
+
 @every_kind
 def test_any_form_of_numbers_is_taken_and_gives_one_type(name):
     planner, params, _, _ = made(name)
     wanted = jax.eval_shape(planner.plan, params, KEY, arrays(KINDS[name].problem))
-    for given in forms(KINDS[name].problem).values():
+    for given in forms_for(name):
         # Held apart from the trace's arguments, which would be arrays already.
         found = jax.eval_shape(lambda p, k, given=given: planner.plan(p, k, given), params, KEY)
         chex.assert_trees_all_equal_shapes_and_dtypes(found, wanted)
@@ -288,7 +295,7 @@ def test_an_inverter_takes_any_form_of_numbers(name):
     if name in ("rebrac", "dt"):
         params = params._replace(inverter=params.inverter._replace(model=params.model))
     wanted = jax.eval_shape(lambda p: planner.inverter.propose(p, KEY, arrays(KINDS[name].problem), 2), params.inverter)
-    for given in forms(KINDS[name].problem).values():
+    for given in forms_for(name):
         if name == "shooting":
             given = arrays(given)  # without parameters it keeps the problem's type
         found = jax.eval_shape(lambda p, given=given: planner.inverter.propose(p, KEY, given, 2), params.inverter)
@@ -340,12 +347,12 @@ def test_a_matrix_that_is_not_unitary_is_no_gate(field, matrix):
 
 def test_a_start_keeps_its_imaginary_part():
     """To bring S to 1 is to make the inverse of S, whatever type the gate's numbers have."""
-    planner, params, _, _ = made("pulse")
+    _, params, plan, _ = made("pulse")
     start, whole = named_gate("s"), np.eye(2, dtype=int)
-    found = planner.plan(params, KEY, Problem(start, whole)).actions
-    wanted = planner.plan(params, KEY, Problem(np.eye(2), start.conj().T)).actions
+    found = plan(params, KEY, Problem(start, whole)).actions
+    wanted = plan(params, KEY, Problem(np.eye(2), start.conj().T)).actions
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
-    assert np.abs(found - planner.plan(params, KEY, Problem(np.eye(2), whole)).actions).max() > 1e-2
+    assert np.abs(found - plan(params, KEY, Problem(np.eye(2, dtype=complex), whole)).actions).max() > 1e-2
 
 
 # --- planners that are called, not planned with

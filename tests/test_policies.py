@@ -53,11 +53,11 @@ def test_a_rollout_is_the_policys_closed_loop_with_the_model():
     """Actions are shares of their box for the policy, -1 to 3 for the model."""
     inverter, params = made("mlp")
     model = PaddedModel(ChunkedModel(Cart(), 4, (8,)))
-    state = PROBLEM.state
+    state, act, step = PROBLEM.state, jax.jit(inverter.policy.act), jax.jit(model.unroll)
     for action in jax.jit(inverter.propose, static_argnums=3)(params, KEY, PROBLEM, 1)[0]:
-        share = inverter.policy.act(params.policy, Problem(state, PROBLEM.goal))
+        share = act(params.policy, Problem(state, PROBLEM.goal))
         np.testing.assert_allclose(action, 1 + 2 * share, atol=1e-5)
-        state = model.unroll(params.model, state, action[None])[1]
+        state = step(params.model, state, action[None])[1]
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 6])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import read_record, run_here, run_python, save_small_planner, small_maze
+from helpers import double_integrator, read_record, run_here, run_python, save_small_planner, small_maze
 
 from invlearn_jax.data import Dataset
 from invlearn_jax.io.run_folder import RunFolder
@@ -147,9 +147,21 @@ def test_refinement_is_profiled(planner_folder, tmp_path):
     assert list((tmp_path / "trace").rglob("*.pb"))
 
 
+class FreeBall:
+    """A ball in the open in place of MJX, whose gradient other tests take: it compiles at once."""
+
+    gradient = "reverse"
+
+    def __init__(self, task):
+        self.model, self.dt = double_integrator(2, task.dt), task.dt
+
+    def unroll(self, params, state, actions):
+        return self.model.unroll(self.model.init(None), state, actions)
+
+
 def test_the_gap_is_attributed_to_its_parts(planner_folder, tmp_path):
-    settings = ("--episodes=2", "--execute_steps=8", "--oracle_steps=1", "--long=2")
-    run_here("gap_attribution", f"--planner={planner_folder}", f"--output={tmp_path / 'f.json'}", *settings)
+    settings = ("--episodes=2", "--execute_steps=8", "--oracle_steps=1", "--long=2", f"--planner={planner_folder}")
+    run_here("gap_attribution", f"--output={tmp_path / 'f.json'}", *settings, SimulatorModel=FreeBall)
     rows = read_record(None, tmp_path / "f.json")["rows"]
     assert [row["row"].split(",")[0] for row in rows] == [
         "one pass", "refined", "refined", "oracle forward model", "oracle cost-to-go", "both oracles",

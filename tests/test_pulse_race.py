@@ -127,7 +127,7 @@ def save_small(folder, name, slices):
     task = make_task(f"gate-{name}")
     task.settings = with_settings(task.settings, {"slices": (slices,)})
     settings = with_settings(method_settings(task, "inverter"), {"hidden": (8,)})
-    params = method.build(task, settings).init(jax.random.key(0))
+    params = jax.jit(method.build(task, settings).init)(jax.random.key(0))
     save_planner(folder / f"pulse-{name}" / "planner", task, "inverter", settings, params)
 
 
@@ -138,7 +138,7 @@ def small_race(tmp_path_factory):
     folder = tmp_path_factory.mktemp("planners")
     save_small(folder, "qubit", 11)
     save_small(folder, "qubit-robust", 15)
-    preset = Preset(batch=8, calls=10, single=3, qutip_gates=1, robust_gates=20, mean_steps=20)
+    preset = Preset(batch=8, calls=10, single=3, qutip_gates=1, robust_gates=6, mean_steps=20)
     *_, record = records(("qubit", "robust"), preset, str(folder), 3, 8, {"qubit": Race("pulse-qubit", 1, 8, 1)})
     return record
 

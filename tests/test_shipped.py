@@ -1,5 +1,6 @@
 """The planners that come with the library do what the README says."""
 
+import functools
 import json
 import re
 
@@ -26,6 +27,12 @@ ANTS = [
 ]
 
 
+@functools.cache
+def shipped(name):
+    """A shipped planner and its parameters."""
+    return invlearn_jax.load_planner(name)
+
+
 def test_names():
     baselines = [f"{name}-{kind}" for name in NAMES for kind in BASELINES]
     assert invlearn_jax.planner_names() == sorted([*NAMES, *baselines, *PULSES, *ANTS, "ant-motor"])
@@ -34,7 +41,7 @@ def test_names():
 @pytest.mark.parametrize("kind", BASELINES)
 def test_baselines_stand_on_their_mazes_planner(kind):
     for name in NAMES:
-        params, base = (invlearn_jax.load_planner(each)[1] for each in (f"{name}-{kind}", name))
+        params, base = (shipped(each)[1] for each in (f"{name}-{kind}", name))
         assert load_task(f"{name}-{kind}").name == name
         for mine, theirs in zip(jax.tree.leaves(params.objective), jax.tree.leaves(base.objective), strict=True):
             np.testing.assert_array_equal(mine, theirs)
@@ -50,7 +57,6 @@ def scores(task, rows):
     return normalized_score(task.spec, returns_of(task.spec, rows.states, rows.goals))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "least"), [("diffuser", 105), ("consistency", 120), ("rebrac", 110), ("bc", 40)])
 def test_baselines_reach_what_is_published_for_them(kind, least):
     planner, params = invlearn_jax.load_planner(
@@ -62,10 +68,9 @@ def test_baselines_reach_what_is_published_for_them(kind, least):
     assert scores(task, episodes(task, planner, params, 21, 40)).mean() > least
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_one_forward_pass_beats_the_best_published_score(name):
-    planner, params = invlearn_jax.load_planner(name)
+    planner, params = shipped(name)
     task = load_task(name)
     rows = episodes(task, planner, params, 11, 40)
     found = scores(task, rows)
@@ -74,10 +79,9 @@ def test_one_forward_pass_beats_the_best_published_score(name):
     assert found.mean() + 2 * found.std() / np.sqrt(40) > best_published(name, False).score + 10
 
 
-@pytest.mark.slow
 def test_both_engines_give_the_same_episodes():
     """Within half a second; later, float32 and float64 part at the first corner that is grazed."""
-    planner, params = invlearn_jax.load_planner("maze2d-umaze-v1")
+    planner, params = shipped("maze2d-umaze-v1")
     task = invlearn_jax.make_task("maze2d-umaze-multi-v1")
     problems = draw_problems(task, jax.random.key(13), 16)
     first, second = (
@@ -90,19 +94,18 @@ def test_both_engines_give_the_same_episodes():
 
 
 def test_all_ants_walk_alike():
-    motor = invlearn_jax.load_planner("ant-motor")[1]
+    motor = shipped("ant-motor")[1]
     for name in ANTS:
-        planner, params = invlearn_jax.load_planner(name)
+        planner, params = shipped(name)
         assert load_task(name).name == name
         for mine, theirs in zip(jax.tree.leaves(params.lower), jax.tree.leaves(motor), strict=True):
             np.testing.assert_array_equal(mine, theirs)
         assert isinstance(planner, invlearn_jax.Planner)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["antmaze-umaze-v2", "antmaze-large-diverse-v2"])
 def test_ants_reach_the_goal_without_a_fall(name):
-    planner, params = invlearn_jax.load_planner(name)
+    planner, params = shipped(name)
     task = load_task(name)
     rows = episodes(task, planner, params, 23, 16, steps=180 if "umaze" in name else 380)
     assert returns_of(task.spec, rows.states, rows.goals).mean() >= 0.9

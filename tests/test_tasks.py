@@ -73,7 +73,7 @@ def arm():
 
 
 def drawn(task, count=16, seed=0):
-    return np.asarray(jax.vmap(task.draw_state)(jax.random.split(jax.random.key(seed), count)))
+    return np.asarray(jax.jit(jax.vmap(task.draw_state))(jax.random.split(jax.random.key(seed), count)))
 
 
 # --- physics ---
@@ -114,7 +114,7 @@ def test_drawn_states_are_the_models(ship, arm):
                 at, (low, high) = model.jnt_qposadr[joint], model.jnt_range[joint]
                 assert low < states[:, at].min() < low + 0.1 * (high - low)
                 assert high - 0.1 * (high - low) < states[:, at].max() < high
-        starts = np.asarray(jax.vmap(task.reset)(jax.random.split(jax.random.key(0), 100)))
+        starts = np.asarray(jax.jit(jax.vmap(task.reset))(jax.random.split(jax.random.key(0), 100)))
         assert np.abs(starts[:, : model.nq] - task.home).max() <= task.reset_noise
         assert (starts[:, model.nq :] == 0).all()
     np.testing.assert_allclose(np.linalg.norm(drawn(ship)[:, 3:7], axis=1), 1, rtol=1e-5)

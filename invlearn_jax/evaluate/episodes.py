@@ -163,9 +163,6 @@ def _episode(planner: Planner, task: Task, rounds: int, steps: int) -> Callable:
     return episode
 
 
-_RUN = {"mujoco": run_mujoco, "mjx": run_mjx}
-
-
 def evaluate(
     planner: Planner, params: Params, task: Task, episodes: int = 100, seed: int = 0, backend: str = "mujoco"
 ) -> dict[str, Any]:
@@ -222,7 +219,12 @@ def evaluate_episodes(
         raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
     problem_key, run_key, latency_key, gap_key = streams(from_seed(seed), "problems", "episodes", "latency", "gap")
     problems = draw_problems(task, problem_key, episodes)
-    rows = _RUN[backend](planner, params, task, run_key, problems)
+    # One program plans in the episodes and, where it serves, for the gap.
+    plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
+    if backend == "mujoco":
+        rows = run_mujoco(planner, params, task, run_key, problems, plan=plan)
+    else:
+        rows = run_mjx(planner, params, task, run_key, problems)
     costs = episode_costs(task, rows)
     finite = np.isfinite(costs)
     if finite.sum() < 2:
@@ -252,7 +254,7 @@ def evaluate_episodes(
         "score_mean": None,
         "score_sem": None,
         **own,
-        **gap_summary(model_gap(planner, params, task, gap_key)),
+        **gap_summary(model_gap(planner, params, task, gap_key, plan=plan, batch=episodes)),
         "results": {result.name.lower(): int((rows.results == result).sum()) for result in Result},
         **times,
         **manifest(seed),

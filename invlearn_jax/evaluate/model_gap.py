@@ -5,6 +5,7 @@ A plan is made for a drawn problem and executed open loop on the true system; th
     gap = J(realised states, actions) - J(predicted states, actions)
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -44,7 +45,15 @@ class GapReport(NamedTuple):
         return self.realised_cost - self.predicted_cost
 
 
-def model_gap(planner: Planner, params: Params, task: Task, key: Key, problems: int = 200) -> GapReport:
+def model_gap(
+    planner: Planner,
+    params: Params,
+    task: Task,
+    key: Key,
+    problems: int = 200,
+    plan: Callable | None = None,
+    batch: int | None = None,
+) -> GapReport:
     """Plans once for problems of the task's own protocol and executes the whole plans open loop on its simulator.
 
     Args:
@@ -53,6 +62,8 @@ def model_gap(planner: Planner, params: Params, task: Task, key: Key, problems: 
         task: whose physics decide.
         key: consumed.
         problems: N.
+        plan: ``(params, keys, problems) -> plans``, where it was compiled already for ``batch`` problems.
+        batch: so many problems are planned for at once, if they divide N; all by default.
 
     Returns:
         The report.
@@ -64,12 +75,28 @@ def model_gap(planner: Planner, params: Params, task: Task, key: Key, problems: 
         raise ValueError(f"problems is {problems}; give at least 2.")
     problem_key, plan_key = streams(key, "problems", "plans")
     drawn = jax.jit(jax.vmap(task.draw_problem))(jax.random.split(problem_key, problems))
-    return executed_plans(planner, params, task, plan_key, drawn)
+    return executed_plans(planner, params, task, plan_key, drawn, plan, batch)
 
 
-def executed_plans(planner: Planner, params: Params, task: Task, key: Key, drawn: Problem) -> GapReport:
+def executed_plans(
+    planner: Planner,
+    params: Params,
+    task: Task,
+    key: Key,
+    drawn: Problem,
+    plan: Callable | None = None,
+    batch: int | None = None,
+) -> GapReport:
     """Plans for the given problems ``[N, ...]``, and executes the whole plans. The key is consumed. See ``model_gap``."""
-    out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, jax.random.split(key, len(drawn.state)), drawn)
+    count = len(drawn.state)
+    size = batch if batch and count % batch == 0 else count
+    plan = plan or jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
+    drawn = jax.tree.map(np.asarray, drawn)
+    parts = [
+        plan(params, keys, jax.tree.map(lambda x, i=i: x[i * size : (i + 1) * size], drawn))
+        for i, keys in enumerate(jax.random.split(key, (count // size, size)))
+    ]
+    out = jax.tree.map(lambda *x: np.concatenate(x), *parts)
     actions = np.asarray(out.actions)
     simulator, realised = task.simulator(), [np.asarray(drawn.state, np.float64)]
     for step in range(actions.shape[1]):
@@ -81,7 +108,7 @@ def executed_plans(planner: Planner, params: Params, task: Task, key: Key, drawn
 
     states = np.stack(realised, axis=1)
     predicted_cost, realised_cost = (
-        jax.jit(jax.vmap(cost))(jnp.asarray(s, float_type()), out.actions, drawn.goal) for s in (out.states, states)
+        jax.jit(jax.vmap(cost))(jnp.asarray(s, float_type()), actions, drawn.goal) for s in (out.states, states)
     )
     report = GapReport(drawn, predicted_cost, realised_cost, out.states, states.astype(np.float32), actions)
     return jax.tree.map(np.asarray, report)

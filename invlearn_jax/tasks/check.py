@@ -1,7 +1,8 @@
 """``check_task``: a task is tried out before anything is trained on it, and its faults are named."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,11 @@ from invlearn_jax.tasks.task import MissingMethodError, Task
 
 _TRIED = 64  # states, goals and actions
 _STEPPED = 8  # of them by the simulator
+# Whose numbers are looked at first: what draws, before what is made of the drawn.
+_IN_TURN = (
+    "draw_state", "draw_goal", "reset", "draw_goal_from", "features", "goal_features", "covered", "achieved", "success",
+    "cost", "final_cost", "trajectory_cost",
+)  # fmt: skip
 
 
 def check_task(task: Task) -> None:
@@ -30,25 +36,62 @@ def check_task(task: Task) -> None:
             f"{task!r} is no Task. Let its class inherit from invlearn_jax.Task or MujocoTask, and give an instance."
         )
     _check_sizes(task)
-    keys = streams(jax.random.key(0), "states", "goals", "actions", "problems", "training goals")
+    # One program for all functions: a new task is tried out in the time of one compilation.
+    tried = jax.jit(functools.partial(_try_out, task))(jax.random.key(0))
+    for name in _IN_TURN:
+        for leaf in jax.tree.leaves(tried.named.get(name)):
+            if not np.isfinite(np.asarray(leaf, float)).all():
+                raise _wrong(
+                    task, name, "NaN or infinite numbers", "finite numbers for every drawn state, goal and action"
+                )
+    _check_sight(task, np.asarray(tried.slope), np.asarray(tried.seen_slope))
+    _check_simulator(task, np.asarray(tried.states[:_STEPPED]), np.asarray(tried.actions[:_STEPPED]))
+
+
+class _Tried(NamedTuple):
+    """What a task's functions gave.
+
+    Attributes:
+        states: ``[N, S]`` drawn.
+        actions: ``[N, A]`` within their limits.
+        named: the functions' values over the batch, by name.
+        slope: ``[N, S]`` of the cost by the state, which stays where it is.
+        seen_slope: ``[N, F, S]`` of what networks see.
+    """
+
+    states: jax.Array
+    actions: jax.Array
+    named: dict[str, Any]
+    slope: jax.Array
+    seen_slope: jax.Array
+
+
+def _try_out(task: Task, key: jax.Array) -> _Tried:
+    """Calls every function of the task on drawn numbers; refuses what has a wrong shape or cannot be traced."""
+    named: dict[str, Any] = {}
+
+    def array(name: str, function: Callable, shape: tuple[int, ...] | None, *batches: Any) -> jax.Array:
+        named[name] = _array(task, name, function, shape, *batches)
+        return named[name]
+
+    keys = streams(key, "states", "goals", "actions", "problems", "training goals")
     of_state, of_goal = (task.state_size,), (task.goal_size,)
-    states = _array(task, "draw_state", task.draw_state, of_state, _keys(keys[0])).astype(float)
-    goals = _array(task, "draw_goal", task.draw_goal, of_goal, _keys(keys[1])).astype(float)
+    states = array("draw_state", task.draw_state, of_state, _keys(keys[0])).astype(float)
+    goals = array("draw_goal", task.draw_goal, of_goal, _keys(keys[1])).astype(float)
     share = jax.random.uniform(keys[2], (_TRIED, task.action_size))
     actions = jnp.asarray(task.action_low + share * (task.action_high - task.action_low), float)
-    _array(task, "reset", task.reset, of_state, _keys(keys[3]))
-    _array(task, "draw_goal_from", task.draw_goal_from, of_goal, _keys(keys[4]), states)
+    array("reset", task.reset, of_state, _keys(keys[3]))
+    array("draw_goal_from", task.draw_goal_from, of_goal, _keys(keys[4]), states)
 
-    features = _array(task, "features", task.local_features, None, states)
+    features = array("features", task.local_features, None, states)
     if not 0 <= task.fourier_size <= features.shape[1]:
         raise _wrong(task, "fourier_size", task.fourier_size, f"0 to the number of features, {features.shape[1]}")
-    _array(task, "goal_features", task.goal_features, None, states, goals)
-    _array(task, "covered", task.covered, None, states)
-    _array(task, "achieved", task.achieved, of_goal, states)
-    _array(task, "success", task.success, (), states, goals)
-    _check_costs(task, states, actions, goals)
-    _check_sight(task, states, actions, goals)
-    _check_simulator(task, np.asarray(states[:_STEPPED]), np.asarray(actions[:_STEPPED]))
+    array("goal_features", task.goal_features, None, states, goals)
+    array("covered", task.covered, None, states)
+    array("achieved", task.achieved, of_goal, states)
+    array("success", task.success, (), states, goals)
+    named |= _costs(task, states, actions, goals)
+    return _Tried(states, actions, named, *_slopes(task, states, actions, goals))
 
 
 def _check_sizes(task: Task) -> None:
@@ -82,9 +125,9 @@ def _keys(key: jax.Array) -> jax.Array:
 
 
 def _called(task: Task, name: str, function: Callable, *batches: Any) -> Any:
-    """The function over batches under jit, its errors named and its numbers checked."""
+    """The function over batches, its errors named."""
     try:
-        value = jax.jit(jax.vmap(function))(*batches)
+        return jax.vmap(function)(*batches)
     except MissingMethodError:
         raise
     except jax.errors.TracerBoolConversionError as error:
@@ -100,10 +143,6 @@ def _called(task: Task, name: str, function: Callable, *batches: Any) -> Any:
         raise _wrong(
             task, name, f"an error, {type(error).__name__}: {reason}", "a pure function of JAX arrays"
         ) from error
-    for leaf in jax.tree.leaves(value):
-        if not np.isfinite(np.asarray(leaf, float)).all():
-            raise _wrong(task, name, "NaN or infinite numbers", "finite numbers for every drawn state, goal and action")
-    return value
 
 
 def _array(task: Task, name: str, function: Callable, shape: tuple[int, ...] | None, *batches: Any) -> jax.Array:
@@ -121,7 +160,8 @@ def _terms(task: Task, name: str, function: Callable, *batches: Any) -> dict[str
     """The named terms that a function gives, once they are found to be scalars."""
     terms = _called(task, name, function, *batches)
     if not isinstance(terms, dict) or not all(isinstance(key, str) for key in terms):
-        raise _wrong(task, name, f"a {type(terms).__name__}", "a dict of named terms, {'reach': ...}")
+        kind = "jax.Array" if isinstance(terms, jax.Array) else type(terms).__name__
+        raise _wrong(task, name, f"a {kind}", "a dict of named terms, {'reach': ...}")
     for key, value in terms.items():
         if not isinstance(value, jax.Array) or value.shape[1:] != ():
             came = f"shape {value.shape[1:]}" if isinstance(value, jax.Array) else f"a {type(value).__name__}"
@@ -129,14 +169,19 @@ def _terms(task: Task, name: str, function: Callable, *batches: Any) -> dict[str
     return terms
 
 
-def _check_costs(task: Task, states: jax.Array, actions: jax.Array, goals: jax.Array) -> None:
+def _costs(task: Task, states: jax.Array, actions: jax.Array, goals: jax.Array) -> dict[str, dict[str, jax.Array]]:
+    """The terms of the cost functions, by the functions' names."""
+    found: dict[str, dict[str, jax.Array]] = {}
     if type(task).trajectory_cost is Task.trajectory_cost:
-        running = _terms(task, "cost", task.cost, states, actions, goals)
-        twice = running.keys() & _terms(task, "final_cost", task.final_cost, states, goals).keys()
+        found["cost"] = _terms(task, "cost", task.cost, states, actions, goals)
+        found["final_cost"] = _terms(task, "final_cost", task.final_cost, states, goals)
+        twice = found["cost"].keys() & found["final_cost"].keys()
         if twice:
             raise _wrong(task, "final_cost", f"terms that cost gives too, {sorted(twice)}", "terms of other names")
-    if not _terms(task, "trajectory_cost", task.trajectory_cost, *_still(task, states, actions), goals):
+    terms = _terms(task, "trajectory_cost", task.trajectory_cost, *_still(task, states, actions), goals)
+    if not terms:
         raise _wrong(task, "cost", "no term", "a dict of one or more named terms, {'reach': ...}")
+    return found | {"trajectory_cost": terms}
 
 
 def _still(task: Task, states: jax.Array, actions: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -144,8 +189,8 @@ def _still(task: Task, states: jax.Array, actions: jax.Array) -> tuple[jax.Array
     return jnp.repeat(states[:, None], task.horizon + 1, axis=1), jnp.repeat(actions[:, None], task.horizon, axis=1)
 
 
-def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.Array) -> None:
-    """No entry of the state may move the cost and nothing that networks see."""
+def _slopes(task: Task, states: jax.Array, actions: jax.Array, goals: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The slopes by the state of the cost, and of all that networks see."""
 
     def cost(state: jax.Array, action: jax.Array, goal: jax.Array) -> jax.Array:
         plan, sequence = _still(task, state[None], action[None])
@@ -154,17 +199,20 @@ def _check_sight(task: Task, states: jax.Array, actions: jax.Array, goals: jax.A
     def seen(state: jax.Array, goal: jax.Array) -> jax.Array:
         return jnp.concatenate([task.local_features(state), task.goal_features(state, goal)])
 
-    slope = jax.jit(jax.vmap(jax.grad(cost)))(states, actions, goals)
-    if not np.isfinite(np.asarray(slope)).all():
+    return jax.vmap(jax.grad(cost))(states, actions, goals), jax.vmap(jax.jacfwd(seen))(states, goals)
+
+
+def _check_sight(task: Task, slope: np.ndarray, seen_slope: np.ndarray) -> None:
+    """No entry of the state may move the cost and nothing that networks see."""
+    if not np.isfinite(slope).all():
         raise _wrong(
             task,
             "cost",
             "a gradient that is not finite",
             "a cost that can be differentiated, e.g. no root of exactly zero",
         )
-    slopes = jax.jit(jax.vmap(jax.jacfwd(seen)))(states, goals)
-    moved = np.abs(np.asarray(slope)).max(0) > 0
-    hidden = np.abs(np.asarray(slopes)).max((0, 1), initial=0.0) == 0
+    moved = np.abs(slope).max(0) > 0
+    hidden = np.abs(seen_slope).max((0, 1), initial=0.0) == 0
     if (moved & hidden).any():
         raise _wrong(
             task,

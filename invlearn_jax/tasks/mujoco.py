@@ -5,6 +5,7 @@ import functools
 import inspect
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -32,6 +33,14 @@ class Joint(NamedTuple):
     at: int
     low: float
     high: float
+
+
+class _Places(NamedTuple):
+    """Where sites ``[N, 3]`` and bodies ``[M, 3]`` are, and the bodies' axes ``[M, 3, 3]``."""
+
+    sites: Array
+    bodies: Array
+    axes: Array
 
 
 class MujocoTask(Task):
@@ -123,7 +132,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown site; the nearest known ones are listed.
         """
-        return self._kinematics(state).site_xpos[self._id("site", name)]
+        return self._kinematics(self.qpos(state)).sites[self._id("site", name)]
 
     def body(self, state: Float[Array, " S"], name: str) -> Float[Array, "3"]:
         """Where a body's frame is, metres in the world, by differentiable kinematics.
@@ -131,7 +140,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown body; the nearest known ones are listed.
         """
-        return self._kinematics(state).xpos[self._id("body", name)]
+        return self._kinematics(self.qpos(state)).bodies[self._id("body", name)]
 
     def body_axes(self, state: Float[Array, " S"], name: str) -> Float[Array, "3 3"]:
         """The axes of a body's frame in the world, as columns.
@@ -139,7 +148,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown body; the nearest known ones are listed.
         """
-        return self._kinematics(state).xmat[self._id("body", name)].reshape(3, 3)
+        return self._kinematics(self.qpos(state)).axes[self._id("body", name)].reshape(3, 3)
 
     # The Task's contract.
 
@@ -210,11 +219,11 @@ class MujocoTask(Task):
 
     def step(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " S"]:
         """One control step on MJX."""
-        mjx, model, data = self._mjx
+        _, _, data = self._mjx
         nq, nv = self.mj_model.nq, self.mj_model.nv
         control = jnp.clip(action, self._low, self._high)
         data = data.replace(qpos=state[:nq], qvel=state[nq : nq + nv], act=state[nq + nv :], ctrl=control)
-        data, _ = jax.lax.scan(lambda d, _: (mjx.step(model, d), None), data, length=self.substeps)
+        data, _ = jax.lax.scan(lambda d, _: (self._physics(d), None), data, length=self.substeps)
         return jnp.concatenate([data.qpos, data.qvel, data.act])
 
     def simulator(self) -> Simulator:
@@ -229,9 +238,22 @@ class MujocoTask(Task):
 
             return mjx, mjx.put_model(self.mj_model), mjx.make_data(self.mj_model)
 
-    def _kinematics(self, state: Array) -> Any:
+    # MJX is thousands of lines of Python to a trace, and a program calls it many times: under a jit of its own it is traced once.
+
+    @functools.cached_property
+    def _kinematics(self) -> Callable[[Array], "_Places"]:
         mjx, model, data = self._mjx
-        return mjx.kinematics(model, data.replace(qpos=self.qpos(state)))
+
+        def places(qpos: Array) -> _Places:
+            found = mjx.kinematics(model, data.replace(qpos=qpos))
+            return _Places(found.site_xpos, found.xpos, found.xmat)
+
+        return jax.jit(places)
+
+    @functools.cached_property
+    def _physics(self) -> Callable[[Any], Any]:
+        mjx, model, _ = self._mjx
+        return jax.jit(functools.partial(mjx.step, model))
 
     def _id(self, kind: str, name: str) -> int:
         count, look = (getattr(self.mj_model, f"n{kind}"), getattr(self.mj_model, kind))

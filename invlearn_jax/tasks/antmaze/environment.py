@@ -1,5 +1,6 @@
 """antmaze on MJX: jit it, vmap it."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -90,9 +91,10 @@ class Antmaze:
         self.mj_model = mujoco.MjModel.from_xml_string(ant.ant_xml(spec.layout))
         from mujoco import mjx  # noqa: PLC0415  (see tasks.mujoco: many who plan never step it)
 
-        self._mjx = mjx
         self._model = mjx.put_model(self.mj_model).tree_replace({"opt.ls_iterations": _LINE_SEARCH_ITERATIONS})
         self._template = mjx.make_data(self.mj_model)
+        # Under a jit of its own MJX's Python is traced once, however often a program steps.
+        self._physics = jax.jit(functools.partial(mjx.step, self._model))
         self._free = jnp.asarray(ant.cell_centre(spec.layout, spec.layout.free), jnp.float32)
         self._goal_cell = jnp.asarray(ant.cell_centre(spec.layout, spec.layout.goal), jnp.float32)
         # The middle of the goals that ``reset`` draws.
@@ -116,7 +118,7 @@ class Antmaze:
     def step(self, state: State, action: Float[Array, "8"]) -> State:
         """One step of 0.1 s: clip the action to +-1, then simulate 5 steps of 0.02 s."""
         data = state.data.replace(ctrl=ant.TORQUE * jnp.clip(action, -1.0, 1.0))
-        data, _ = jax.lax.scan(lambda data, _: (self._mjx.step(self._model, data), None), data, length=ant.FRAME_SKIP)
+        data, _ = jax.lax.scan(lambda data, _: (self._physics(data), None), data, length=ant.FRAME_SKIP)
         return self._state(data, state.info["goal"])
 
     def reward(self, position: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:

@@ -1,5 +1,6 @@
 """maze2d on MJX: jit it, vmap it."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -92,11 +93,12 @@ class Maze2d:
             self.gradient = "reverse" if solver_iterations == 1 else "forward"
         from mujoco import mjx  # noqa: PLC0415  (see tasks.mujoco: many who plan never step it)
 
-        self._mjx = mjx
         self._model = mjx.put_model(self.mj_model)
         if self.mj_model.opt.iterations > 1:
             self._model = self._model.tree_replace({"opt.ls_iterations": _LINE_SEARCH_ITERATIONS})
         self._template = mjx.make_data(self.mj_model)
+        # Under a jit of its own MJX's Python is traced once, however often a program steps.
+        self._physics = jax.jit(functools.partial(mjx.step, self._model))
         self.goal = jnp.asarray(spec.layout.goal, jnp.float32)
 
     def reset(self, key: Key) -> State:
@@ -117,7 +119,7 @@ class Maze2d:
         data = state.data.replace(
             qvel=jnp.clip(state.data.qvel, -ball.MAX_SPEED, ball.MAX_SPEED), ctrl=jnp.clip(action, -1.0, 1.0)
         )
-        return self._state(self._mjx.step(self._model, data), state.info["goal"])
+        return self._state(self._physics(data), state.info["goal"])
 
     def reward(self, position: Float[Array, "2"], goal: Float[Array, "2"]) -> Float[Array, ""]:
         """The reward of being at ``position``; see ``Maze2dSpec``."""
