@@ -15,7 +15,7 @@ import mujoco
 from jaxtyping import Array, Float
 
 from invlearn_jax.tasks.adapters.derived import data_reads, derive, pruned, refuse_fields, refuse_sensors
-from invlearn_jax.tasks.mujoco import MujocoTask, on_mjx, without_contacts
+from invlearn_jax.tasks.mujoco import MujocoTask
 from invlearn_jax.tasks.task import Terms
 
 Running = Callable[[Any, Array], Array]
@@ -75,8 +75,8 @@ class CostTask(MujocoTask):
         lacks = [name for name in ("mj_model", "dt", "running_cost", "terminal_cost") if not hasattr(made, name)]
         if lacks:
             raise TypeError(
-                f"The source of {self.name} is a {type(made).__name__} without {', '.join(lacks)}. Give a task as hydrax has them, or "
-                "Costs(mj_model, dt, running_cost, terminal_cost)."
+                f"The source of {self.name} is a {type(made).__name__} without {', '.join(lacks)}. Give a task as hydrax has "
+                "them, or Costs(mj_model, dt, running_cost, terminal_cost)."
             )
         self._made: SamplingTask = made
         self.control_dt = float(made.dt)
@@ -148,6 +148,8 @@ def cost_task(source: Any, **attributes: Any) -> CostTask:
     """
     unknown = [name for name in attributes if not hasattr(CostTask, name)]
     if unknown:
-        raise TypeError(f"A task has no {', '.join(unknown)}. Give attributes of MujocoTask, e.g. horizon or velocity_spread.")
+        raise TypeError(
+            f"A task has no {', '.join(unknown)}. Give attributes of MujocoTask, e.g. horizon or velocity_spread."
+        )
     owner = source if inspect.isclass(source) or inspect.isfunction(source) else type(source)
     return type(owner.__name__, (CostTask,), {"source": source, **attributes})()

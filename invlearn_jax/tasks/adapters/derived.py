@@ -142,8 +142,8 @@ def refuse_sensors(model: mujoco.MjModel, value: Callable[[Array], Array], size:
     names = [model.sensor(i).name or f"number {i}" for i, moved in zip(late, changed, strict=True) if moved]
     if names:
         raise ValueError(
-            f"{what} reads the sensors {', '.join(names)}, which measure accelerations or forces: they need a step. Use sensors of "
-            "places or rates, or give a cost without them."
+            f"{what} reads the sensors {', '.join(names)}, which measure accelerations or forces: they need a step. Use "
+            "sensors of places or rates, or give a cost without them."
         )
 
 

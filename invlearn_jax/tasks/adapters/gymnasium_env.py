@@ -175,11 +175,14 @@ def _made(environment: str | Callable[[], Any], options: Mapping[str, Any]) -> A
 def _check(env: Any, name: str) -> None:
     """Refuses environments that are no MuJoCo physics with a settable state and bounded actions."""
     if not isinstance(env, MujocoEnvironment) or not isinstance(env.model, mujoco.MjModel):
-        lacks = [part for part in ("model", "data", "frame_skip", "action_space", "set_state") if not hasattr(env, part)]
+        lacks = [
+            part for part in ("model", "data", "frame_skip", "action_space", "set_state") if not hasattr(env, part)
+        ]
         raise ValueError(
-            f"The environment of {name}, a {type(env).__name__}, cannot be put into a state: it lacks {', '.join(lacks) or 'a model'}. "
-            "Allowed are MuJoCo environments with model, data, frame_skip and set_state(qpos, qvel). For others inherit from "
-            "invlearn_jax.Task and give step() or simulator(), or learn from recorded data (Task.data)."
+            f"The environment of {name}, a {type(env).__name__}, cannot be put into a state: it lacks "
+            f"{', '.join(lacks) or 'a model'}. Allowed are MuJoCo environments with model, data, frame_skip and "
+            "set_state(qpos, qvel). For others inherit from invlearn_jax.Task and give step() or "
+            "simulator(), or learn from recorded data (Task.data)."
         )
     low, high = getattr(env.action_space, "low", None), getattr(env.action_space, "high", None)
     if low is None or not (np.isfinite(low).all() and np.isfinite(high).all()):

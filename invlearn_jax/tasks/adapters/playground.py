@@ -19,7 +19,15 @@ from jaxtyping import Array, Float
 
 from invlearn_jax.evaluate.metrics import mean_ci
 from invlearn_jax.names import unknown_name
-from invlearn_jax.tasks.adapters.derived import Pruned, data_reads, derive, frozen, pruned, refuse_fields, refuse_sensors
+from invlearn_jax.tasks.adapters.derived import (
+    Pruned,
+    data_reads,
+    derive,
+    frozen,
+    pruned,
+    refuse_fields,
+    refuse_sensors,
+)
 from invlearn_jax.tasks.mujoco import MujocoSimulator, MujocoTask
 from invlearn_jax.tasks.task import Episodes, JaxSimulator, Simulator, Terms
 from invlearn_jax.types import Key
@@ -197,8 +205,9 @@ class PlaygroundTask(MujocoTask):
         data = getattr(self._shapes, "data", None)
         if not (hasattr(data, "qpos") and hasattr(data, "qvel")):
             raise ValueError(
-                f"The states of {self.name} hold no MuJoCo data with qpos and qvel, but {sorted(vars(self._shapes))}. A task needs a "
-                "state that it can be put into; inherit from invlearn_jax.Task and give step() or simulator() yourself."
+                f"The states of {self.name} hold no MuJoCo data with qpos and qvel, but {sorted(vars(self._shapes))}. A "
+                "task needs a state that it can be put into; inherit from invlearn_jax.Task and give step() or "
+                "simulator() yourself."
             )
 
 
@@ -240,6 +249,7 @@ def _reward_of_state(task: PlaygroundTask) -> Pruned:
         ValueError: if it depends on what a state does not hold; says on what, and the ways out.
     """
     env, shapes, what = task.env, task._shapes, f"The reward of {task.name}"
+
     def reward(data: Any, info: Any, action: Array, goal: Array) -> Array:
         own = {task.goal_info: goal.reshape(task._info_shape(task.goal_info))} if task.goal_info else {}
         whole = _zeros(shapes).replace(data=data, info=dict(info) | own)
@@ -253,19 +263,22 @@ def _reward_of_state(task: PlaygroundTask) -> Pruned:
     held = {path[1] for path in found.reads if path[0] == "1"}
     if missing := sorted(held - {*task.held_info}):
         raise ValueError(
-            f"{what} depends on state.info of {', '.join(missing)}, which qpos and qvel do not hold. Give the task a cost of its own; or "
-            f"goal_info for what is commanded; or held_info={tuple(missing)}, with which costs keep the values that reset gives "
-            "(the return in records is the environment's own all the same)."
+            f"{what} depends on state.info of {', '.join(missing)}, which qpos and qvel do not hold. Give the task a cost of "
+            f"its own; or goal_info for what is commanded; or held_info={tuple(missing)}, with which costs keep the "
+            "values that reset gives (the return in records is the environment's own all the same)."
         )
     mjx, model, data = task._mjx
     with jax.ensure_compile_time_eval():
         info = jax.jit(pruned(lambda key: {n: env.reset(key).info[n] for n in held}, task._key).call)(task._key)
     info = task._blank.info | info
     if "sensordata" in reads:
-        begin = derive(mjx, model, data, jnp.asarray(task.home_state()), jnp.zeros(task.mj_model.nu), reads)
+        home = jnp.pad(jnp.asarray(task.home), (0, task.state_size - len(task.home)))
+        begin = derive(mjx, model, data, home, jnp.zeros(task.mj_model.nu), reads)
         refuse_sensors(
             task.mj_model,
-            lambda sensors: found.call(begin.replace(sensordata=sensors), info, jnp.zeros(task._action.shape), jnp.zeros(goal.shape)),
+            lambda sensors: found.call(
+                begin.replace(sensordata=sensors), info, jnp.zeros(task._action.shape), jnp.zeros(goal.shape)
+            ),
             task.mj_model.nsensordata,
             what,
         )
@@ -302,9 +315,9 @@ def _replayed(task: PlaygroundTask, episodes: Episodes) -> Any:
 
 def _load(environment: str | Callable[[], Any], overrides: dict[str, Any]) -> Any:
     """The environment by its name in the registry, or from what makes it."""
-    registry = _registry()
     if callable(environment):
         return environment()
+    registry = _registry()
     if environment not in registry.ALL_ENVS:
         raise unknown_name("environment of MuJoCo Playground", environment, registry.ALL_ENVS)
     # Later releases simulate on Warp unless told otherwise, which has no gradients.
@@ -330,7 +343,7 @@ def _registry() -> Any:
 
 def make(name: str) -> PlaygroundTask:
     """The task of an environment by its name in Playground's registry. See ``PlaygroundTask``."""
-    from mujoco_playground import dm_control_suite  # noqa: PLC0415
-
-    best = _SUITE_BEST if name in dm_control_suite.ALL_ENVS else 0.0
-    return type("Environment", (PlaygroundTask,), {"name": f"playground:{name}", "environment": name, "best_reward": best})()
+    registry = _registry()
+    best = _SUITE_BEST if name in registry.dm_control_suite.ALL_ENVS else 0.0
+    body = {"name": f"playground:{name}", "environment": name, "best_reward": best}
+    return type("Environment", (PlaygroundTask,), body)()

@@ -50,7 +50,9 @@ def states_from_pointmaze(states: np.ndarray, layout: Layout) -> np.ndarray:
 def states_to_pointmaze(states: np.ndarray, layout: Layout) -> np.ndarray:
     """maze2d's states ``[..., 4]``, or places ``[..., 2]``, in PointMaze's frame."""
     parts = np.split(states, states.shape[-1] // 2, axis=-1)
-    return np.concatenate([turned_back(parts[0] - _middle(layout)), *(turned_back(part) for part in parts[1:])], axis=-1)
+    return np.concatenate(
+        [turned_back(parts[0] - _middle(layout)), *(turned_back(part) for part in parts[1:])], axis=-1
+    )
 
 
 def turned_back(vectors: np.ndarray) -> np.ndarray:

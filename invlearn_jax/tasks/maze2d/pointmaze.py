@@ -45,7 +45,9 @@ class PointMazeTask(Maze2dTask):
         self.env = _made(environment)
         inner = self.env.unwrapped
         if inner.reset_target:
-            raise ValueError(f"{environment} moves its goal when it is reached; a task's goal stays. Make it with reset_target=False.")
+            raise ValueError(
+                f"{environment} moves its goal when it is reached; a task's goal stays. Make it with reset_target=False."
+            )
         rows = [["#" if cell == 1 else "O" for cell in row] for row in inner.maze.maze_map]
         row, column = inner.maze.cell_xy_to_rowcol(inner.maze.unique_goal_locations[0])
         rows[row][column] = "G"
@@ -100,7 +102,9 @@ class PointMazeTask(Maze2dTask):
         self.env.reset(seed=0)
         inner.goal = states_to_pointmaze(np.asarray(goal, np.float64), layout)
         total, reached, following = 0.0, False, []
-        for state, action in zip(states_to_pointmaze(states[:-1].astype(np.float64), layout), turned_back(actions), strict=True):
+        for state, action in zip(
+            states_to_pointmaze(states[:-1].astype(np.float64), layout), turned_back(actions), strict=True
+        ):
             inner.point_env.set_state(state[:2], state[2:])
             seen, reward, _, _, info = inner.step(action)
             total, reached = total + float(reward), reached or info["success"]
