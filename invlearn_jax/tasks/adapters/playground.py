@@ -121,11 +121,12 @@ class PlaygroundTask(MujocoTask):
         return _state(self.env.step(self._at(self._fresh, state), jnp.asarray(action, float)).data)
 
     def simulator(self) -> Simulator:
-        """C MuJoCo under the environment's controls; MJX where these depend on more than the action."""
+        """C MuJoCo under the environment's controls; MJX where these are no affine function of the action alone."""
         # The control before is overwritten in the step.
         if self._control.reads - {("1",), ("0", "data", "ctrl")}:
             return JaxSimulator(self)
-        return _Controlled(self.mj_model, self.substeps, functools.partial(self._control.call, self._blank))
+        affine = _affine(functools.partial(self._control.call, self._blank), self.action_size)
+        return JaxSimulator(self) if affine is None else _Controlled(self.mj_model, self.substeps, *affine)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """The return of each episode by the environment itself.
@@ -214,19 +215,30 @@ class PlaygroundTask(MujocoTask):
 class _Controlled:
     """C MuJoCo under the control that an environment makes of an action. See ``Simulator`` and ``Unrolls``."""
 
-    def __init__(self, model: mujoco.MjModel, substeps: int, control: Callable) -> None:
+    def __init__(self, model: mujoco.MjModel, substeps: int, scale: np.ndarray, offset: np.ndarray) -> None:
         free = np.full(model.nu, np.inf)
         self._inner = MujocoSimulator(model, substeps, -free, free)
-        self._control = jax.jit(jax.vmap(jax.vmap(control)))
+        self._scale, self._offset = scale, offset
 
     def step(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
         return self.unroll(states, np.asarray(actions)[:, None])[:, -1]
 
     def unroll(self, states: np.ndarray, actions: np.ndarray) -> np.ndarray:
-        return self._inner.unroll(states, np.asarray(self._control(np.asarray(actions, np.float32))))
+        return self._inner.unroll(states, np.asarray(actions, np.float64) @ self._scale + self._offset)
 
     def close(self) -> None:
         self._inner.close()
+
+
+def _affine(control: Callable[[Array], Array], size: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """``(M [A, U], b [U])`` of ``control(a) = a M + b``, or None where it is no such function.
+
+    It is computed on the host: simulators are called from within JAX's programs, which may not call JAX again.
+    """
+    tried = np.concatenate([np.zeros((1, size)), np.eye(size), np.random.default_rng(0).uniform(-1, 1, (16, size))])
+    found = np.asarray(jax.jit(jax.vmap(control))(jnp.asarray(tried, float)), np.float64)
+    offset, scale = found[0], found[1 : 1 + size] - found[0]
+    return (scale, offset) if np.allclose(tried @ scale + offset, found, atol=1e-5) else None
 
 
 def _zeros(shapes: Any) -> Any:
