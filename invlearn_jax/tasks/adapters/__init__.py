@@ -4,6 +4,7 @@
 |---|---|---|
 | costs as users of sampling MPC write them (hydrax) | ``costs.CostTask``, ``costs.cost_task`` | - |
 | MuJoCo Playground | ``playground.PlaygroundTask`` | ``playground:CartpoleSwingup`` |
+| brax on MJX | ``brax_env.BraxTask`` | ``brax:halfcheetah`` |
 | gymnasium on MuJoCo | ``gymnasium_env.GymnasiumTask`` | ``gymnasium:HalfCheetah-v5`` |
 """
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from invlearn_jax.tasks.registry import TaskEntry
     from invlearn_jax.tasks.task import Task
 
-_SOURCES = {"playground": "playground", "gymnasium": "gymnasium_env"}
+_SOURCES = {"playground": "playground", "brax": "brax_env", "gymnasium": "gymnasium_env"}
 
 
 def tasks() -> "dict[str, TaskEntry]":

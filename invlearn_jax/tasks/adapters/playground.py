@@ -66,7 +66,7 @@ class PlaygroundTask(MujocoTask):
             ImportError: without Playground; names the extra to install.
             ValueError: for an unknown environment, a reward of what a state does not hold, and what ``MujocoTask`` refuses.
         """
-        self.env = _load(type(self).environment, dict(self.overrides))
+        self.env = self.make_environment()
         self.control_dt = float(self.env.dt)
         self._key = jax.random.key(0)
         self._shapes = jax.eval_shape(self.env.reset, self._key)
@@ -76,6 +76,15 @@ class PlaygroundTask(MujocoTask):
         super().__init__()
         if type(self).cost is PlaygroundTask.cost:
             _ = self._reward
+
+    def make_environment(self) -> Any:
+        """The environment.
+
+        Raises:
+            ImportError: without Playground; names the extra to install.
+            ValueError: for an unknown name.
+        """
+        return _load(type(self).environment, dict(self.overrides))
 
     def make_model(self) -> mujoco.MjModel:
         """The environment's model."""
@@ -128,6 +137,17 @@ class PlaygroundTask(MujocoTask):
         affine = _affine(functools.partial(self._control.call, self._blank), self.action_size)
         return JaxSimulator(self) if affine is None else _Controlled(self.mj_model, self.substeps, *affine)
 
+    def stepped_without_physics(self, whole: Any, action: Array) -> Any:
+        """The environment's step from one of its states, in which the physics do nothing; to be traced."""
+        with frozen():
+            return self.env.step(whole, action)
+
+    def on_mjx(self) -> tuple[Any, Any, Any]:
+        """The module, and the environment's own model and data."""
+        from mujoco import mjx  # noqa: PLC0415  (Playground has imported it by now)
+
+        return mjx, self.env.mjx_model, mjx.make_data(self.mj_model)
+
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """The return of each episode by the environment itself.
 
@@ -147,9 +167,7 @@ class PlaygroundTask(MujocoTask):
     @functools.cached_property
     def _mjx(self) -> tuple[Any, Any, Any]:
         with jax.ensure_compile_time_eval():
-            from mujoco import mjx  # noqa: PLC0415  (Playground has imported it by now)
-
-            return mjx, self.env.mjx_model, mjx.make_data(self.mj_model)
+            return self.on_mjx()
 
     @functools.cached_property
     def _start(self) -> Pruned:
@@ -162,22 +180,20 @@ class PlaygroundTask(MujocoTask):
     @functools.cached_property
     def _fresh(self) -> Any:
         """A whole state of the environment, at the start of an episode."""
-        with jax.ensure_compile_time_eval():
-            return jax.jit(self.env.reset)(self._key)
+        return _now(self.env.reset, self._key)
 
     @functools.cached_property
     def _blank(self) -> Any:
         """A state of the environment that is zero throughout."""
         with jax.ensure_compile_time_eval():
-            return _zeros(self._shapes)
+            return zeros(self._shapes)
 
     @functools.cached_property
     def _control(self) -> Pruned:
         """``(environment's state, action) -> control [U]``."""
 
         def control(state: Any, action: Array) -> Array:
-            with frozen():
-                return self.env.step(state, action).data.ctrl
+            return self.stepped_without_physics(state, action).data.ctrl
 
         return pruned(control, self._shapes, self._action)
 
@@ -241,7 +257,9 @@ def _affine(control: Callable[[Array], Array], size: int) -> tuple[np.ndarray, n
     return (scale, offset) if np.allclose(tried @ scale + offset, found, atol=1e-5) else None
 
 
-def _zeros(shapes: Any) -> Any:
+def zeros(shapes: Any) -> Any:
+    """Zeros of these shapes; keys of randomness where keys are wanted."""
+
     def zero(x: Any) -> Array:
         if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             return jnp.broadcast_to(jax.random.key(0), x.shape)
@@ -264,9 +282,8 @@ def _reward_of_state(task: PlaygroundTask) -> Pruned:
 
     def reward(data: Any, info: Any, action: Array, goal: Array) -> Array:
         own = {task.goal_info: goal.reshape(task._info_shape(task.goal_info))} if task.goal_info else {}
-        whole = _zeros(shapes).replace(data=data, info=dict(info) | own)
-        with frozen():
-            return env.step(whole, action).reward
+        whole = zeros(shapes).replace(data=data, info=dict(info) | own)
+        return task.stepped_without_physics(whole, action).reward
 
     goal = jax.ShapeDtypeStruct((task.goal_size,), jnp.zeros(()).dtype)
     found = pruned(reward, shapes.data, shapes.info, task._action, goal)
@@ -280,27 +297,31 @@ def _reward_of_state(task: PlaygroundTask) -> Pruned:
             "values that reset gives (the return in records is the environment's own all the same)."
         )
     mjx, model, data = task._mjx
-    with jax.ensure_compile_time_eval():
-        info = jax.jit(pruned(lambda key: {n: env.reset(key).info[n] for n in held}, task._key).call)(task._key)
-    info = task._blank.info | info
-    if "sensordata" in reads:
+    begun = pruned(lambda key: {name: env.reset(key).info[name] for name in held}, task._key)
+    info = task._blank.info | _now(begun.call, task._key)
+
+    def derived(state: Array, control: Array) -> Any:
+        return derive(mjx, model, data, state, control, reads)
+
+    def of_sensors(sensors: Array) -> Array:
         home = jnp.pad(jnp.asarray(task.home), (0, task.state_size - len(task.home)))
-        begin = derive(mjx, model, data, home, jnp.zeros(task.mj_model.nu), reads)
-        refuse_sensors(
-            task.mj_model,
-            lambda sensors: found.call(
-                begin.replace(sensordata=sensors), info, jnp.zeros(task._action.shape), jnp.zeros(goal.shape)
-            ),
-            task.mj_model.nsensordata,
-            what,
-        )
+        there = derived(home, jnp.zeros(task.mj_model.nu)).replace(sensordata=sensors)
+        return found.call(there, info, jnp.zeros(task._action.shape), jnp.zeros(goal.shape))
+
+    if "sensordata" in reads:
+        refuse_sensors(task.mj_model, of_sensors, task.mj_model.nsensordata, what)
 
     def of_state(state: Array, action: Array, goal: Array) -> Array:
         control = task._control.call(task._blank, action)
-        return found.call(derive(mjx, model, data, state, control, reads), info, action, goal)
+        return found.call(derived(state, control), info, action, goal)
 
     state = jax.ShapeDtypeStruct((task.state_size,), jnp.zeros(()).dtype)
     return pruned(of_state, state, task._action, goal)
+
+
+def _now(function: Callable[[Key], Any], key: Key) -> Any:
+    """What a function gives, as plain arrays, even where it is called while another is traced."""
+    return jax.jit(function).lower(key).compile()(key)
 
 
 def _replayed(task: PlaygroundTask, episodes: Episodes) -> Any:
