@@ -86,7 +86,8 @@ def test_a_cost_over_data_is_that_of_c_mujoco(arm):
 def test_a_task_in_one_call(arm):
     task = cost_task(Hydrax, horizon=16)
     assert (task.name, task.horizon) == ("Hydrax", 16)
-    assert cost_task(costs(running_cost)).name == "Costs"
+    own = cost_task(costs(running_cost), control_dt=0.04)
+    assert (own.name, own.dt, task.dt) == ("Costs", 0.04, 0.02)
     assert task_reference(arm).endswith("test_adapters.py:Arm")
     with pytest.raises(TypeError, match="no horizn"):
         cost_task(Hydrax, horizn=16)

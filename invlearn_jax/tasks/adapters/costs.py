@@ -2,7 +2,8 @@
 
     J = dt sum_{t=1..T} running_cost(x_t, u_{t-1}) + terminal_cost(x_T)
 
-Source: hydrax, ``task_base.py``, whose tasks become ours in one call.
+Source: hydrax, ``task_base.py`` and ``alg_base.py``, whose tasks become ours in one call. There the running cost is of the state
+before the control, here of that after it: one step later, and the start, which no plan changes, is left out.
 """
 
 import functools
@@ -28,7 +29,7 @@ class SamplingTask(Protocol):
 
     Attributes:
         mj_model: the physics.
-        dt: seconds per control step, a multiple of the model's timestep.
+        dt: seconds per step, a multiple of the model's timestep; hydrax's tasks have the timestep itself.
         running_cost: ``(data, control) -> cost`` per second.
         terminal_cost: ``(data) -> cost`` of where a plan ends.
     """
@@ -52,16 +53,18 @@ class CostTask(MujocoTask):
     """A task whose model and costs are those of a ``SamplingTask``.
 
         class Pendulum(CostTask):
-            source, horizon, velocity_spread = hydrax.tasks.pendulum.Pendulum, 16, 4.0
+            source, control_dt, horizon, velocity_spread = hydrax.tasks.pendulum.Pendulum, 0.02, 16, 4.0
 
     Costs may read all of MJX's data that follows from a state without a step (``derived.FIELDS``). What else a task has to say
     (``draw_state``, ``features``, ``configure``, ...) is overridden as in any ``MujocoTask``.
 
     Attributes:
         source: makes the ``SamplingTask``, or is one.
+        control_dt: seconds per control step; 0 for the source's ``dt``. In hydrax it is the controller that has it.
     """
 
     source: Any = None
+    control_dt: float = 0.0
 
     def __init__(self) -> None:
         """Traces both costs.
@@ -79,7 +82,7 @@ class CostTask(MujocoTask):
                 "them, or Costs(mj_model, dt, running_cost, terminal_cost)."
             )
         self._made: SamplingTask = made
-        self.control_dt = float(made.dt)
+        self.control_dt = type(self).control_dt or float(made.dt)
         super().__init__()
         # Traced now, so that what cannot be had is refused before anything is made.
         _ = self._running, self._terminal
