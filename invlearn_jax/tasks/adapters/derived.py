@@ -59,11 +59,11 @@ def pruned(function: Callable[..., Any], *examples: Any) -> Pruned:
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*examples)
     jaxpr, used = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     run = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(jaxpr, closed.consts))
-    paths, structure = jax.tree_util.tree_flatten_with_path(examples)
+    paths = jax.tree_util.tree_leaves_with_path(examples)
     types = [leaf.dtype for _, leaf in paths]
 
     def call(*arguments: Any) -> Any:
-        leaves = structure.flatten_up_to(arguments)
+        leaves = jax.tree.leaves(arguments)
         needed = [
             leaf if jnp.issubdtype(kind, jax.dtypes.prng_key) else jnp.asarray(leaf, kind)
             for leaf, kind, use in zip(leaves, types, used, strict=True)

@@ -184,17 +184,18 @@ def _check(env: Any, name: str) -> None:
             "set_state(qpos, qvel). For others inherit from invlearn_jax.Task and give step() or "
             "simulator(), or learn from recorded data (Task.data)."
         )
-    low, high = getattr(env.action_space, "low", None), getattr(env.action_space, "high", None)
-    if low is None or not (np.isfinite(low).all() and np.isfinite(high).all()):
+    space: Any = env.action_space
+    if not (hasattr(space, "low") and np.isfinite([space.low, space.high]).all()):
         raise ValueError(
-            f"The actions of {name} are {env.action_space}; wanted is a bounded box. Wrap the environment with "
+            f"The actions of {name} are {space}; wanted is a bounded box. Wrap the environment with "
             "gymnasium.wrappers.RescaleAction, or give the actuators a ctrlrange."
         )
 
 
 def _hidden(env: Any) -> int:
     """How many leading slides the observations leave out."""
-    if not (isinstance(env, HidesPlace) and env._exclude_current_positions_from_observation):
+    hides = isinstance(env, HidesPlace) and env._exclude_current_positions_from_observation
+    if not hides:
         return 0
     slides = np.logical_and.accumulate(env.model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE).sum()
     left_out = env.model.nq + env.model.nv - env.observation_space.shape[0]

@@ -113,7 +113,8 @@ class PointMazeTask(Maze2dTask):
 
     def _drawn(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
         seen, _ = self.env.reset(seed=seed)
-        return tuple(states_from_pointmaze(seen[name], self.spec.layout) for name in ("observation", "desired_goal"))
+        layout = self.spec.layout
+        return states_from_pointmaze(seen["observation"], layout), states_from_pointmaze(seen["desired_goal"], layout)
 
 
 def _made(environment: str) -> Any:
