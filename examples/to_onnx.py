@@ -9,6 +9,7 @@ import jax
 import jax.extend
 import numpy as np
 import onnxruntime
+from jax.interpreters.partial_eval import dce_jaxpr
 from jax2onnx import to_onnx
 
 import invlearn_jax as il
@@ -24,8 +25,11 @@ def main(folder, path, batch=1):
         problem = il.Problem(state, goal[0] if goal else np.zeros(0, np.float32))
         return planner.plan(params, jax.random.key(0), problem).actions
 
-    # Traced here: jax2onnx replaces functions of jax.numpy while it traces by itself.
-    program = jax.extend.core.jaxpr_as_fun(jax.make_jaxpr(jax.vmap(plan))(*examples))
+    # Traced here, since jax2onnx replaces functions of jax.numpy while it traces by itself; and without the plan's prediction,
+    # which its actions do not need where nothing refines them.
+    traced = jax.make_jaxpr(jax.vmap(plan))(*examples)
+    needed, _ = dce_jaxpr(traced.jaxpr, [True], instantiate=True)
+    program = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(needed, traced.consts))
     to_onnx(program, [x.shape for x in examples], model_name="planner", return_mode="file", output_path=path)
 
     session = onnxruntime.InferenceSession(path)
