@@ -28,7 +28,7 @@ from invlearn_jax.progress import announce
 from invlearn_jax.tasks.registry import make_task, task_entries
 from invlearn_jax.tasks.task import Task
 
-flags.DEFINE_string("task", None, "The task to plan for: a name (see --list), or FILE.py:CLASS.")
+flags.DEFINE_string("task", None, "The task to plan for: a name (see --list), SOURCE:NAME, or FILE.py:CLASS.")
 _METHOD = flags.DEFINE_string("method", "inverter", "How to learn a planner for it; see --list.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _SEED = define_seed(0, "Seed of data, initial weights and training.")
@@ -46,7 +46,7 @@ def listing() -> str:
     lines.append("methods:")
     for name, method in sorted(methods.items()):
         lines.append(f"  {name:{width}} {method.summary}" + (f" ({method.duration})" if method.duration else ""))
-    return "\n".join(["tasks (or FILE.py:CLASS):", *lines])
+    return "\n".join(["tasks (or FILE.py:CLASS; SOURCE:NAME of another library, docs/tasks.md):", *lines])
 
 
 def define(argv: list[str]) -> tuple[Task, Callable[[], Any]]:

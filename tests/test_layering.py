@@ -37,7 +37,8 @@ SAME_LEVEL = {
 WORLDS = {path.name for path in (ROOT / LIBRARY / "tasks").iterdir() if (path / "__init__.py").exists()}
 
 # These come in where the adapter that needs them is called, never when the library is imported.
-LATE = {"absl", "matplotlib", "gymnasium", "gymnasium_robotics", "h5py", "minari", "qutip", "qutip_qtrl", "tqdm"}
+LATE = {"absl", "brax", "gymnasium", "gymnasium_robotics", "h5py", "matplotlib", "minari", "mujoco_playground", "qutip"}
+LATE |= {"qutip_qtrl", "tqdm"}
 ONLY_IN = {"flax": "networks", "orbax": "io"}
 
 

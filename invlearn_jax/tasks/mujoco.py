@@ -79,11 +79,38 @@ class MujocoTask(Task):
                 that is no multiple of its timestep.
             FileNotFoundError: if the model's file is missing.
         """
-        self.mj_model = _load(type(self), self.xml)
-        model = self.mj_model
+        self.mj_model = model = self.make_model()
         self.substeps = _substeps(self.control_dt, model.opt.timestep, self.name)
         self.dt = self.substeps * model.opt.timestep
-        self.state_size, self.action_size = model.nq + model.nv + model.na, model.nu
+        self.state_size = model.nq + model.nv + model.na
+        self._low, self._high = self.limits()
+        self.action_size = len(self._low)
+        self._joints = [
+            Joint(int(model.jnt_type[j]), int(model.jnt_qposadr[j]), *_range(model, j)) for j in range(model.njnt)
+        ]
+        self.floating = bool(self._joints) and self._joints[0].kind == _FREE
+        # The heading frame turns one floating body whose state is positions and rates alone; where there are more (a ball to
+        # push, say), what happens depends on the place of each.
+        lone = self.floating and model.nq == model.nv + 1 and not model.na
+        self.frame: Frame = HeadingFrame(model.nq + model.nv) if lone else WorldFrame()
+        self.home = (model.key_qpos[0] if model.nkey else model.qpos0).astype(np.float32)
+
+    def make_model(self) -> mujoco.MjModel:
+        """The compiled model. By default of ``xml``.
+
+        Raises:
+            ValueError: for a model that MuJoCo refuses.
+            FileNotFoundError: if the model's file is missing.
+        """
+        return _load(type(self), self.xml)
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """``[A]`` least and greatest actions. By default the controls' ranges.
+
+        Raises:
+            ValueError: for a model without actuators, or with unbounded ones.
+        """
+        model = self.mj_model
         if not model.nu:
             raise ValueError(
                 f"The model of {self.name} has no actuators, so there is nothing to plan. Add an <actuator>."
@@ -95,16 +122,8 @@ class MujocoTask(Task):
             raise ValueError(
                 f"The model of {self.name} has actuators without limits ({', '.join(unbounded)}). Give each a ctrlrange."
             )
-        self._low, self._high = (model.actuator_ctrlrange[:, i].astype(np.float32) for i in (0, 1))
-        self._joints = [
-            Joint(int(model.jnt_type[j]), int(model.jnt_qposadr[j]), *_range(model, j)) for j in range(model.njnt)
-        ]
-        self.floating = bool(self._joints) and self._joints[0].kind == _FREE
-        # The heading frame turns one floating body whose state is positions and rates alone; where there are more (a ball to
-        # push, say), what happens depends on the place of each.
-        lone = self.floating and model.nq == model.nv + 1 and not model.na
-        self.frame: Frame = HeadingFrame(model.nq + model.nv) if lone else WorldFrame()
-        self.home = (model.key_qpos[0] if model.nkey else model.qpos0).astype(np.float32)
+        low, high = model.actuator_ctrlrange.astype(np.float32).T
+        return low, high
 
     @property
     def action_low(self) -> np.ndarray:
@@ -218,7 +237,11 @@ class MujocoTask(Task):
         return jnp.concatenate([qpos, jnp.zeros(self.mj_model.nv + self.mj_model.na)])
 
     def step(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " S"]:
-        """One control step on MJX."""
+        """One control step on MJX.
+
+        Raises:
+            ValueError: for a model that MJX does not support; says what, and the ways out.
+        """
         _, _, data = self._mjx
         nq, nv = self.mj_model.nq, self.mj_model.nv
         control = jnp.clip(action, self._low, self._high)
@@ -232,17 +255,18 @@ class MujocoTask(Task):
 
     @functools.cached_property
     def _mjx(self) -> tuple[Any, Any, Any]:
-        # Made at first use, which may be under jit: its arrays must be plain ones all the same.
-        with jax.ensure_compile_time_eval():
-            from mujoco import mjx  # noqa: PLC0415  (a third of the library's import, which many never use)
+        return on_mjx(self.mj_model, self.name)
 
-            return mjx, mjx.put_model(self.mj_model), mjx.make_data(self.mj_model)
+    @functools.cached_property
+    def _places(self) -> tuple[Any, Any, Any]:
+        """The same for kinematics alone."""
+        return on_mjx(without_contacts(self.mj_model), self.name)
 
     # MJX is thousands of lines of Python to a trace, and a program calls it many times: under a jit of its own it is traced once.
 
     @functools.cached_property
     def _kinematics(self) -> Callable[[Array], "_Places"]:
-        mjx, model, data = self._mjx
+        mjx, model, data = self._places
 
         def places(qpos: Array) -> _Places:
             found = mjx.kinematics(model, data.replace(qpos=qpos))
@@ -301,6 +325,34 @@ class MujocoSimulator:
     def close(self) -> None:
         """Ends the threads."""
         self._pool.close()
+
+
+def on_mjx(model: mujoco.MjModel, name: str) -> tuple[Any, Any, Any]:
+    """``(mjx, model, data)``: the module, and the model and its data on MJX.
+
+    Raises:
+        ValueError: for a model that MJX does not support; says what, and the ways out.
+    """
+    # This may be under jit: the arrays must be plain ones all the same.
+    with jax.ensure_compile_time_eval():
+        from mujoco import mjx  # noqa: PLC0415  (a third of the library's import, which many never use)
+
+        try:
+            return mjx, mjx.put_model(model), mjx.make_data(model)
+        except NotImplementedError as error:
+            raise ValueError(
+                f"MJX does not support the model of {name}: {error}. Its data, evaluation (backend mujoco) and sampling "
+                "refiners run on C MuJoCo without MJX; or change the model: other geoms or contype and conaffinity of 0 where "
+                "they touch, other sensors, actuators or integrator."
+            ) from error
+
+
+def without_contacts(model: mujoco.MjModel) -> mujoco.MjModel:
+    """A copy whose geoms never touch, as spheres: for kinematics, whatever contacts MJX supports."""
+    model = copy.copy(model)
+    model.geom_contype[:] = model.geom_conaffinity[:] = 0
+    model.geom_type[:] = mujoco.mjtGeom.mjGEOM_SPHERE
+    return model
 
 
 def _load(owner: type, xml: str | os.PathLike) -> mujoco.MjModel:

@@ -22,7 +22,7 @@ class TaskEntry(NamedTuple):
 
 # The library's worlds: each module has ``tasks() -> {name: TaskEntry}``, and may have ``parse(name) -> Task | None`` for names
 # that describe a task instead of listing it. They are imported when a name is looked up.
-_WORLDS: tuple[str, ...] = ("maze2d", "antmaze", "control", "gates")
+_WORLDS: tuple[str, ...] = ("maze2d", "antmaze", "control", "gates", "adapters")
 # Kinds of planner that the first edition saved, and the world whose ``first_edition.convert`` reads them.
 _FIRST_EDITION = {
     "maze": "maze2d",
@@ -76,7 +76,7 @@ def first_edition_converter(kind: Any) -> Callable[..., tuple[Task | str, str, d
 
 
 def make_task(name: str) -> Task:
-    """A task by its registered name, or of a class in a file, ``FILE.py:CLASS``.
+    """A task by its registered name, of another library by ``SOURCE:NAME``, or of a class in a file, ``FILE.py:CLASS``.
 
     Raises:
         ValueError: for an unknown name (the nearest known ones are listed), or a file without such a class.
@@ -89,7 +89,7 @@ def make_task(name: str) -> Task:
         return entries[name].make()
     task = _parsed(name)
     if task is None:
-        raise unknown_name("task (registered, or FILE.py:CLASS)", name, entries)
+        raise unknown_name("task (registered, SOURCE:NAME, or FILE.py:CLASS)", name, entries)
     return task
 
 

@@ -15,11 +15,12 @@ def tasks() -> "dict[str, TaskEntry]":
 
 
 def parse(name: str) -> "Maze2dTask | None":
-    """A user's own maze from its rows joined by ``/``, or None for a name that has no walls.
+    """A user's own maze from its rows joined by ``/``, gymnasium-robotics' by ``pointmaze:ID``, or None for any other name.
 
     Raises:
-        ValueError: for a bad maze.
+        ValueError: for a bad maze, or an unknown id.
     """
+    from invlearn_jax.tasks.maze2d.pointmaze import point_maze  # noqa: PLC0415  (as above)
     from invlearn_jax.tasks.maze2d.task import own_maze  # noqa: PLC0415  (as above)
 
-    return own_maze(name)
+    return own_maze(name) or point_maze(name)

@@ -36,13 +36,35 @@ def from_pointmaze(dataset: Dataset, layout: Layout) -> Dataset:
             f"The rows have states and actions of {found[0]} and {found[1]} numbers; PointMaze's have 4 and 2. Give its rows as "
             "read_minari reads them."
         )
-    height, width = layout.walls.shape
+    return dataset._replace(
+        states=states_from_pointmaze(dataset.states, layout).astype(np.float32), actions=_turned(dataset.actions)
+    )
+
+
+def states_from_pointmaze(states: np.ndarray, layout: Layout) -> np.ndarray:
+    """PointMaze's states ``[..., 4]``, or places ``[..., 2]``, in maze2d's frame; see ``from_pointmaze``."""
+    parts = np.split(states, states.shape[-1] // 2, axis=-1)
+    return np.concatenate([_turned(parts[0]) + _middle(layout), *(_turned(part) for part in parts[1:])], axis=-1)
+
+
+def states_to_pointmaze(states: np.ndarray, layout: Layout) -> np.ndarray:
+    """maze2d's states ``[..., 4]``, or places ``[..., 2]``, in PointMaze's frame."""
+    parts = np.split(states, states.shape[-1] // 2, axis=-1)
+    return np.concatenate(
+        [turned_back(parts[0] - _middle(layout)), *(turned_back(part) for part in parts[1:])], axis=-1
+    )
+
+
+def turned_back(vectors: np.ndarray) -> np.ndarray:
+    """maze2d's forces or velocities ``[..., 2]`` in PointMaze's frame."""
+    return np.stack([vectors[..., 1], -vectors[..., 0]], axis=-1)
+
+
+def _middle(layout: Layout) -> np.ndarray:
+    """Where PointMaze's origin is in maze2d's frame."""
     offset = ball.BODY_OFFSET - ball.WALL_OFFSET
-    middle = np.array([height, width]) / 2 - 0.5 - offset
-    position, velocity = _turned(dataset.states[:, :2]) + middle, _turned(dataset.states[:, 2:])
-    states = np.concatenate([position, velocity], axis=1).astype(np.float32)
-    return dataset._replace(states=states, actions=_turned(dataset.actions))
+    return np.array(layout.walls.shape) / 2 - 0.5 - offset
 
 
 def _turned(vectors: np.ndarray) -> np.ndarray:
-    return np.stack([-vectors[:, 1], vectors[:, 0]], axis=1)
+    return np.stack([-vectors[..., 1], vectors[..., 0]], axis=-1)
