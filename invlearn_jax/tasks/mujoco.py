@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.frames import Frame, HeadingFrame, WorldFrame
 from invlearn_jax.keys import streams
 from invlearn_jax.names import unknown_name
+from invlearn_jax.tasks.kinematics import body_pose, site_place
 from invlearn_jax.tasks.task import Simulator, Task
 from invlearn_jax.types import Key
 
@@ -123,7 +124,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown site; the nearest known ones are listed.
         """
-        return self._kinematics(state).site_xpos[self._id("site", name)]
+        return site_place(self.mj_model, self._id("site", name), self.qpos(state))
 
     def body(self, state: Float[Array, " S"], name: str) -> Float[Array, "3"]:
         """Where a body's frame is, metres in the world, by differentiable kinematics.
@@ -131,7 +132,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown body; the nearest known ones are listed.
         """
-        return self._kinematics(state).xpos[self._id("body", name)]
+        return body_pose(self.mj_model, self._id("body", name), self.qpos(state))[0]
 
     def body_axes(self, state: Float[Array, " S"], name: str) -> Float[Array, "3 3"]:
         """The axes of a body's frame in the world, as columns.
@@ -139,7 +140,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown body; the nearest known ones are listed.
         """
-        return self._kinematics(state).xmat[self._id("body", name)].reshape(3, 3)
+        return body_pose(self.mj_model, self._id("body", name), self.qpos(state))[1]
 
     # The Task's contract.
 
@@ -228,10 +229,6 @@ class MujocoTask(Task):
             from mujoco import mjx  # noqa: PLC0415  (a third of the library's import, which many never use)
 
             return mjx, mjx.put_model(self.mj_model), mjx.make_data(self.mj_model)
-
-    def _kinematics(self, state: Array) -> Any:
-        mjx, model, data = self._mjx
-        return mjx.kinematics(model, data.replace(qpos=self.qpos(state)))
 
     def _id(self, kind: str, name: str) -> int:
         count, look = (getattr(self.mj_model, f"n{kind}"), getattr(self.mj_model, kind))

@@ -12,6 +12,7 @@ from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.keys import streams
 from invlearn_jax.tasks.control.arms import smooth_length
 from invlearn_jax.tasks.control.drawing import draw_motion
+from invlearn_jax.tasks.exploration import random_rows, usable_rows
 from invlearn_jax.tasks.mujoco import MujocoTask
 from invlearn_jax.tasks.task import Episodes, Terms
 from invlearn_jax.types import Key, Problem
@@ -25,6 +26,7 @@ _LIFT = 0.05  # m that the lowest foot of drawn states is above the floor at mos
 _SOLE = 0.04  # m, the radius of the feet
 _FALLEN_HEIGHT = 0.7  # m of the hip
 _FALLEN_PITCH = 1.0  # rad
+_EXPLORED = 48  # steps of random exploration, by which most have fallen
 _SETTLED = 1.0  # seconds after which it should have its speed
 _NEAR = 0.2  # m/s from the commanded speed, within which it counts as kept
 
@@ -97,6 +99,10 @@ class WalkerSpeed(MujocoTask):
     def draw_goal(self, key: Key) -> Float[Array, "1"]:
         """A speed from 0 to 1.5 m/s. The key is consumed."""
         return jax.random.uniform(key, (1,), maxval=_FASTEST)
+
+    def data(self, rows: int, key: Key) -> Dataset:
+        """Random exploration in short trajectories, cut where it falls: nothing gets it up again. The key is consumed."""
+        return usable_rows(self, random_rows(self, rows, key, steps=_EXPLORED))
 
     def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
         """Problems from states of the data, which holds what walking comes to; half of them from ``draw_state``."""
