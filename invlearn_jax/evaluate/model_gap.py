@@ -18,7 +18,6 @@ from invlearn_jax.rollout import total
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Params, Planner, Problem
 
-
 _HACKED = 0.1  # of the mean realised cost, by which a hacked plan's cost is above what was predicted
 
 
