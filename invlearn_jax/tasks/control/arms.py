@@ -106,6 +106,15 @@ class SevenJointReach(Reach):
     plane = (0, 2)
     floor, column, tries = 0.1, 0.25, 16
 
+    def configure(self, method: str, settings: Any) -> Any:
+        """More for the model than other arms have: fourteen numbers move, and servos' torques have limits."""
+        settings = super().configure(method, settings)
+        if method == "inverter":
+            settings.model.steps = 6000
+            own = settings.correction
+            own.rounds, own.robots, own.share, own.model_steps, own.inverter_steps = 2, 256, 0.7, 3500, 1000
+        return settings
+
     def exertion(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " A"]:
         """How far the targets lead the angles, rad, which a servo's torque is in proportion to."""
         return action - self.qpos(state)
