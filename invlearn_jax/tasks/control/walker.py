@@ -62,7 +62,7 @@ class WalkerSpeed(MujocoTask):
             settings.objective.unvisited = 0.0
             settings.inverter.steps, settings.inverter.state_noise = 2000, 0.03
             own = settings.correction
-            own.rounds, own.robots, own.steps, own.hold, own.share, own.starts = 12, 256, 120, 60, 0.7, 0.6
+            own.rounds, own.robots, own.steps, own.hold, own.share, own.starts = 9, 256, 120, 60, 0.7, 0.6
             own.model_steps, own.inverter_steps = 1000, 700
         return settings
 
