@@ -46,7 +46,8 @@ class WalkerSpeed(MujocoTask):
     """
 
     name, xml = "walker-speed", "models/walker.xml"
-    control_dt, horizon, episode_length, execute_steps = 0.02, 32, 500, 2
+    # A plan leans forward first and catches itself later: replaced before it has, the next one leans again, until it falls.
+    control_dt, horizon, episode_length, execute_steps = 0.02, 32, 500, 8
     goal_size = 1
     velocity_spread = 1.0
     reset_noise = 0.02
