@@ -110,9 +110,9 @@ class SevenJointReach(Reach):
         """More for the model than other arms have: fourteen numbers move, and servos' torques have limits."""
         settings = super().configure(method, settings)
         if method == "inverter":
-            settings.model.steps = 6000
+            settings.model.steps = 8000
             own = settings.correction
-            own.rounds, own.robots, own.share, own.model_steps, own.inverter_steps = 2, 256, 0.7, 3500, 1000
+            own.rounds, own.robots, own.model_steps, own.inverter_steps = 2, 256, 3000, 1000
         return settings
 
     def exertion(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " A"]:
