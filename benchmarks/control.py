@@ -38,6 +38,9 @@ from invlearn_jax.types import Problem
 _TASKS = flags.DEFINE_list("tasks", ["pendulum-swingup", "cartpole-swingup"], "Tasks, by name or FILE.py:CLASS.")
 _PLANNERS = flags.DEFINE_list("planners", [], "Folders of trained planners, or of runs that hold one.")
 _PRESET = flags.DEFINE_enum("preset", "full", ["quick", "full"], "Which rivals; see the program's own words.")
+_MJX = flags.DEFINE_bool(
+    "mjx", True, "Whether the full preset times MJX too, which takes minutes to compile for long chains of joints."
+)
 _EPISODES = flags.DEFINE_integer("episodes", 32, "Episodes of a trained planner.", lower_bound=2)
 _RIVAL_EPISODES = flags.DEFINE_integer(
     "rival_episodes", 0, "Episodes of a rival, from the first of the same starts; 0 for as many.", lower_bound=0
@@ -76,6 +79,8 @@ def main(argv: list[str]) -> None:
     ensure_compile_cache()
     tasks = [make_task(name) for name in _TASKS.value]
     chosen = [contenders(task, _PLANNERS.value, _PRESET.value == "quick") for task in tasks]
+    if not _MJX.value:
+        chosen = [[row for row in rows if row.trained is not None] for rows in chosen]
     _check(tasks, chosen)
     record: dict[str, Any] = {"rows": [], "cores": len(os.sched_getaffinity(0)), **manifest(_SEED.value)}
     for task, rows in zip(tasks, chosen, strict=True):

@@ -338,6 +338,23 @@ def test_a_walker_at_its_speed_costs_nothing(made):
     np.testing.assert_allclose(task.local_features(far), task.local_features(state))
 
 
+def test_exploration_of_the_walker_ends_where_it_falls(made):
+    task = made["walker-speed"]
+    rows = task.data(3000, jax.random.key(0))
+    assert jax.jit(jax.vmap(task.stands))(jnp.asarray(rows.states)).all()
+    lengths = np.diff(np.concatenate([[-1], np.flatnonzero(rows.ends)]))
+    assert lengths.max() == 48
+    assert 1 < lengths.min() < 24
+
+
+def test_problems_of_the_walker_are_also_starts_of_episodes(made):
+    task = made["walker-speed"]
+    draw = task.problem_sampler(random_rows(task, 100, jax.random.key(0)))
+    states = drawn(lambda key: draw(key).state, 200)
+    near = (np.abs(states[:, :9] - task.home) <= task.reset_noise + 1e-6).all(1)
+    assert 0.2 < near.mean() < 0.5
+
+
 # --- pushing ---
 
 
@@ -363,6 +380,12 @@ def test_no_pusher_is_drawn_within_its_box(made):
     goal = jnp.asarray(states[0, 2:4])
     assert task.success(jnp.asarray(states[0]), goal)
     assert float(task.cost(jnp.asarray(states[0]), jnp.zeros(2), goal)["place"]) == pytest.approx(0, abs=1e-7)
+
+
+def test_exploration_of_the_pusher_moves_the_box(made):
+    states = random_rows(made["planar-push"], 8000, jax.random.key(0)).states.reshape(-1, 128, 10)
+    moved = np.linalg.norm(states[:, 16:, 2:4] - states[:, :-16, 2:4], axis=-1)
+    assert (moved > 0.01).mean() > 0.25
 
 
 # --- all ---

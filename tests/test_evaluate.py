@@ -8,6 +8,7 @@ import pytest
 from invlearn_jax.data import Dataset
 from invlearn_jax.evaluate import metrics
 from invlearn_jax.evaluate.episodes import draw_problems
+from invlearn_jax.evaluate.model_gap import GapReport, gap_summary
 from invlearn_jax.learn.forward_model import prediction_errors
 from invlearn_jax.objectives import reach, weighted_sum
 from invlearn_jax.planners.planner import InversePlanner
@@ -315,6 +316,14 @@ def test_a_model_without_walls_is_found_out(umaze_task, umaze):
     assert [row["gap"] for row in summary["worst"]] == sorted(report.gap.tolist(), reverse=True)[:3]
     with pytest.raises(ValueError, match="problems is 0"):
         hacking.hacking_gap(planner, params, umaze_task, jax.random.key(1), 0)
+
+
+def test_plans_that_cost_a_tenth_more_than_predicted_are_hacked():
+    predicted, none = np.full(10, 2.0), np.zeros(0)
+    realised = predicted + np.array([0.0, 0.1, 0.5, 3.0, -3.0, 0.0, 0.0, 0.0, 0.0, 0.0])
+    found = gap_summary(GapReport(none, predicted, realised, none, none, none))
+    assert found["hacked_share"] == 0.2
+    assert found["gap_mean"] == pytest.approx(0.06)
 
 
 # A learned cost-to-go.

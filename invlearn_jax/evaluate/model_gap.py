@@ -19,6 +19,8 @@ from invlearn_jax.rollout import total
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Params, Planner, Problem
 
+_HACKED = 0.1  # of the mean realised cost, by which a hacked plan's cost is above what was predicted
+
 
 class GapReport(NamedTuple):
     """N plans against what came of them.
@@ -115,13 +117,18 @@ def executed_plans(
 
 
 def gap_summary(report: GapReport) -> dict[str, Any]:
-    """The report in a few numbers, fit for JSON: the gap's mean with its 95 % interval, its 99th percentile, both mean costs."""
-    gap = mean_ci(report.gap)
+    """The report in a few numbers, fit for JSON.
+
+    They are the gap's mean with its 95 % interval, its 99th percentile, the share of plans whose gap is more than a tenth of the
+    mean realised cost, and both mean costs.
+    """
+    gap, worth = mean_ci(report.gap), np.abs(report.realised_cost).mean()
     return {
         "gap_plans": len(report.gap),
         "gap_mean": gap.mean,
         "gap_ci95": [gap.low, gap.high],
         "gap_p99": float(np.percentile(report.gap, 99)),
+        "hacked_share": float((report.gap > _HACKED * worth).mean()),
         "predicted_cost_mean": float(report.predicted_cost.mean()),
         "realised_cost_mean": float(report.realised_cost.mean()),
     }

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from invlearn_jax.frames import Frame, HeadingFrame, WorldFrame
 from invlearn_jax.keys import streams
 from invlearn_jax.names import unknown_name
+from invlearn_jax.tasks.kinematics import body_pose, site_place
 from invlearn_jax.tasks.task import Simulator, Task
 from invlearn_jax.types import Key
 
@@ -33,14 +34,6 @@ class Joint(NamedTuple):
     at: int
     low: float
     high: float
-
-
-class _Places(NamedTuple):
-    """Where sites ``[N, 3]`` and bodies ``[M, 3]`` are, and the bodies' axes ``[M, 3, 3]``."""
-
-    sites: Array
-    bodies: Array
-    axes: Array
 
 
 class MujocoTask(Task):
@@ -151,7 +144,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown site; the nearest known ones are listed.
         """
-        return self._kinematics(self.qpos(state)).sites[self._id("site", name)]
+        return site_place(self.mj_model, self._id("site", name), self.qpos(state))
 
     def body(self, state: Float[Array, " S"], name: str) -> Float[Array, "3"]:
         """Where a body's frame is, metres in the world, by differentiable kinematics.
@@ -159,7 +152,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown body; the nearest known ones are listed.
         """
-        return self._kinematics(self.qpos(state)).bodies[self._id("body", name)]
+        return body_pose(self.mj_model, self._id("body", name), self.qpos(state))[0]
 
     def body_axes(self, state: Float[Array, " S"], name: str) -> Float[Array, "3 3"]:
         """The axes of a body's frame in the world, as columns.
@@ -167,7 +160,7 @@ class MujocoTask(Task):
         Raises:
             ValueError: for an unknown body; the nearest known ones are listed.
         """
-        return self._kinematics(self.qpos(state)).axes[self._id("body", name)].reshape(3, 3)
+        return body_pose(self.mj_model, self._id("body", name), self.qpos(state))[1]
 
     # The Task's contract.
 
@@ -262,20 +255,9 @@ class MujocoTask(Task):
         """The same for kinematics alone."""
         return on_mjx(without_contacts(self.mj_model), self.name)
 
-    # MJX is thousands of lines of Python to a trace, and a program calls it many times: under a jit of its own it is traced once.
-
-    @functools.cached_property
-    def _kinematics(self) -> Callable[[Array], "_Places"]:
-        mjx, model, data = self._places
-
-        def places(qpos: Array) -> _Places:
-            found = mjx.kinematics(model, data.replace(qpos=qpos))
-            return _Places(found.site_xpos, found.xpos, found.xmat)
-
-        return jax.jit(places)
-
     @functools.cached_property
     def _physics(self) -> Callable[[Any], Any]:
+        # MJX is thousands of lines of Python to a trace; under a jit of its own it is traced once.
         mjx, model, _ = self._mjx
         return jax.jit(functools.partial(mjx.step, model))
 

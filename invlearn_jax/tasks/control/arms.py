@@ -36,6 +36,13 @@ class Reach(MujocoTask):
     effort: float = 0.005
     plane: tuple[int, int] = (0, 1)
 
+    def configure(self, method: str, settings: Any) -> Any:
+        """Random exploration comes to all that an arm can be in: plans need not be kept near it."""
+        if method == "inverter":
+            settings.objective.unvisited = 0.0
+            settings.correction.rounds = 1
+        return settings
+
     def achieved(self, state: Float[Array, " S"]) -> Float[Array, " G"]:
         """The tip, m."""
         return self.site(state, "tip")[: self.goal_size]
@@ -98,6 +105,15 @@ class SevenJointReach(Reach):
     reset_noise = 0.1
     plane = (0, 2)
     floor, column, tries = 0.1, 0.25, 16
+
+    def configure(self, method: str, settings: Any) -> Any:
+        """More for the model than other arms have: fourteen numbers move, and servos' torques have limits."""
+        settings = super().configure(method, settings)
+        if method == "inverter":
+            settings.model.steps = 8000
+            own = settings.correction
+            own.rounds, own.robots, own.model_steps, own.inverter_steps = 2, 256, 3000, 1000
+        return settings
 
     def exertion(self, state: Float[Array, " S"], action: Float[Array, " A"]) -> Float[Array, " A"]:
         """How far the targets lead the angles, rad, which a servo's torque is in proportion to."""

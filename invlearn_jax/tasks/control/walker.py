@@ -12,6 +12,7 @@ from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.keys import streams
 from invlearn_jax.tasks.control.arms import smooth_length
 from invlearn_jax.tasks.control.drawing import draw_motion
+from invlearn_jax.tasks.exploration import random_rows, usable_rows
 from invlearn_jax.tasks.mujoco import MujocoTask
 from invlearn_jax.tasks.task import Episodes, Terms
 from invlearn_jax.types import Key, Problem
@@ -25,6 +26,7 @@ _LIFT = 0.05  # m that the lowest foot of drawn states is above the floor at mos
 _SOLE = 0.04  # m, the radius of the feet
 _FALLEN_HEIGHT = 0.7  # m of the hip
 _FALLEN_PITCH = 1.0  # rad
+_EXPLORED = 48  # steps of random exploration, by which most have fallen
 _SETTLED = 1.0  # seconds after which it should have its speed
 _NEAR = 0.2  # m/s from the commanded speed, within which it counts as kept
 
@@ -44,13 +46,26 @@ class WalkerSpeed(MujocoTask):
     """
 
     name, xml = "walker-speed", "models/walker.xml"
-    control_dt, horizon, episode_length, execute_steps = 0.02, 32, 300, 2
+    # A plan leans forward first and catches itself later: replaced before it has, the next one leans again, until it falls.
+    control_dt, horizon, episode_length, execute_steps = 0.02, 32, 500, 8
     goal_size = 1
     velocity_spread = 1.0
     reset_noise = 0.02
     upright: float = 2.0
     height: float = 10.0
     effort: float = 0.02
+
+    def configure(self, method: str, settings: Any) -> Any:
+        """Walking is learned from what came of walking: many rounds, each short. A fall costs more than a plan can tell."""
+        if method == "inverter":
+            settings.data.rows = 400_000
+            settings.tail.kind, settings.tail.time_constant = "bootstrap", 3.0
+            settings.objective.unvisited = 0.0
+            settings.inverter.steps, settings.inverter.state_noise = 2000, 0.03
+            own = settings.correction
+            own.rounds, own.robots, own.steps, own.hold, own.share, own.starts = 9, 256, 120, 60, 0.7, 0.6
+            own.model_steps, own.inverter_steps = 1000, 700
+        return settings
 
     def features(self, state: Float[Array, "18"]) -> Float[Array, " F"]:
         """All but how far it has come, which nothing depends on."""
@@ -98,16 +113,19 @@ class WalkerSpeed(MujocoTask):
         """A speed from 0 to 1.5 m/s. The key is consumed."""
         return jax.random.uniform(key, (1,), maxval=_FASTEST)
 
+    def data(self, rows: int, key: Key) -> Dataset:
+        """Random exploration in short trajectories, cut where it falls: nothing gets it up again. The key is consumed."""
+        return usable_rows(self, random_rows(self, rows, key, steps=_EXPLORED))
+
     def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
-        """Problems from states of the data, which holds what walking comes to; half of them from ``draw_state``."""
+        """Problems from the data, from ``draw_state`` and from where episodes start, a third each."""
         states = jnp.asarray(rows.states)
 
         def draw(key: Key) -> Problem:
-            row_key, state_key, share_key, goal_key = streams(key, "row", "state", "share", "goal")
+            row_key, state_key, start_key, kind_key, goal_key = streams(key, "row", "state", "start", "kind", "goal")
             row = states[jax.random.randint(row_key, (), 0, len(states))].at[_X].set(0.0)
-            fresh = jax.random.bernoulli(share_key)
-            state = jnp.where(fresh, self.draw_state(state_key).astype(row.dtype), row)
-            return Problem(state, self.draw_goal(goal_key))
+            found = jnp.stack([x.astype(row.dtype) for x in (row, self.draw_state(state_key), self.reset(start_key))])
+            return Problem(found[jax.random.randint(kind_key, (), 0, len(found))], self.draw_goal(goal_key))
 
         return draw
 
