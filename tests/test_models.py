@@ -1,5 +1,7 @@
 """Forward models, the position graph, the cost-to-go and Fourier features, each against something known."""
 
+import collections
+import functools
 import itertools
 from collections import deque
 
@@ -17,8 +19,8 @@ from small_tasks import Ball
 
 from invlearn_jax.data.dataset import Dataset, fit_normalizer, window_store
 from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
-from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update
-from invlearn_jax.learn.loop import TrainState, default_optimizer, train
+from invlearn_jax.learn.forward_model import Source, forward_model_state, forward_model_update, model_loss
+from invlearn_jax.learn.loop import TrainState, apply_gradients, default_optimizer, train
 from invlearn_jax.models import PositionGraph, position_graph
 from invlearn_jax.models.chunked import ChunkedModel
 from invlearn_jax.models.coverage import CELLS, distance_to_data, interpolate
@@ -148,6 +150,73 @@ def test_a_linear_system_is_learned(chunk):
     error = np.abs(predicted - held_out.states[: horizon + 1]).max()
     change = np.abs(held_out.states[: horizon + 1] - held_out.states[0]).max()
     assert error < 0.05 * change
+
+
+class Overshooting:
+    """Adds up actions, and predicts a tenth too much of every change."""
+
+    chunk, dt, gradient = 1, 1.0, "reverse"
+
+    def init(self, key):
+        return Scales(jnp.array([[1.0, 2.0]]))
+
+    def unroll(self, params, state, actions):
+        return state + 1.1 * jnp.concatenate([jnp.zeros_like(state)[None], jnp.cumsum(actions, axis=0)])
+
+    def seen(self, state, reference):
+        return state - reference
+
+
+Scales = collections.namedtuple("Scales", "delta")
+
+
+def test_errors_relative_to_the_change_count_alike_in_small_and_large_motions():
+    model = Overshooting()
+    actions = np.random.default_rng(0).normal(size=(5, 6, 2)) * [1.0, 2.0]
+
+    def loss(size, floor):
+        moved = np.cumsum(size * actions, axis=1)
+        states = 3.0 + np.concatenate([np.zeros((5, 1, 2)), moved], axis=1)
+        inputs = model.init(jax.random.key(0)), jnp.asarray(states), jnp.asarray(size * actions)
+        return float(jax.jit(functools.partial(model_loss, model, change_floor=floor))(*inputs))
+
+    assert loss(0.1, 1e-3) == pytest.approx(loss(1.0, 1e-3), rel=0.01)
+    # Changes far below the floor count for little.
+    assert loss(0.1, 10.0) < 0.02 * loss(1.0, 10.0)
+    # Without a floor all errors have the unit of the scales: Huber's loss of a tenth of the change.
+    for size in (0.1, 1.0):
+        error = 0.1 * np.abs(np.cumsum(size * actions, axis=1) / [1.0, 2.0])
+        huber = np.where(error <= 0.1, 0.5 * error**2, 0.1 * (error - 0.05))
+        assert loss(size, 0.0) == pytest.approx(10 * huber.mean(), rel=1e-4)
+
+
+def test_stages_that_differ_in_their_data_alone_are_compiled_once():
+    # Values that no earlier run can have left in the compilation cache.
+    data = np.random.default_rng().normal(size=(2, 500)).astype(np.float32)
+    optimizer, events = optax.sgd(0.5), []
+
+    def trained(values):
+        values = jnp.asarray(values)
+
+        def update(state):
+            gradient = state.params - values.mean()
+            return apply_gradients(state, optimizer, gradient, state.params, state.key, ()), {"loss": gradient}
+
+        params = jnp.zeros(())
+        state = TrainState(jnp.zeros((), jnp.int32), jax.random.key(0), params, optimizer.init(params), ())
+        return train(update, state, 30).params
+
+    def listen(event, **_):
+        events.append(event)
+
+    assert trained(data[0]) == pytest.approx(data[0].mean(), abs=1e-5)
+    jax.monitoring.register_event_listener(listen)
+    try:
+        assert trained(data[1]) == pytest.approx(data[1].mean(), abs=1e-5)
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
+    assert "/jax/compilation_cache/cache_hits" in events
+    assert "/jax/compilation_cache/cache_misses" not in events
 
 
 # --- the position graph ---

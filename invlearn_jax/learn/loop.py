@@ -61,6 +61,9 @@ def train(
 ) -> TrainState:
     """Runs ``update`` until ``state.step`` is ``steps``.
 
+    The arrays that ``update`` closes over, a store of data say, are arguments of the compiled program: it holds no copy of them,
+    and stages that differ in their values alone are one program in JAX's compilation cache.
+
     Args:
         update: one jittable update.
         state: where to begin; a restored state goes on as if never interrupted.
@@ -75,18 +78,25 @@ def train(
     Raises:
         NonFiniteLossError: if a metric or a parameter is NaN or infinite after a block, before ``on_block`` is called.
     """
+    if int(state.step) >= steps:
+        return state
+    closure, shape = jax.make_jaxpr(update, return_shape=True)(state)
+    following = jax.tree.structure(shape)
 
-    def run(state: TrainState, count: int) -> tuple[TrainState, Metrics, Bool[Array, ""]]:
-        state, metrics = jax.lax.scan(lambda s, _: update(s), state, length=count)
+    def run(data: list[Array], state: TrainState, count: int) -> tuple[TrainState, Metrics, Bool[Array, ""]]:
+        def once(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+            return jax.tree.unflatten(following, jax.core.eval_jaxpr(closure.jaxpr, data, *jax.tree.leaves(state)))
+
+        state, metrics = jax.lax.scan(once, state, length=count)
         # The loss is that before an update: a state may be broken where no metric shows it yet.
         return state, jax.tree.map(lambda x: x.mean(), metrics), _finite(state.params)
 
-    compiled = jax.jit(run, static_argnums=1, donate_argnums=0)
+    compiled = jax.jit(run, static_argnums=2, donate_argnums=1)
     # The caller keeps its own state; the loop's buffers are donated from block to block.
     state = jax.tree.map(jnp.copy, state)
     while (done := int(state.step)) < steps:
         # Blocks end on multiples of ``block``, so that a resumed run repeats the unbroken run's calls.
-        state, metrics, finite = compiled(state, min(block - done % block, steps - done))
+        state, metrics, finite = compiled(closure.consts, state, min(block - done % block, steps - done))
         averages = {name: float(value) for name, value in metrics.items()}
         broken = [f"the metric {name}" for name, value in averages.items() if not math.isfinite(value)]
         if broken or not finite:
