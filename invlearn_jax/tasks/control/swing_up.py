@@ -20,9 +20,8 @@ _TILT = np.deg2rad(10.0)  # from the vertical, within which a link counts as upr
 _OFF = 0.1  # m from the middle of the rail, within which a cart counts as centred
 _RATE = 1.0  # rad/s, below which a link that is upright counts as balanced, and not as passing through
 _LAST = 2.0  # seconds of an episode in which it should be balanced
-# Half of what is learned from lies near rest upright, down to so many decades nearer than anywhere else: there the system must
-# be known far better than where it swings, and it stays there for no longer than these many plans.
-_NEAR_SHARE, _DECADES, _NEAR_PLANS = 0.5, 2.5, 2
+# States near rest upright are down to so many decades nearer than others, and the system stays there for about so many plans.
+_DECADES, _NEAR_PLANS = 2.5, 2
 
 
 class SwingUp(MujocoTask):
@@ -38,6 +37,8 @@ class SwingUp(MujocoTask):
         speed: v, the cost of turning, per (rad/s)^2.
         centre: c, the cost of being off the middle, per m^2.
         effort: e, the cost of the greatest actions.
+        near_share: of what is learned from, so much lies near rest upright; for systems that must be known far better there than
+            where they swing.
     """
 
     # 25 plans a second: the fastest of them falls e-fold in 0.1 s. In longer plans errors grow too far for a value to be learned.
@@ -47,6 +48,7 @@ class SwingUp(MujocoTask):
     speed: float = 0.005
     centre: float = 0.5
     effort: float = 0.02
+    near_share: float = 0.0
 
     def configure(self, method: str, settings: Any) -> Any:
         """A swing-up takes longer than a plan: Inverters learn what it costs to go on."""
@@ -54,7 +56,9 @@ class SwingUp(MujocoTask):
             settings.tail.kind = "bootstrap"
             settings.inverter.steps = 4000
             settings.correction.rounds = 0
-            settings.model.change_floor = 0.1
+            if self.near_share:
+                settings.model.change_floor = 0.1
+                settings.inverter.state_noise, settings.inverter.logit_weight = 0.0, 1e-6
         return settings
 
     def draw_near(self, key: Key) -> Float[Array, " S"]:
@@ -62,23 +66,27 @@ class SwingUp(MujocoTask):
         state_key, size_key = streams(key, "state", "size")
         return 10.0 ** (-_DECADES * jax.random.uniform(size_key)) * self.draw_state(state_key)
 
-    def data(self, rows: int, key: Key) -> dict[str, Part]:
+    def data(self, rows: int, key: Key) -> Dataset | dict[str, Part]:
         """Random exploration from anywhere, and in short trajectories from near rest upright. The key is consumed."""
+        if not self.near_share:
+            return random_rows(self, rows, key)
         anywhere, near = streams(key, "anywhere", "near")
         steps = _NEAR_PLANS * self.horizon
         return {
-            "anywhere": Part(random_rows(self, rows, anywhere), 1 - _NEAR_SHARE),
-            "near rest": Part(random_rows(self, rows // 2, near, steps, self.draw_near), _NEAR_SHARE),
+            "anywhere": Part(random_rows(self, rows, anywhere), 1 - self.near_share),
+            "near rest": Part(random_rows(self, rows // 2, near, steps, self.draw_near), self.near_share),
         }
 
     def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
-        """Draws problems from anywhere, half of them near rest upright."""
+        """Draws problems from anywhere, and ``near_share`` of them near rest upright."""
         anywhere = super().problem_sampler(rows)
+        if not self.near_share:
+            return anywhere
 
         def draw(key: Key) -> Problem:
             which_key, near_key, key = streams(key, "which", "near", "anywhere")
             problem = anywhere(key)
-            near = jax.random.bernoulli(which_key, _NEAR_SHARE)
+            near = jax.random.bernoulli(which_key, self.near_share)
             return problem._replace(state=jnp.where(near, self.draw_near(near_key), problem.state))
 
         return draw
@@ -149,6 +157,7 @@ class DoubleCartPole(SwingUp):
     name, xml = "double-cartpole-swingup", "models/double_cartpole.xml"
     velocity_spread = (1.0, 5.0, 5.0)
     on_cart = True
+    near_share = 0.5
 
 
 class Acrobot(SwingUp):
@@ -156,3 +165,4 @@ class Acrobot(SwingUp):
 
     name, xml = "acrobot-swingup", "models/acrobot.xml"
     velocity_spread = (4.0, 5.0)
+    near_share = 0.5
