@@ -41,6 +41,7 @@ _PRESET = flags.DEFINE_enum("preset", "full", ["quick", "full"], "Which rivals; 
 _MJX = flags.DEFINE_bool(
     "mjx", True, "Whether the full preset times MJX too, which takes minutes to compile for long chains of joints."
 )
+_RIVALS = flags.DEFINE_list("rivals", [], "Only these of the preset's rivals, by name: CEM,DIAL; all by default.")
 _EPISODES = flags.DEFINE_integer("episodes", 32, "Episodes of a trained planner.", lower_bound=2)
 _RIVAL_EPISODES = flags.DEFINE_integer(
     "rival_episodes", 0, "Episodes of a rival, from the first of the same starts; 0 for as many.", lower_bound=0
@@ -79,8 +80,7 @@ def main(argv: list[str]) -> None:
     ensure_compile_cache()
     tasks = [make_task(name) for name in _TASKS.value]
     chosen = [contenders(task, _PLANNERS.value, _PRESET.value == "quick") for task in tasks]
-    if not _MJX.value:
-        chosen = [[row for row in rows if row.trained is not None] for rows in chosen]
+    chosen = [[row for row in rows if _wanted(row)] for rows in chosen]
     _check(tasks, chosen)
     record: dict[str, Any] = {"rows": [], "cores": len(os.sched_getaffinity(0)), **manifest(_SEED.value)}
     for task, rows in zip(tasks, chosen, strict=True):
@@ -89,6 +89,13 @@ def main(argv: list[str]) -> None:
             write_json(_OUTPUT.value, record)
             print(_line(row), flush=True)
     replace_files({Path(_OUTPUT.value).with_suffix(".png"): draw(record["rows"])})
+
+
+def _wanted(row: Contender) -> bool:
+    """Whether the flags leave a row in: a trained planner always, a rival by its name, one that is only timed with MJX alone."""
+    if row.trained is None and not _MJX.value:
+        return False
+    return bool(row.trained) or not _RIVALS.value or row.planner in _RIVALS.value
 
 
 def _check(tasks: list[Task], chosen: list[list[Contender]]) -> None:

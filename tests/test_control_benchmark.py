@@ -104,6 +104,15 @@ def test_rows_and_page_hold_what_is_promised(short, tmp_path, monkeypatch):
     assert json.loads(output.read_text())["cores"] >= 1
 
 
+def test_only_the_rivals_that_are_named_play(short, tmp_path, monkeypatch):
+    tiny = control_rivals.Rival("DIAL", 4, 2)
+    others = tiny._replace(planner="CEM", rounds=1), tiny._replace(on_mjx=True, played=False)
+    monkeypatch.setattr(control_rivals, "RIVALS", (tiny, *others))
+    output, settings = tmp_path / "f.json", ("--episodes=2", "--calls=10", "--seed=1", "--nomjx", "--rivals=DIAL")
+    run_here("control", f"--tasks={short[0]}", f"--planners={short[1]}", *settings, f"--output={output}")
+    assert [row["planner"] for row in read_record(None, output)["rows"]] == ["Inverter", "Inverter", "DIAL"]
+
+
 def test_a_planner_of_another_task_is_refused(short, tmp_path):
     with pytest.raises(ValueError, match="plans for none of the tasks pendulum-swingup"):
         run_here(
