@@ -52,7 +52,7 @@ def _pose(model: mujoco.MjModel, body: int, qpos: Array) -> tuple[_Vector, _Matr
         chain.append(body)
         body = int(model.body_parentid[body])
     place: _Vector = [0.0, 0.0, 0.0]
-    axes = _EYE
+    axes: _Matrix = _EYE
     for number in reversed(chain):
         place = _sum(place, _turned(axes, _known(model.body_pos[number])))
         axes = _product(axes, _rotation(_known(model.body_quat[number])))
