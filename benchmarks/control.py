@@ -42,6 +42,13 @@ _MJX = flags.DEFINE_bool(
     "mjx", True, "Whether the full preset times MJX too, which takes minutes to compile for long chains of joints."
 )
 _RIVALS = flags.DEFINE_list("rivals", [], "Only these of the preset's rivals, by name: CEM,DIAL; all by default.")
+_SIGMA = flags.DEFINE_float(
+    "sigma",
+    None,
+    "Standard deviation of all rivals' noise, as a share of half the actions' range; by default 0.3 for predictive sampling and "
+    "0.5 for others, as chosen on the swing-ups.",
+    lower_bound=1e-3,
+)
 _EPISODES = flags.DEFINE_integer("episodes", 32, "Episodes of a trained planner.", lower_bound=2)
 _RIVAL_EPISODES = flags.DEFINE_integer(
     "rival_episodes", 0, "Episodes of a rival, from the first of the same starts; 0 for as many.", lower_bound=0
@@ -79,7 +86,7 @@ def main(argv: list[str]) -> None:
     """Times all planners of each task in turn, then lets them play one by one."""
     ensure_compile_cache()
     tasks = [make_task(name) for name in _TASKS.value]
-    chosen = [contenders(task, _PLANNERS.value, _PRESET.value == "quick") for task in tasks]
+    chosen = [contenders(task, _PLANNERS.value, _PRESET.value == "quick", _SIGMA.value) for task in tasks]
     chosen = [[row for row in rows if _wanted(row)] for rows in chosen]
     _check(tasks, chosen)
     record: dict[str, Any] = {"rows": [], "cores": len(os.sched_getaffinity(0)), **manifest(_SEED.value)}

@@ -73,13 +73,14 @@ RIVALS = (
 )
 
 
-def contenders(task: Task, planners: list[str], quick: bool) -> list[Contender]:
+def contenders(task: Task, planners: list[str], quick: bool, sigma: float | None = None) -> list[Contender]:
     """The rows of a task: the Inverters among the planners that are of it, then the rivals.
 
     Args:
         task: what is to be controlled.
         planners: folders of planners, or of runs that hold one.
         quick: leaves out what takes long.
+        sigma: of all rivals' noise, see ``Rival``; by default as each has it.
 
     Returns:
         The rows.
@@ -88,7 +89,7 @@ def contenders(task: Task, planners: list[str], quick: bool) -> list[Contender]:
         ValueError: for a folder without a planner.
     """
     found = [row for name in planners for row in _inverters(task, name)]
-    rivals = [rival for rival in RIVALS if rival.quick == quick]
+    rivals = [rival._replace(sigma=sigma or rival.sigma) for rival in RIVALS if rival.quick == quick]
     return found + [_contender(task, rival) for rival in rivals]
 
 
