@@ -67,6 +67,8 @@ class Running:
         """Compiles it at batch 1, and where it is fast at the largest."""
         self.contender, self._episode_length = contender, episode_length
         self.planner, self.params = contender.load()
+        # Traced once, whatever programs are made of it.
+        self._whole = jax.jit(self.planner.plan)
         one = jax.tree.map(lambda x: x[0], problems)
         self._one = (keys[0], one._replace(guess=first_guess(self.planner)))
         begin = time.perf_counter()
@@ -84,7 +86,7 @@ class Running:
         self.many_times: list[float] = []
 
     def _output(self, params: Params, key: jax.Array, problem: Problem) -> jax.Array:
-        out = self.planner.plan(params, key, problem)
+        out = self._whole(params, key, problem)
         # Of a plan that is followed with feedback, whatever its first action needs.
         return self.planner.act(params, out, 0, problem.state) if isinstance(self.planner, Follows) else out.actions
 
@@ -129,7 +131,7 @@ class Running:
             judged = task.judge(self.planner, self.params, run_key, episodes)
             found = {name: judged[name] for name in ("cost_mean", "cost_sem", "success_rate")}
             return found | {"episodes": episodes, "score_s": time.perf_counter() - begin}
-        plan, seconds = jax.jit(jax.vmap(self.planner.plan, in_axes=(None, 0, 0))), []
+        plan, seconds = jax.jit(jax.vmap(self._whole, in_axes=(None, 0, 0))), []
 
         def timed(*given: Any) -> PlanOutput:
             begin = time.perf_counter()

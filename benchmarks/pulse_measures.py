@@ -17,7 +17,9 @@ from invlearn_jax.tasks.gates.fidelity import infidelity
 from invlearn_jax.tasks.gates.propagators import propagate
 from invlearn_jax.tasks.gates.systems import PulseSystem
 from invlearn_jax.tasks.gates.waveform import occupied_bandwidth
-from invlearn_jax.types import Problem
+from invlearn_jax.types import PlanOutput, Problem
+
+Planning = Callable[[jax.Array, jax.Array], PlanOutput]
 
 
 def place(folder: str, name: str) -> str:
@@ -66,14 +68,17 @@ def exact_infidelity(system: PulseSystem, slices: np.ndarray, gate: np.ndarray) 
     return 1 - abs(np.trace(gate.conj().T @ inside)) ** 2 / len(gate) ** 2
 
 
-def pulses_of(
-    planner: InversePlanner, params: PlannerParams, gates: jax.Array, chunk: int
-) -> tuple[np.ndarray, np.ndarray]:
+def planning(planner: InversePlanner, params: PlannerParams) -> Planning:
+    """``(key, gate) -> plan``, traced once for each precision of the gate, whatever programs are made of it."""
+    return jax.jit(lambda key, gate: planner.plan(params, key, problem_of(gate)))
+
+
+def pulses_of(plan: Planning, gates: jax.Array, chunk: int) -> tuple[np.ndarray, np.ndarray]:
     """``(slices [n, N, C], costs [n, K + 1])``: the pulses, and the best cost after 0 to K steps."""
 
     def one(key: jax.Array, gate: jax.Array) -> tuple[jax.Array, jax.Array]:
-        plan = planner.plan(params, key, problem_of(gate))
-        return plan.actions, jnp.concatenate([plan.proposal_cost[None], plan.refine_trace])
+        found = plan(key, gate)
+        return found.actions, jnp.concatenate([found.proposal_cost[None], found.refine_trace])
 
     return over_gates(one, gates, chunk)
 

@@ -118,7 +118,8 @@ def race(
         "steps_before": method.steps_before,
         "precision": method.precision,
     }
-    alone, together = _alone(system, method, gates[:single]), _together(system, method, gates[:batch])
+    update = _updating(system, method)
+    alone, together = _alone(system, method, update, gates[:single]), _together(system, method, update, gates[:batch])
     for name, target in targets.items():
         arrived = np.where((traces <= target).any(1), np.argmax(traces <= target, axis=1), method.steps + 1)
         stuck = float((arrived > method.steps).mean())
@@ -147,6 +148,11 @@ def _traces(system: PulseSystem, method: Method, gates: jax.Array, chunk: int) -
     return over_gates(one, gates, chunk)
 
 
+def _updating(system: PulseSystem, method: Method) -> Callable[[jax.Array, jax.Array, Any], tuple]:
+    """``(key, gate, state) -> (state, latents, costs)``, one step; traced once, whatever programs are made of it."""
+    return jax.jit(lambda key, gate, state: method.refiner.update(key, _cost(system, gate), state))
+
+
 def _best_cap(arrived: np.ndarray, steps: int, before: int) -> int:
     """After how many steps to start anew, for the least steps per arrival; each start costs ``before`` too."""
     options = np.arange(1, steps + 1)
@@ -160,7 +166,7 @@ def _candidates(arrived: np.ndarray, steps: int) -> list[int]:
     return sorted({max(1, int(np.quantile(come, q))) for q in (0.5, 0.8, 0.95, 1.0)})
 
 
-def _together(system: PulseSystem, method: Method, gates: jax.Array) -> Callable[[int], float]:
+def _together(system: PulseSystem, method: Method, update: Callable, gates: jax.Array) -> Callable[[int], float]:
     """A function that gives the median seconds of all gates at once, by number of steps; compiled once for all."""
     keys = keys_for(gates)
 
@@ -169,10 +175,7 @@ def _together(system: PulseSystem, method: Method, gates: jax.Array) -> Callable
             return method.refiner.init(_cost(system, gate), _start(method, key, gate))[0]
 
         def advance(_: int, carry: tuple) -> tuple:
-            def one(key: jax.Array, gate: jax.Array, state: Any) -> tuple:
-                return method.refiner.update(key, _cost(system, gate), state)[:2]
-
-            return jax.vmap(one)(keys, gates, carry[0])
+            return jax.vmap(update)(keys, gates, carry[0])[:2]
 
         state = jax.vmap(begin)(keys, gates)
         start = jnp.zeros((len(gates), 1, system.knots, len(system.controls)), gates.real.dtype)
@@ -193,7 +196,9 @@ def _together(system: PulseSystem, method: Method, gates: jax.Array) -> Callable
     return seconds
 
 
-def _alone(system: PulseSystem, method: Method, gates: jax.Array) -> Callable[[float, int], dict[str, float]]:
+def _alone(
+    system: PulseSystem, method: Method, update: Callable, gates: jax.Array
+) -> Callable[[float, int], dict[str, float]]:
     """A function that times gates one by one, by target and number of steps after which to start anew."""
     keys = keys_for(gates)
 
@@ -207,7 +212,7 @@ def _alone(system: PulseSystem, method: Method, gates: jax.Array) -> Callable[[f
             state, costs = method.refiner.init(cost, latents)
 
             def advance(inner: tuple) -> tuple:
-                return *method.refiner.update(own, cost, inner[0]), inner[3] + 1
+                return *update(own, gate, inner[0]), inner[3] + 1
 
             going = (state, latents, costs, 0)
             _, latents, costs, _ = jax.lax.while_loop(lambda c: (c[2][0] > target) & (c[3] < cap), advance, going)

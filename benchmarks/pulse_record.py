@@ -8,12 +8,13 @@ import jax
 import numpy as np
 
 from benchmarks.pulse_measures import (
+    Planning,
     checks,
     infidelities_of,
     latency,
     load,
     percentiles,
-    problem_of,
+    planning,
     pulses_of,
     seconds_in_turn,
     summary,
@@ -124,23 +125,23 @@ def system_record(plan: Race, preset: Preset, folder: str, seed: int, count: int
     Returns:
         The record, fit for JSON.
     """
-    planners = {k: load(folder, plan.planner, k)[0] for k in range(plan.refine_steps + 1)}
-    params = load(folder, plan.planner)[1]
-    system = planners[0].inverter.system
+    planner, params = load(folder, plan.planner)
+    system = planner.inverter.system
+    plans = {k: planning(load(folder, plan.planner, k)[0], params) for k in range(plan.refine_steps + 1)}
     gates = haar_gates(from_seed(seed), max(count, preset.batch), system.gate_dimension)
     asked, chunk = gates[:count], _CHUNKS[system.name]
-    proposed, _ = pulses_of(planners[0], params, asked, chunk)
+    proposed, _ = pulses_of(plans[0], asked, chunk)
     # The trace of the longest refinement holds all shorter ones.
-    refined, costs = pulses_of(planners[plan.refine_steps], params, asked, chunk)
+    refined, costs = pulses_of(plans[plan.refine_steps], asked, chunk)
     steps = []
-    for k, planner in planners.items():
-        single, _ = pulses_of(planner, params, asked.astype("complex64"), chunk)
+    for k, planned in plans.items():
+        single, _ = pulses_of(planned, asked.astype("complex64"), chunk)
         found = infidelities_of(system, single.astype(float), asked)
         steps.append(
             {"refine_steps": k, "infidelity": percentiles(costs[:, k]), "infidelity_single": percentiles(found)}
         )
     batch = min(plan.batch, preset.batch)
-    _add_times(steps, planners, params, gates, preset, batch)
+    _add_times(steps, plans, gates, preset, batch)
     record: dict[str, Any] = {
         "planner": plan.planner,
         "gate_time_us": system.gate_time,
@@ -168,25 +169,25 @@ def system_record(plan: Race, preset: Preset, folder: str, seed: int, count: int
 
 
 def _add_times(
-    steps: list[dict[str, Any]], planners: dict[int, Any], params: Any, gates: jax.Array, preset: Preset, batch: int
+    steps: list[dict[str, Any]], plans: dict[int, Planning], gates: jax.Array, preset: Preset, batch: int
 ) -> None:
     """Adds the times of all K to their rows, taken in turn."""
-    key, ends = jax.random.key(0), (0, max(planners))
+    key, ends = jax.random.key(0), (0, max(plans))
     asked = {"": gates.astype("complex64"), "_double": gates.astype("complex128")}
 
     def call(k: int, kind: str, count: int | None) -> Any:
         def plan(gate: jax.Array) -> jax.Array:
             # One proposal is the Inverter's own, for which no randomness is used.
-            return planners[k].plan(params, key, problem_of(gate)).actions
+            return plans[k](key, gate).actions
 
         compiled = jax.jit(plan if count is None else jax.vmap(plan))
         # Slices of arrays are calls of their own, and are made before.
         given = asked[kind][0 if count is None else slice(count)]
         return lambda: compiled(given)
 
-    counts = {k: batch if k else preset.batch for k in planners}
+    counts = {k: batch if k else preset.batch for k in plans}
     # Compiling every K twice would take longer than all else.
-    kinds = [(k, kind) for kind in asked for k in planners if not kind or k in ends]
+    kinds = [(k, kind) for kind in asked for k in plans if not kind or k in ends]
     alone = seconds_in_turn({at: call(*at, None) for at in kinds}, preset.calls, 20.0)
     together = seconds_in_turn({at: call(*at, counts[at[0]]) for at in kinds}, 30, 20.0)
     rows = {row["refine_steps"]: row for row in steps}

@@ -75,8 +75,8 @@ def main(argv: list[str]) -> None:
     for steps in sorted(set(_STEPS.value)):
         planner, params = load_planner(_PLANNER.value, steps, refiner=_REFINER.value, task=task)
         plan = jax.jit(planner.plan)
-        batch = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, keys, problems)
-        times = measure(planner.plan, params, key, problem, calls=_CALLS.value)
+        batch = jax.jit(jax.vmap(plan, in_axes=(None, 0, 0)))(params, keys, problems)
+        times = measure(plan, params, key, problem, calls=_CALLS.value)
         record = evaluate(planner, params, task, _EPISODES.value, _SEED.value)
         rows.append(
             {

@@ -39,6 +39,8 @@ TINY = {
     "decision-diffuser": PLANS,
     "consistency": PLANS | {"denoise_steps": 1, "distilling.steps": 4, "distilling.batch": 4},
 }
+# A policy and a planner of plans learn their own model; the others take a base's.
+OWN_MODEL = ("bc", "diffuser")
 every_method = pytest.mark.parametrize("method", TINY)
 
 
@@ -46,14 +48,30 @@ def tiny(task, method, **changes):
     return with_settings(method_settings(task, method), MODEL | TINY[method] | changes)
 
 
+def tiny_inverter():
+    """Settings of a tiny planner of the cart."""
+    return with_settings(method_settings(small_tasks.Cart(), "inverter"), {"model.hidden": (8,), "net.hidden": (8,)})
+
+
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory):
-    """Run folder, planner and parameters of a method on the cart."""
+def base(tmp_path_factory):
+    """The folder of a tiny planner of the cart, as drawn."""
+    task, settings = small_tasks.Cart(), tiny_inverter()
+    planner = find_method("inverter").build(task, settings)
+    folder = tmp_path_factory.mktemp("base")
+    save_planner(folder, task, "inverter", settings, jax.jit(planner.init)(jax.random.key(3)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory, base):
+    """Settings, run folder, planner and parameters of a method on the cart."""
 
     @functools.cache
     def fit(method):
-        folder = tmp_path_factory.mktemp(method)
-        return folder, *il.fit(small_tasks.Cart(), method, folder, settings=tiny(small_tasks.Cart(), method))
+        folder, task = tmp_path_factory.mktemp(method), small_tasks.Cart()
+        settings = tiny(task, method, base="" if method in OWN_MODEL else str(base))
+        return settings, folder, *il.fit(task, method, folder, settings=settings)
 
     return fit
 
@@ -69,7 +87,7 @@ def made(task, method, **changes):
 
 @every_method
 def test_a_baseline_is_learned_saved_and_loaded(fitted, method):
-    folder, planner, params = fitted(method)
+    _, folder, planner, params = fitted(method)
     loaded, again = load_planner(folder / "planner")
     assert type(loaded) is type(planner)
     problem = Problem(jnp.array([0.2, 0.1]), jnp.array([3.0]))
@@ -77,12 +95,12 @@ def test_a_baseline_is_learned_saved_and_loaded(fitted, method):
     np.testing.assert_array_equal(out.actions, same.actions)
     assert (out.actions >= -1).all() and (out.actions <= 3).all()
     assert jnp.isfinite(out.cost) and int(out.result) in (Result.OK, Result.BOUND_SATURATED)
-    assert (folder / "model.json").is_file()
+    assert (folder / "model.json").is_file() == (method in OWN_MODEL)
 
 
 @pytest.mark.parametrize("method", ["bc", "rebrac", "dt", "decision-diffuser"])
 def test_refinement_moves_within_the_actions_box(fitted, method):
-    folder = fitted(method)[0]
+    folder = fitted(method)[1]
     problem = Problem(jnp.array([0.2, 0.1]), jnp.array([9.0]))
     planner, params = load_planner(folder / "planner", refine_steps=3, candidates=2)
     out = jax.jit(planner.plan)(params, KEY, problem)
@@ -92,7 +110,7 @@ def test_refinement_moves_within_the_actions_box(fitted, method):
 
 @pytest.mark.parametrize("method", ["dt", "diffuser"])
 def test_a_baseline_is_evaluated_as_any_planner(fitted, method):
-    folder = fitted(method)[0]
+    folder = fitted(method)[1]
     record = il.evaluate(*load_planner(folder / "planner"), small_tasks.Cart(), episodes=2)
     assert np.isfinite(record["cost_mean"])
 
@@ -100,20 +118,20 @@ def test_a_baseline_is_evaluated_as_any_planner(fitted, method):
 def test_a_killed_run_goes_on_to_the_same_parameters(fitted, tmp_path):
     """ReBRAC has the most to keep: critics, slow copies, two optimisers."""
     method = "rebrac"
-    folder, _, params = fitted(method)
+    settings, folder, _, params = fitted(method)
     shutil.copytree(folder, tmp_path / "part")
     for step in (tmp_path / "part" / "checkpoints").glob(f"{method}/4"):
         shutil.rmtree(step)
-    again = il.fit(small_tasks.Cart(), method, tmp_path / "part", settings=tiny(small_tasks.Cart(), method))[1]
+    again = il.fit(small_tasks.Cart(), method, tmp_path / "part", settings=settings)[1]
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), again, params)
 
 
 @every_method
 def test_tasks_without_goals_have_baselines_too(method):
     task = small_tasks.Still()
-    planner, params = made(task, method)
-    problem = Problem(task.draw_state(KEY), jnp.zeros(0))
-    out = jax.eval_shape(planner.plan, params, KEY, problem)
+    planner = find_method(method).build(task, tiny(task, method))
+    problem = Problem(jnp.zeros(2), jnp.zeros(0))
+    out = jax.eval_shape(planner.plan, jax.eval_shape(planner.init, KEY), KEY, problem)
     assert out.actions.shape == (planner.horizon, 1)
 
 
@@ -131,30 +149,13 @@ def test_plans_of_a_task_in_other_units_end_at_the_goal():
 # --- on another planner's model
 
 
-def tiny_inverter():
-    """Settings of a tiny planner of the cart."""
-    return with_settings(method_settings(small_tasks.Cart(), "inverter"), {"model.hidden": (8,), "net.hidden": (8,)})
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """The folder of a tiny planner of the cart, as drawn."""
-    task, settings = small_tasks.Cart(), tiny_inverter()
-    planner = find_method("inverter").build(task, settings)
-    folder = tmp_path_factory.mktemp("base")
-    save_planner(folder, task, "inverter", settings, planner.init(jax.random.key(3)))
-    return folder
-
-
 @pytest.mark.parametrize("method", ["rebrac", "decision-diffuser"])
-def test_model_and_objective_are_the_bases(base, tmp_path, method):
-    task, held = small_tasks.Cart(), load_planner(base)[1]
-    settings = tiny(task, method, base=str(base))
-    planner, params = il.fit(task, method, tmp_path, settings=settings)
-    assert not any(name.startswith((".model", ".objective")) for name in np.load(tmp_path / "planner" / "params.npz"))
-    for found in (params, load_planner(tmp_path / "planner")[1]):
+def test_model_and_objective_are_the_bases(base, fitted, method):
+    held = load_planner(base)[1]
+    _, folder, _, params = fitted(method)
+    assert not any(name.startswith((".model", ".objective")) for name in np.load(folder / "planner" / "params.npz"))
+    for found in (params, load_planner(folder / "planner")[1]):
         jax.tree.map(np.testing.assert_array_equal, (found.model, found.objective), (held.model, held.objective))
-    assert not (tmp_path / "model.json").exists()
 
 
 def test_a_planner_moves_together_with_its_base(base, tmp_path, monkeypatch):
@@ -175,18 +176,18 @@ def test_what_is_no_base_is_refused(base, fitted):
     with pytest.raises(ValueError, match="state_size of the base .* is 2, of Ball 4"):
         made(small_tasks.Ball(), "bc", base=str(base))
     with pytest.raises(ValueError, match="give a planner of the method 'inverter'"):
-        made(small_tasks.Cart(), "bc", base=str(fitted("bc")[0] / "planner"))
+        made(small_tasks.Cart(), "bc", base=str(fitted("bc")[1] / "planner"))
 
 
-def test_a_teacher_is_distilled_or_refused(fitted, tmp_path):
-    task, folder = small_tasks.Cart(), fitted("decision-diffuser")[0]
-    settings = tiny(task, "consistency", teacher=str(folder / "planner"))
+def test_a_teacher_is_distilled_or_refused(base, fitted, tmp_path):
+    task, folder = small_tasks.Cart(), fitted("decision-diffuser")[1]
+    settings = tiny(task, "consistency", teacher=str(folder / "planner"), base=str(base))
     _, params = il.fit(task, "consistency", tmp_path / "run", settings=settings)
-    taught = fitted("decision-diffuser")[2].inverter
+    taught = fitted("decision-diffuser")[3].inverter
     jax.tree.map(np.testing.assert_array_equal, params.inverter.inverse_dynamics, taught.inverse_dynamics)
     assert not (tmp_path / "run" / "checkpoints" / "diffusion").exists()
     for changes, words in (
-        ({"teacher": str(fitted("bc")[0] / "planner")}, "no diffusion planner; give one"),
+        ({"teacher": str(fitted("bc")[1] / "planner")}, "no diffusion planner; give one"),
         ({"stride": 1, "gap": 2}, "stride is 2 there, 1 here"),
     ):
         wrong = with_settings(settings, changes)

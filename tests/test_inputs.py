@@ -150,6 +150,7 @@ def test_everything_runs_in_double_precision(tmp_path):
     done = run_python("-W", "error", "-c", DOUBLE, tmp_path, JAX_ENABLE_X64="1")
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
-    wanted = planner.plan(params, jax.random.key(0), Problem([0.5, 0.25, 0.0, 0.0], [1.0, 1.0])).actions
+    asked = Problem(np.array([0.5, 0.25, 0.0, 0.0]), np.ones(2))
+    wanted = jax.jit(planner.plan)(params, jax.random.key(0), asked).actions
     for name in ("None double", "None single", "exported", "compiled"):
         np.testing.assert_allclose(found[name], wanted, rtol=1e-3, atol=1e-4)

@@ -100,8 +100,10 @@ def test_without_refinement_the_plan_is_the_best_proposal():
         planner, (plan, params) = build(name), compiled(name)
         key = jax.random.key(3)
         out = plan(params, key, problem())
-        proposals = planner.inverter.propose(params.inverter, jax.random.split(key)[0], problem(), num)
-        costs = [planner.score(params, problem(), a).cost for a in proposals]
+        propose = jax.jit(planner.inverter.propose, static_argnums=3)
+        proposals = propose(params.inverter, jax.random.split(key)[0], problem(), num)
+        score = jax.jit(jax.vmap(planner.score, in_axes=(None, None, 0)))
+        costs = score(params, problem(), proposals).cost
         np.testing.assert_allclose(out.actions, proposals[int(np.argmin(costs))], rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(out.proposal_cost, min(costs), rtol=1e-5)
         assert out.cost == out.proposal_cost

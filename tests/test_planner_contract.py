@@ -128,8 +128,9 @@ def made(name: str) -> tuple:
         params = bounded_to(10.0, params)
     if name == "hierarchy":
         params = type(params)(*(bounded_to(10.0, level) for level in params))
-    batch = jax.jit(jax.vmap(planner.plan, in_axes=(None, None, 0)))
-    return planner, params, jax.jit(planner.plan), batch
+    # Traced once for both.
+    plan = jax.jit(planner.plan)
+    return planner, params, plan, jax.jit(jax.vmap(plan, in_axes=(None, None, 0)))
 
 
 def bounded_to(limit: float, params: PlannerParams) -> PlannerParams:
@@ -279,8 +280,8 @@ def forms_for(name: str) -> list[Problem]:
 
 @every_kind
 def test_any_form_of_numbers_is_taken_and_gives_one_type(name):
-    planner, params, _, _ = made(name)
-    wanted = jax.eval_shape(planner.plan, params, KEY, arrays(KINDS[name].problem))
+    planner, params, plan, _ = made(name)
+    wanted = jax.eval_shape(plan, params, KEY, arrays(KINDS[name].problem))
     for given in forms_for(name):
         # Held apart from the trace's arguments, which would be arrays already.
         found = jax.eval_shape(lambda p, k, given=given: planner.plan(p, k, given), params, KEY)

@@ -155,6 +155,9 @@ class FreeBall:
     def __init__(self, task):
         self.model, self.dt = double_integrator(2, task.dt), task.dt
 
+    def init(self, key):
+        return ()
+
     def unroll(self, params, state, actions):
         return self.model.unroll(self.model.init(None), state, actions)
 

@@ -187,7 +187,8 @@ def evaluate(
     if not isinstance(task, JudgesPlans):
         return evaluate_episodes(planner, params, task, episodes, seed, backend)[0]
     judge_key, latency_key = streams(from_seed(seed), "plans", "latency")
-    times = _times(planner, params, latency_key, jax.tree.map(np.asarray, task.draw_problem(latency_key)))
+    problem = jax.tree.map(np.asarray, task.draw_problem(latency_key))
+    times = _times(planner, jax.jit(planner.plan), params, latency_key, problem)
     shared = {"task": task.name, "backend": None, "episodes": episodes, "seed": seed}
     shared |= {
         "refine_steps": planner.refine_steps if isinstance(planner, Refines) else 0,
@@ -198,12 +199,12 @@ def evaluate(
     return shared | task.judge(planner, params, judge_key, episodes) | times | manifest(seed)
 
 
-def _times(planner: Planner, params: Params, key: Key, problem: Problem) -> dict[str, float]:
+def _times(planner: Planner, plan: Callable, params: Params, key: Key, problem: Problem) -> dict[str, float]:
     """Milliseconds of a plan and, of a planner that follows it with feedback, of a single action."""
-    plan = measure(lambda p, k, q: planner.plan(p, k, q).actions, params, key, problem)
-    times = {"plan_ms_p50": plan.p50, "plan_ms_p95": plan.p95, "plan_ms_p99": plan.p99}
+    whole = measure(lambda p, k, q: plan(p, k, q).actions, params, key, problem)
+    times = {"plan_ms_p50": whole.p50, "plan_ms_p95": whole.p95, "plan_ms_p99": whole.p99}
     if isinstance(planner, Follows):
-        out = jax.jit(planner.plan)(params, key, problem)
+        out = plan(params, key, problem)
         act = measure(lambda p, o, s: planner.act(p, o, 0, s), params, out, problem.state)
         times |= {"act_ms_p50": act.p50, "act_ms_p99": act.p99}
     return times
@@ -219,8 +220,9 @@ def evaluate_episodes(
         raise ValueError(f"episodes is {episodes}; give at least 2, or there is no confidence interval.")
     problem_key, run_key, latency_key, gap_key = streams(from_seed(seed), "problems", "episodes", "latency", "gap")
     problems = draw_problems(task, problem_key, episodes)
-    # One program plans in the episodes and, where it serves, for the gap.
-    plan = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))
+    # Traced once. One program plans in the episodes and, where it serves, for the gap.
+    one = jax.jit(planner.plan)
+    plan = jax.jit(jax.vmap(one, in_axes=(None, 0, 0)))
     if backend == "mujoco":
         rows = run_mujoco(planner, params, task, run_key, problems, plan=plan)
     else:
@@ -234,7 +236,7 @@ def evaluate_episodes(
         )
     cost = mean_ci(costs[finite])
     first = jax.tree.map(lambda x: jnp.asarray(x[0], float_type()), problems)
-    times = _times(planner, params, latency_key, first)
+    times = _times(planner, one, params, latency_key, first)
     own = task.metrics(rows)
     record = {
         "task": task.name,

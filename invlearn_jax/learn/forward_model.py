@@ -223,11 +223,9 @@ def prediction_errors(
         Root mean square position error in metres after each step, over all windows, over those in free space and those that
         met a wall, and the share of the latter.
     """
-    store = window_store(dataset, horizon)
-    states, actions = sample_windows(store, stream(jax.random.key(0), "held-out windows"), count, horizon)
-    predicted = jax.jit(jax.vmap(model.unroll, in_axes=(None, 0, 0)))(params, states[:, 0], actions)
-    squared = np.asarray(((predicted - states)[..., :position_size] ** 2).sum(-1))
-    change = np.abs(np.diff(np.asarray(states)[..., position_size:], axis=1)).max(-1)
+    predicted, states = map(np.asarray, _held_out(model, params, dataset, horizon, count))
+    squared = ((predicted - states)[..., :position_size] ** 2).sum(-1)
+    change = np.abs(np.diff(states[..., position_size:], axis=1)).max(-1)
     wall = (change > 1.5 * np.quantile(change, 0.9)).any(1)
 
     def rmse(rows: np.ndarray) -> list[float]:
@@ -253,14 +251,32 @@ def open_loop_errors(
         After each step, root mean squares over windows: ``state`` of all entries in units of their deviation in the data, and
         for a task with goals ``achieved`` of the place in goal space, in its units.
     """
-    store = window_store(dataset, horizon)
-    states, actions = sample_windows(store, stream(jax.random.key(0), "held-out windows"), count, horizon)
-    predicted = jax.jit(jax.vmap(model.unroll, in_axes=(None, 0, 0)))(params, states[:, 0], actions)
-    # A model may say more of a state than the state is (its uncertainty, say).
-    predicted = predicted[..., : task.state_size]
-    scale = jnp.maximum(states.reshape(-1, states.shape[-1]).std(0), 1e-6)
-    errors = {"state": jnp.sqrt((((predicted - states) / scale) ** 2).mean((0, 2)))}
-    if task.goal_size:
-        achieved = jax.jit(jax.vmap(jax.vmap(task.achieved)))
-        errors["achieved"] = jnp.sqrt(((achieved(predicted) - achieved(states)) ** 2).sum(-1).mean(0))
-    return {name: [round(float(x), 5) for x in values] for name, values in errors.items()}
+    predicted, states = _held_out(model, params, dataset, horizon, count)
+
+    @jax.jit
+    def errors(predicted: Array, states: Array) -> dict[str, Array]:
+        # A model may say more of a state than the state is (its uncertainty, say).
+        predicted = predicted[..., : task.state_size]
+        scale = jnp.maximum(states.reshape(-1, states.shape[-1]).std(0), 1e-6)
+        found = {"state": jnp.sqrt((((predicted - states) / scale) ** 2).mean((0, 2)))}
+        if task.goal_size:
+            achieved = jax.vmap(jax.vmap(task.achieved))
+            found["achieved"] = jnp.sqrt(((achieved(predicted) - achieved(states)) ** 2).sum(-1).mean(0))
+        return found
+
+    return {
+        name: [round(x, 5) for x in np.asarray(values).tolist()] for name, values in errors(predicted, states).items()
+    }
+
+
+def _held_out(
+    model: ForwardModel, params: Params, dataset: Dataset, horizon: int, count: int
+) -> tuple[Float[Array, "N T1 P"], Float[Array, "N T1 S"]]:
+    """The states that a model predicts in windows drawn from the rows, always the same, and those that followed."""
+
+    @jax.jit
+    def unrolled(store: WindowStore, params: Params, key: Key) -> tuple[Array, Array]:
+        states, actions = sample_windows(store, key, count, horizon)
+        return jax.vmap(model.unroll, in_axes=(None, 0, 0))(params, states[:, 0], actions), states
+
+    return unrolled(window_store(dataset, horizon), params, stream(jax.random.key(0), "held-out windows"))

@@ -93,7 +93,7 @@ def train(
 
     compiled = jax.jit(run, static_argnums=2, donate_argnums=1)
     # The caller keeps its own state; the loop's buffers are donated from block to block.
-    state = jax.tree.map(jnp.copy, state)
+    state = jax.device_put(state, may_alias=False)
     while (done := int(state.step)) < steps:
         # Blocks end on multiples of ``block``, so that a resumed run repeats the unbroken run's calls.
         state, metrics, finite = compiled(closure.consts, state, min(block - done % block, steps - done))

@@ -8,7 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from invlearn_jax.data.dataset import Dataset, Normalizer, fit_normalizer, longest_episode, window_store
+from invlearn_jax.data.dataset import (
+    Dataset,
+    Normalizer,
+    Window,
+    WindowStore,
+    fit_normalizer,
+    longest_episode,
+    sample_windows,
+    window_store,
+)
 from invlearn_jax.inverters.network import NetworkInverter, NetworkParams, Scales
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
@@ -200,17 +209,19 @@ def cost_scale(task: Task, rows: Dataset, count: int = 4096) -> jax.Array:
     """The mean absolute cost of the data's windows of a plan's length towards goals of the task; 1 for a task without costs."""
     horizon = min(task.horizon, longest_episode(rows) - 1)
     store = window_store(rows, horizon)
-    window_key, goal_key = streams(jax.random.key(0), "windows", "goals")
-    starts = store.starts[jax.random.randint(window_key, (count,), 0, store.starts.shape[0])]
-    at = starts[:, None] + jnp.arange(horizon + 1)
-    states, actions = store.states[at], store.actions[at[:, :-1]]
 
-    def cost(states: jax.Array, actions: jax.Array, key: Key) -> jax.Array:
-        return total(task.trajectory_cost(states, actions, task.draw_goal_from(key, states[0])))
+    def cost(window: Window, key: Key) -> jax.Array:
+        goal = task.draw_goal_from(key, window.states[0])
+        return total(task.trajectory_cost(window.states, window.actions, goal))
 
-    costs = jax.jit(jax.vmap(cost))(states, actions, jax.random.split(goal_key, count))
-    mean = jnp.abs(costs).mean()
-    return jnp.where(mean > 0, jnp.maximum(mean, 1e-6), 1.0)
+    @jax.jit
+    def scale(store: WindowStore, key: Key) -> jax.Array:
+        window_key, goal_key = streams(key, "windows", "goals")
+        windows = sample_windows(store, window_key, count, horizon)
+        mean = jnp.abs(jax.vmap(cost)(windows, jax.random.split(goal_key, count))).mean()
+        return jnp.where(mean > 0, jnp.maximum(mean, 1e-6), 1.0)
+
+    return scale(store, jax.random.key(0))
 
 
 def input_scales(task: Task, rows: Dataset, key: Key, most: int = 100_000) -> dict[str, Scales]:

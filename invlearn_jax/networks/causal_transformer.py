@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -96,6 +97,8 @@ def decision_network(
     module = _DecisionNetwork(action_size, width, layers, heads, dropout)
     shapes = (context,), (context, state_size), (context, action_size)
 
+    # One program for all weights: drawn one by one, each is a program of its own.
+    @jax.jit
     def init(key: Key) -> Params:
         return module.init(key, *map(jnp.zeros, shapes), True)["params"]
 

@@ -70,9 +70,9 @@ def mlp(
         The network.
     """
     module = _Mlp(tuple(hidden), out_size, final_scale, skip, activation, normed)
-    return Network(
-        lambda key: module.init(key, jnp.zeros((in_size,)))["params"], lambda p, x: apply_module(module, p, x)
-    )
+    # One program for all weights: drawn one by one, each is a program of its own.
+    init = jax.jit(lambda key: module.init(key, jnp.zeros((in_size,)))["params"])
+    return Network(init, lambda p, x: apply_module(module, p, x))
 
 
 def fourier_features(x: Float[Array, "*b D"], octaves: int) -> Float[Array, "*b D+2*D*{octaves}"]:
