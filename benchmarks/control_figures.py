@@ -1,6 +1,6 @@
 """The control page's picture and text, from a record of ``benchmarks.control``."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from invlearn_jax.report.figures import (
@@ -45,7 +45,8 @@ def told(setting: dict[str, Any]) -> str:
     if "samples" not in setting:
         return f"K = {setting['refine_steps']}"
     rounds = f", {setting['refine_steps']} rounds" if setting["refine_steps"] > 1 else ""
-    return f"{setting['samples']} samples{rounds}" + (", MJX" if setting["simulator"] == "MJX" else "")
+    noise = f", sigma {setting['sigma']:g}" if "sigma" in setting else ""
+    return f"{setting['samples']} samples{rounds}{noise}" + (", MJX" if setting["simulator"] == "MJX" else "")
 
 
 def by_task(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -111,35 +112,42 @@ def _short(row: dict[str, Any]) -> str:
     return f"{row['samples']}" + (f" x {row['refine_steps']}" if row["refine_steps"] > 1 else "")
 
 
-def markdown(record: dict[str, Any], picture: str) -> str:
+def markdown(records: Iterable[tuple[dict[str, Any], str]]) -> str:
     """The whole page.
 
     Args:
-        record: of ``benchmarks.control``.
-        picture: where its picture lies, seen from the page.
+        records: of ``benchmarks.control``, each with where its picture lies, seen from the page.
     """
-    cores = f"{record['cores']} core" + ("s" if record["cores"] > 1 else "")
     lines = [
         "# Control: a trained Inverter against sampling MPC",
         "",
-        "Who plans best, and in how many milliseconds? The Inverter has learned a model and the cost beyond its plan; K = 10 "
-        "refines each plan by ten gradient steps through that model. The rivals need no training and are given the true model: "
-        "predictive sampling, MPPI, CEM and DIAL as users of hydrax, judo and mujoco_mpc run them, 1 s ahead, noise held for "
-        "1/8 s, each plan starting from the rest of the last one, on C MuJoCo. All plan equally often. Physics wait for a plan "
-        "as long as it takes: in real time one that takes longer than the steps it is executed for would come too late.",
+        "Who plans best, and in how many milliseconds? The Inverter has learned a model and, where a task takes longer than a "
+        "plan, the cost beyond its plan; K = 10 refines each plan by ten gradient steps through that model. The rivals need no "
+        "training and are given the true model: predictive sampling, MPPI, CEM and DIAL as users of hydrax, judo and mujoco_mpc "
+        "run them, 1 s ahead, noise held for 1/8 s, each plan starting from the rest of the last one, on C MuJoCo. All plan "
+        "equally often. Physics wait for a plan as long as it takes: in real time one that takes longer than the steps it is "
+        "executed for would come too late.",
         "",
-        f"Costs are of whole episodes on C MuJoCo from the same held-out starts (seed {record['seed']}), ± 1.96 standard errors. "
-        "Rivals that play fewer episodes play the first of them, and their errors are rough. "
-        "Looking further ahead may make a rival stronger (docs/tried.md has such runs). "
-        "One setting is timed on MJX too, open marks in the picture: which engine is faster depends on the model. "
-        f"Times are of single plans taken in turn, on {cores} of {record['device']}.",
-        "",
-        f"![Cost against milliseconds per plan]({picture})",
+        "Costs are of whole episodes on C MuJoCo from the same held-out starts, ± 1.96 standard errors. Rivals that play fewer "
+        "episodes play the first of them, and their errors are rough. Looking further ahead, or other noise (sigma, as a share "
+        "of half the actions' range), may make a rival stronger (docs/tried.md has such runs). Open marks in a picture are times "
+        "on MJX: which engine is faster depends on the model. Times are of single plans taken in turn.",
         "",
     ]
-    for name, rows in by_task(record["rows"]).items():
-        lines += [f"## {name}", "", *_table(rows), ""]
-    return "\n".join([*lines, "Made by", "", "```", record["command"], "python -m benchmarks.control_page", "```", ""])
+    for record, picture in records:
+        for name, rows in by_task(record["rows"]).items():
+            lines += [f"## {name}", "", *_table(rows), ""]
+        cores = f"{record['cores']} core" + ("s" if record["cores"] > 1 else "")
+        lines += [
+            f"On {cores} of {record['device']}, starts of seed {record['seed']}, by",
+            "",
+            "```",
+            record["command"],
+            "```",
+            "",
+        ]
+        lines += [f"![Cost against milliseconds per plan]({picture})", ""]
+    return "\n".join([*lines, "This page is written by `python -m benchmarks.control_page`.", ""])
 
 
 def _table(rows: list[dict[str, Any]]) -> Iterator[str]:

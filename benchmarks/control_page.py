@@ -1,8 +1,8 @@
-"""Writes the control page from a record of ``benchmarks.control``.
+"""Writes the control page from records of ``benchmarks.control``.
 
     python -m benchmarks.control_page
 
-Writes ``docs/control.md``, which shows the picture beside the record.
+Writes ``docs/control.md``, which shows the pictures beside the records.
 """
 
 import os
@@ -15,16 +15,21 @@ from invlearn_jax.files import read_json, replace_files
 from invlearn_jax.io.command import run_program
 
 _ROOT = Path(__file__).resolve().parent.parent
-_INPUT = flags.DEFINE_string("input", str(_ROOT / "benchmarks/results/control.json"), "A file of benchmarks.control.")
+_RECORDS = ("control", "control_two_link", "control_push", "control_robots", "control_quadrotor_noise")
+_INPUTS = flags.DEFINE_list(
+    "inputs", [str(_ROOT / f"benchmarks/results/{name}.json") for name in _RECORDS], "Files of benchmarks.control."
+)
 _OUTPUT = flags.DEFINE_string("output", str(_ROOT / "docs/control.md"), "The page to write.")
 
 
 def main(argv: list[str]) -> None:
-    """Writes the page, and the picture anew."""
-    source, page = Path(_INPUT.value), Path(_OUTPUT.value)
-    picture, record = source.with_suffix(".png"), read_json(source)
-    shown = Path(os.path.relpath(picture, page.parent)).as_posix()
-    replace_files({picture: draw(record["rows"]), page: markdown(record, shown).encode()})
+    """Writes the page, and the pictures anew."""
+    page, written, shown = Path(_OUTPUT.value), {}, []
+    for source in map(Path, _INPUTS.value):
+        picture, record = source.with_suffix(".png"), read_json(source)
+        written[picture] = draw(record["rows"])
+        shown.append((record, Path(os.path.relpath(picture, page.parent)).as_posix()))
+    replace_files({**written, page: markdown(shown).encode()})
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ def test_rows_and_page_hold_what_is_promised(short, tmp_path, monkeypatch):
         assert (row["success_rate"], row["upright_share"]) == (0.0, 0.0)
         assert row["execute_steps"] == 2
         assert (row["train_s"] is None) == (row["planner"] != "Inverter")
-    run_here("control_page", f"--input={output}", f"--output={page}")
+    run_here("control_page", f"--inputs={output}", f"--output={page}")
     text = page.read_text()
-    assert "| DIAL | 4 samples, 2 rounds |" in text and "](../f.png)" in text
+    assert "| DIAL | 4 samples, 2 rounds, sigma 0.3 |" in text and "](../f.png)" in text
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads(output.read_text())["cores"] >= 1
 
