@@ -59,7 +59,7 @@ def base(tmp_path_factory):
     task, settings = small_tasks.Cart(), tiny_inverter()
     planner = find_method("inverter").build(task, settings)
     folder = tmp_path_factory.mktemp("base")
-    save_planner(folder, task, "inverter", settings, jax.jit(planner.init)(jax.random.key(3)))
+    save_planner(folder, task, "inverter", settings, planner.init(jax.random.key(3)))
     return folder
 
 
@@ -79,7 +79,7 @@ def fitted(tmp_path_factory, base):
 def made(task, method, **changes):
     """A planner as drawn."""
     planner = find_method(method).build(task, tiny(task, method, **changes))
-    return planner, jax.jit(planner.init)(KEY)
+    return planner, planner.init(KEY)
 
 
 # --- fitted on any task
@@ -388,7 +388,7 @@ def test_a_first_edition_folder_acts_as_it_did(tmp_path, method, shares):
     task = make_task("maze2d-umaze-v1")
     settings = dataclasses.replace(with_settings(method_settings(task, method), changes), base="")
     planner = find_method(method).build(task, settings)
-    params = jax.jit(planner.init)(KEY)
+    params = planner.init(KEY)
     if method == "bc":
         ones, zeros = jnp.ones(2), jnp.zeros(2)
         state = params.inverter.state._replace(mean=jnp.append(2 * ones, zeros), std=jnp.append(3 * ones, 4 * ones))

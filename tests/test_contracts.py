@@ -59,7 +59,7 @@ def test_a_method_keeps_its_contract(name):
     planner = method.build(task, settings, refine_steps=0, candidates=None, execute_steps=1)
     assert isinstance(planner, il.Planner)
     assert planner.execute_steps == 1
-    params = jax.jit(planner.init)(jax.random.key(0))
+    params = planner.init(jax.random.key(0))
     problem = task.draw_problem(jax.random.key(0))
     out = jax.jit(planner.plan)(params, jax.random.key(0), problem)
     # A policy plans as far as its own settings say.

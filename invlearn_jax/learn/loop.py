@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,7 +84,7 @@ def train(
     following = jax.tree.structure(shape)
 
     def run(data: list[Array], state: TrainState, count: int) -> tuple[TrainState, Metrics, Bool[Array, ""]]:
-        def once(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+        def once(state: TrainState, _: None) -> tuple[Any, Any]:  # of arrays, or of numbers where they are constants
             return jax.tree.unflatten(following, jax.core.eval_jaxpr(closure.jaxpr, data, *jax.tree.leaves(state)))
 
         state, metrics = jax.lax.scan(once, state, length=count)
