@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
@@ -268,7 +267,8 @@ def _load_params(planner: Planner, folder: Path, saved: Arrays) -> Params:
             )
         if not np.isfinite(saved[key]).all():
             raise ValueError(f"{path}: {key} has NaN or infinite entries. Copy the planner again, or train it again.")
-    arrays = [jnp.asarray(saved[key]).astype(like.dtype) for key, like in wanted.items()]
+    # Cast on the host and moved together: on the device each shape's cast would be a program to compile.
+    arrays = jax.device_put([saved[key].astype(like.dtype) for key, like in wanted.items()])
     return jax.tree.unflatten(jax.tree.structure(params), arrays)
 
 
