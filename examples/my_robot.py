@@ -24,11 +24,3 @@ class Reach(il.MujocoTask):
 
     def success(self, state, goal):
         return jnp.linalg.norm(self.achieved(state) - goal) < 0.05
-
-
-class ReachClosedForm(Reach):
-    """The same with the tip in closed form: for runtimes that MJX's kinematics cannot be converted to."""
-
-    def achieved(self, state):
-        upper, lower = state[0], state[0] + state[1]
-        return jnp.stack([0.5 * jnp.cos(upper) + 0.4 * jnp.cos(lower), 0.5 * jnp.sin(upper) + 0.4 * jnp.sin(lower)])

@@ -1,9 +1,9 @@
 """A planner's folder as one ONNX file, checked against JAX. Needs ``pip install jax2onnx onnxruntime``.
 
-python examples/to_onnx.py runs/reach/planner reach.onnx examples/my_robot.py:ReachClosedForm
+python examples/to_onnx.py runs/reach/planner reach.onnx
 
-The task, if given, takes the place of the planner's own. jax2onnx 0.17 converts MJX's kinematics (``MujocoTask.site``) wrongly
-and says nothing: what networks see of states and goals must be written without them.
+jax2onnx 0.17 converts functions of MJX wrongly and says nothing: what networks see of states and goals must be written without
+them, as ``MujocoTask.site`` and ``body`` are.
 """
 
 import sys
@@ -18,9 +18,9 @@ from jax2onnx import to_onnx
 import invlearn_jax as il
 
 
-def main(folder, path, task=None, batch=1):
+def main(folder, path, batch=1):
     """Writes the file, runs it with onnxruntime, and says how far the two are apart."""
-    planner, params = il.load_planner(folder, task=il.make_task(task) if task else None)
+    planner, params = il.load_planner(folder)
     sizes = planner.inverter.state_size, planner.inverter.goal_size
     examples = [np.random.default_rng(0).normal(size=(batch, size)).astype(np.float32) for size in sizes if size]
 
@@ -39,9 +39,9 @@ def main(folder, path, task=None, batch=1):
     found = session.run(None, dict(zip([given.name for given in session.get_inputs()], examples, strict=True)))[0]
     error = np.abs(found - jax.jit(jax.vmap(plan))(*examples)).max()
     if error > 1e-3:
-        raise SystemExit(f"{path} is wrong: actions are off by {error:.1e}. Write the task without MJX's kinematics.")
+        raise SystemExit(f"{path} is wrong: actions are off by {error:.1e}. Write what networks see without functions of MJX.")
     print(f"{path}: {[x.shape for x in examples]} -> {found.shape}, within {error:.1e} of JAX")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*sys.argv[1:3])
