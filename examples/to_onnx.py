@@ -39,7 +39,9 @@ def main(folder, path, batch=1):
     found = session.run(None, dict(zip([given.name for given in session.get_inputs()], examples, strict=True)))[0]
     error = np.abs(found - jax.jit(jax.vmap(plan))(*examples)).max()
     if error > 1e-3:
-        raise SystemExit(f"{path} is wrong: actions are off by {error:.1e}. Write what networks see without functions of MJX.")
+        raise SystemExit(
+            f"{path} is wrong: actions are off by {error:.1e}. Write what networks see without functions of MJX."
+        )
     print(f"{path}: {[x.shape for x in examples]} -> {found.shape}, within {error:.1e} of JAX")
 
 

@@ -281,3 +281,10 @@ def d4rl_arrays(rows=9, ends=(3, 8)):
         "infos/qpos": truth[:, :2],
         "infos/qvel": truth[:, 2:],
     }
+
+
+def scrambled(params, seed=0):
+    """Parameters with nothing at zero or one: fresh ones predict almost no change."""
+    leaves, structure = jax.tree.flatten(params)
+    rng = np.random.default_rng(seed)
+    return structure.unflatten([x + jnp.asarray(rng.uniform(-0.2, 0.2, x.shape), x.dtype) for x in leaves])

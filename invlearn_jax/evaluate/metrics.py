@@ -1,6 +1,6 @@
 """Estimates with intervals, and what is measured of episodes of any task."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,10 @@ class Interval(NamedTuple):
     sem: float
     low: float
     high: float
+
+    def fields(self, name: str) -> dict[str, Any]:
+        """``NAME_mean, NAME_sem, NAME_ci95`` of a record."""
+        return {f"{name}_mean": self.mean, f"{name}_sem": self.sem, f"{name}_ci95": [self.low, self.high]}
 
 
 def mean_ci(values: np.ndarray) -> Interval:

@@ -118,21 +118,12 @@ class GymnasiumTask(MujocoTask):
         Every state is put into the environment, which makes the step and gives its reward. ``replay_error`` is how far its next
         state is from the episode's at the 99th percentile, of any entry.
         """
-        found = [
-            self._replayed(states, actions)
-            for states, actions in progress(
-                list(zip(episodes.states, episodes.actions, strict=True)), "returns by the environment", unit="episode"
-            )
-        ]
-        returns, lengths, errors = zip(*found, strict=True)
-        mean = mean_ci(np.array(returns))
-        return {
-            "return_mean": mean.mean,
-            "return_sem": mean.sem,
-            "return_ci95": [mean.low, mean.high],
-            "steps_mean": float(np.mean(lengths)),
-            "replay_error": float(np.percentile(np.concatenate(errors), 99)),
-        }
+        rows = list(zip(episodes.states, episodes.actions, strict=True))
+        replayed = [self._replayed(*row) for row in progress(rows, "returns by the environment", unit="episode")]
+        returns, lengths, errors = zip(*replayed, strict=True)
+        error = float(np.percentile(np.concatenate(errors), 99))
+        found = mean_ci(np.array(returns)).fields("return")
+        return found | {"steps_mean": float(np.mean(lengths)), "replay_error": error}
 
     def _replayed(self, states: np.ndarray, actions: np.ndarray) -> tuple[float, int, list[float]]:
         """Return, length and errors of an episode in the environment."""

@@ -155,14 +155,8 @@ class PlaygroundTask(MujocoTask):
         step. ``replay_error`` is how far its next state is from the episode's at the 99th percentile, of any entry.
         """
         returns, lengths, error = (np.asarray(x) for x in _replayed(self, episodes))
-        found = mean_ci(returns)
-        return {
-            "return_mean": found.mean,
-            "return_sem": found.sem,
-            "return_ci95": [found.low, found.high],
-            "steps_mean": float(lengths.mean()),
-            "replay_error": float(np.percentile(error, 99)),
-        }
+        found = mean_ci(returns).fields("return")
+        return found | {"steps_mean": float(lengths.mean()), "replay_error": float(np.percentile(error, 99))}
 
     @functools.cached_property
     def _mjx(self) -> tuple[Any, Any, Any]:

@@ -86,16 +86,11 @@ class PointMazeTask(Maze2dTask):
         ``replay_error`` is how far its next state is from the episode's, at the 99th percentile: of any entry, m or m/s.
         """
         rows = list(zip(episodes.states, episodes.actions, episodes.goals, strict=True))
-        found = [self._replayed(*row) for row in progress(rows, "returns by the environment", unit="episode")]
-        returns, reached, errors = zip(*found, strict=True)
-        mean = mean_ci(np.array(returns))
-        return {
-            "return_mean": mean.mean,
-            "return_sem": mean.sem,
-            "return_ci95": [mean.low, mean.high],
-            "environment_success_rate": float(np.mean(reached)),
-            "replay_error": float(np.percentile(np.concatenate(errors), 99)),
-        }
+        replayed = [self._replayed(*row) for row in progress(rows, "returns by the environment", unit="episode")]
+        returns, reached, errors = zip(*replayed, strict=True)
+        error = float(np.percentile(np.concatenate(errors), 99))
+        found = mean_ci(np.array(returns)).fields("return")
+        return found | {"environment_success_rate": float(np.mean(reached)), "replay_error": error}
 
     def _replayed(self, states: np.ndarray, actions: np.ndarray, goal: np.ndarray) -> tuple[float, bool, np.ndarray]:
         layout, inner = self.spec.layout, self.env.unwrapped

@@ -246,9 +246,7 @@ class Maze2dTask(Task):
         return {
             "multi_goal": self.multi_goal,
             "return_mean": float(returns.mean()),
-            "score_mean": score.mean,
-            "score_sem": score.sem,
-            "score_ci95": [score.low, score.high],
+            **score.fields("score"),
             "bound_score": bound.mean,
             "ratio_to_bound": float(returns.sum() / bounds.sum()) if bounds.sum() else None,
             "score_ratio_to_bound": score.mean / bound.mean,
