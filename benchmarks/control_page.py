@@ -15,7 +15,15 @@ from invlearn_jax.files import read_json, replace_files
 from invlearn_jax.io.command import run_program
 
 _ROOT = Path(__file__).resolve().parent.parent
-_RECORDS = ("control", "control_two_link", "control_push", "control_robots", "control_noise", "control_quadrotor_noise")
+_RECORDS = (
+    "control",
+    "control_two_link",
+    "control_push",
+    "control_seven_joint",
+    "control_robots",
+    "control_noise",
+    "control_quadrotor_noise",
+)
 _INPUTS = flags.DEFINE_list(
     "inputs", [str(_ROOT / f"benchmarks/results/{name}.json") for name in _RECORDS], "Files of benchmarks.control."
 )
