@@ -21,6 +21,11 @@ def pytest_addoption(parser):
     parser.addoption("--no-jaxtyping", action="store_true", help="do not check invlearn_jax's shape annotations")
 
 
+def keep_compiled_programs():
+    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache" / "tests"))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
 def pytest_configure(config):
     # Tracing makes many objects that live on; looking through them as often as by default takes some per cent of a run.
     gc.set_threshold(50_000, 20, 20)
@@ -28,8 +33,7 @@ def pytest_configure(config):
     jax.config.update("jax_threefry_partitionable", True)
     # jax_numpy_rank_promotion stays at its default: MJX itself promotes ranks.
     # MJX takes seconds to compile; a second run finds its programs here.
-    jax.config.update("jax_compilation_cache_dir", str(ROOT / ".jax_cache" / "tests"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    keep_compiled_programs()
     # For the same reason.
     jax.config.update("jax_disable_most_optimizations", True)
     # Another process may be writing the entry this one reads; it is then compiled anew.
@@ -40,6 +44,12 @@ def pytest_configure(config):
         from jaxtyping import install_import_hook  # noqa: PLC0415
 
         install_import_hook("invlearn_jax", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def own_compile_cache():
+    """Programs run in process choose their users' cache, which then keeps only what took long: each test starts with the tests' own."""
+    keep_compiled_programs()
 
 
 @pytest.fixture(scope="session")
