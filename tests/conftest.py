@@ -48,7 +48,7 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def own_compile_cache():
-    """Programs run in process choose their users' cache, which then keeps only what took long: each test starts with the tests' own."""
+    """Programs run in process choose their users' cache, which keeps only what took long: a test starts with the tests' own."""
     keep_compiled_programs()
 
 

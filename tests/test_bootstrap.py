@@ -12,9 +12,16 @@ import invlearn_jax as il
 from invlearn_jax.export import export_planner, load_exported
 from invlearn_jax.inverters.network import NetworkInverter
 from invlearn_jax.io.run_folder import RunFolder
-from invlearn_jax.learn.bootstrap import BootstrapTraining, bootstrap_optimizer, bootstrap_state, bootstrap_update
+from invlearn_jax.learn.bootstrap import (
+    BootstrapTraining,
+    bootstrap_optimizer,
+    bootstrap_state,
+    bootstrap_update,
+    growing_discount,
+)
 from invlearn_jax.learn.inverter import InverterTraining
 from invlearn_jax.learn.loop import default_optimizer, train
+from invlearn_jax.methods.inverter_settings import TailSettings
 from invlearn_jax.models.simulator import SimulatorModel
 from invlearn_jax.models.value import Value
 from invlearn_jax.objectives import ObjectiveWeights, TaskObjective
@@ -72,7 +79,7 @@ def test_value_and_slope_are_those_of_the_riccati_equation():
     first = bootstrap_state(optimizer, inverter.init(keys[1]), value.init(keys[2]), keys[3], draw, training.batch)
     learned = train(update, first, steps, 250).params
 
-    matrix, gain = riccati(task, value.discount)
+    matrix, gain = riccati(task, float(learned.slow.discount))
     problems = jax.jit(jax.vmap(task.draw_problem))(jax.random.split(jax.random.key(9), 200))
     for size, allowed in ((1.0, 0.05), (0.1, 0.1)):
         # Slopes near the state of rest are a tenth of those around, and as exact.
@@ -90,7 +97,15 @@ def test_value_and_slope_are_those_of_the_riccati_equation():
     assert jnp.abs(acted + problems.state @ gain.T).mean() < 0.1 * jnp.abs(problems.state @ gain.T).mean()
 
 
+def test_the_time_constant_grows_to_the_last():
+    taus = [
+        -0.5 / np.log(float(growing_discount(0.5, 0.25, 4.0, 100)(jnp.asarray(step)))) for step in (0, 50, 100, 400)
+    ]
+    np.testing.assert_allclose(taus, [0.25, 1.0, 4.0, 4.0], rtol=1e-3)
+
+
 BOOTSTRAP = SMALL | {"tail.kind": "bootstrap", "tail.hidden": (8,), "inverter.steps": 20, "correction.rounds": 1}
+BOOTSTRAP |= {"tail.first_time_constant": 0.2}
 BOOTSTRAP |= {"correction.robots": 2, "correction.steps": 20}
 
 
@@ -110,6 +125,9 @@ def test_a_planner_with_a_value_comes_back_refines_and_is_exported(run, tmp_path
     out = jax.jit(jax.vmap(planner.plan, in_axes=(None, 0, 0)))(params, keys, problems)
     value = jax.vmap(planner.objective.tail, (None, 0, 0))(params.objective.tail, out.states[:, -1], problems.goal)
     np.testing.assert_allclose(out.cost_terms["cost_to_go"], value, rtol=1e-4)
+    # Learned from a short time constant on; what plans are scored with has the last.
+    plan_s, last = Still().horizon * Still().dt, TailSettings().time_constant
+    assert float(params.objective.tail.discount) == pytest.approx(np.exp(-plan_s / last))
     assert (out.cost < out.proposal_cost).any()
     export_planner(planner, params, tmp_path / "planner.bin", platforms=("cpu",))
     exported = load_exported(tmp_path / "planner.bin")

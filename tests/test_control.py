@@ -15,6 +15,7 @@ import invlearn_jax as il
 from invlearn_jax.report.figures import canvas, encode, style
 from invlearn_jax.tasks import control
 from invlearn_jax.tasks.control.drawing import places
+from invlearn_jax.tasks.control.swing_up import SwingUp
 from invlearn_jax.tasks.exploration import random_rows
 from invlearn_jax.tasks.task import Episodes
 
@@ -165,6 +166,17 @@ def test_half_of_what_hard_swingups_learn_from_lies_near_rest(name, made):
     draw = jax.jit(jax.vmap(lambda key: task.problem_sampler(anywhere.rows)(key).state))
     drawn_size = np.sqrt((np.asarray(draw(jax.random.split(jax.random.key(1), 400))) ** 2).mean(1))
     assert 0.1 < (drawn_size < 0.1 * usual).mean() < 0.5
+
+
+def test_hard_swing_ups_see_what_is_off_rest_enlarged(made):
+    task = made["acrobot-swingup"]
+    plain = super(SwingUp, task).features(jnp.zeros(4)).size
+    seen = [np.asarray(task.features(jnp.array([angle, 0.0, 0.0, 0.0])))[plain:] for angle in (0.0, 0.01, 1.0)]
+    # Both links lean, the elbow stays straight: what is off comes ten times as large, and saturates.
+    np.testing.assert_allclose(seen[0], 0, atol=1e-6)
+    np.testing.assert_allclose(seen[1], np.tanh([0.1, 0.1, 0, 0, 0]), atol=1e-4)
+    np.testing.assert_allclose(seen[2], [1, 1, 0, 0, 0], atol=1e-6)
+    assert made["cartpole-swingup"].features(jnp.zeros(4)).size == 5
 
 
 def test_the_pendulum_needs_several_swings_and_gets_up(made):

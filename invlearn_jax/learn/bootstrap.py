@@ -12,6 +12,10 @@ The Inverter's gradient runs back through the whole plan, and so brings the slop
 sigma is the usual size of the state's entries, and costs are in units of the value's. A plan's choice depends on slopes of V
 alone. Both learn relative to the slope: small costs around a state of rest decide whether the system comes there, and would be
 lost beside the large ones far away. What is least for each problem stays so under any weights.
+
+Around an unstable rest that pi does not hold yet, V is all but flat: from an error |z| it takes ln(1/|z|) / lambda seconds to
+fall, so that V ~ V_fallen |z|^(1 / (lambda tau)). tau may therefore grow from a short time, in which holding on pays at once,
+to its final one, which sees the whole way there (``growing_discount``).
 """
 
 from collections.abc import Callable
@@ -42,11 +46,13 @@ class BootstrapTraining(NamedTuple):
         copy_rate: the slow copy takes this share of the new weights at each update.
         slope_weight: w.
         slope_floor: delta; slopes below its root count alike.
+        discount: of a plan's end by the number of updates done; None for the value's own throughout.
     """
 
     copy_rate: float = 0.02
     slope_weight: float = 1.0
     slope_floor: float = 0.1
+    discount: optax.Schedule | None = None
 
 
 class Learned(NamedTuple):
@@ -85,6 +91,15 @@ def bootstrap_state(
     learned = Learned(inverter, value, jax.tree.map(jnp.copy, value))
     opt_state = optimizer.init(Nets(inverter.net, value.net))
     return TrainState(jnp.zeros((), jnp.int32), key, learned, opt_state, problems)
+
+
+def growing_discount(seconds: float, first: float, last: float, updates: int) -> optax.Schedule:
+    """``exp(-seconds / tau_k)``,  ``tau_k = first (last / first)^min(1, k / updates)``, of plans of so many seconds."""
+
+    def discount(step: Array) -> Array:
+        return jnp.exp(-seconds / (first * (last / first) ** jnp.minimum(1.0, step / updates)))
+
+    return discount
 
 
 def problem_weights(
@@ -171,11 +186,14 @@ def bootstrap_update(
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, advance_key, prior_key = jax.random.split(state.key, 3)
         learned, problems = state.params, state.extra
+        slow = learned.slow
+        if settings.discount is not None:
+            slow = slow._replace(discount=settings.discount(state.step))
 
-        weights = problem_weights(value, learned.slow, problems, state_scale, settings.slope_floor)
+        weights = problem_weights(value, slow, problems, state_scale, settings.slope_floor)
 
         def joint(net: Params, starts: Array) -> tuple[Array, tuple]:
-            scored_with = objective_params._replace(tail=learned.slow)
+            scored_with = objective_params._replace(tail=slow)
             return loss_of(net, learned.inverter, scored_with, problems._replace(state=starts), prior_key, weights)
 
         (_, (scored, metrics)), (gradient, slopes) = jax.value_and_grad(joint, argnums=(0, 1), has_aux=True)(
@@ -194,11 +212,11 @@ def bootstrap_update(
         nets = Nets(learned.inverter.net, learned.value.net)
         following = apply_gradients(state, optimizer, Nets(gradient, value_gradient), nets, key, moved)
         nets = following.params
-        slow = optax.incremental_update(nets.value, learned.slow.net, settings.copy_rate)
+        copied = optax.incremental_update(nets.value, learned.slow.net, settings.copy_rate)
         params = Learned(
             learned.inverter._replace(net=nets.inverter),
             learned.value._replace(net=nets.value),
-            learned.slow._replace(net=slow),
+            learned.slow._replace(net=copied),
         )
         metrics |= {"gradient_norm": optax.tree.norm(gradient), "value_loss": loss}
         return following._replace(params=params), metrics

@@ -72,6 +72,8 @@ class TailSettings:
         batch: pairs of places per update.
         learning_rate: greatest.
         time_constant: of a value, seconds; costs so far ahead count 1/e of those at hand.
+        first_time_constant: with which a value begins; it grows to ``time_constant`` over the first quarter of the updates. For
+            rest that is unstable, as short as a fall takes. 0 for none of its own.
         copy_rate: share of a value's new weights that the slow copy takes at each update.
         slope_weight: of errors of a value's slope, against those of the value itself.
         slope_floor: square of the slope from which errors count relative to it.
@@ -90,6 +92,7 @@ class TailSettings:
     batch: int = bounded(2048, low=1)
     learning_rate: float = bounded(3e-3, above=0.0)
     time_constant: float = bounded(10.0, above=0.0)
+    first_time_constant: float = bounded(0.0, low=0.0)
     copy_rate: float = bounded(0.02, above=0.0, high=1.0)
     slope_weight: float = bounded(1.0, low=0.0)
     slope_floor: float = bounded(0.1, above=0.0)

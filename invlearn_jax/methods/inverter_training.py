@@ -21,7 +21,13 @@ from invlearn_jax.data.dataset import (
 from invlearn_jax.inverters.network import NetworkInverter, NetworkParams, Scales
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.behaviour_cloning import cloning_loss, cloning_state, cloning_update, hindsight_store
-from invlearn_jax.learn.bootstrap import BootstrapTraining, bootstrap_optimizer, bootstrap_state, bootstrap_update
+from invlearn_jax.learn.bootstrap import (
+    BootstrapTraining,
+    bootstrap_optimizer,
+    bootstrap_state,
+    bootstrap_update,
+    growing_discount,
+)
 from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
 from invlearn_jax.learn.forward_model import (
     Source,
@@ -291,7 +297,7 @@ def train_inverter(
 ) -> PlannerParams:
     """Trains the Inverter from ``params.inverter`` through the frozen model, on imagined problems that begin with ``draw``."""
     own, weight = settings.inverter, settings.cloning.weight
-    steps = own.steps if steps is None else steps
+    first, steps = steps is None, own.steps if steps is None else steps
     optimizer = default_optimizer(own.learning_rate, steps)
     training = InverterTraining(
         own.batch,
@@ -320,7 +326,11 @@ def train_inverter(
         return params._replace(inverter=run_stage(update, state).params)
     tail = settings.tail
     both = bootstrap_optimizer(optimizer, default_optimizer(tail.learning_rate, steps))
-    bootstrap = BootstrapTraining(tail.copy_rate, tail.slope_weight, tail.slope_floor)
+    discount = None
+    if first and tail.first_time_constant:
+        seconds = planner.inverter.task.horizon * planner.inverter.task.dt
+        discount = growing_discount(seconds, tail.first_time_constant, tail.time_constant, max(1, steps // 4))
+    bootstrap = BootstrapTraining(tail.copy_rate, tail.slope_weight, tail.slope_floor, discount)
     update = bootstrap_update(*parts, both, draw, training, bootstrap, state_scale, prior, scale)
     state = bootstrap_state(both, params.inverter, params.objective.tail, key, draw, own.batch)
     learned = run_stage(update, state).params

@@ -30,12 +30,14 @@ class ValueParams(NamedTuple):
         state: scales of the states' features.
         goal: scales of the goals' features.
         unit: what the network's 1 is worth, in the task's cost.
+        discount: of a plan's end, ``exp(-T dt / tau)``.
     """
 
     net: Params
     state: Normalizer
     goal: Normalizer
     unit: Float[Array, ""]
+    discount: Float[Array, ""]
 
 
 class Value:
@@ -55,7 +57,7 @@ class Value:
             octaves: Fourier features of the task's leading ``fourier_size`` features, of state and goal.
         """
         self.task, self._octaves = task, octaves
-        self.discount = math.exp(-task.horizon * task.dt / time_constant)
+        self._discount = math.exp(-task.horizon * task.dt / time_constant)
         given = (jax.ShapeDtypeStruct((size,), float) for size in (task.state_size, task.goal_size))
         self._sizes = [features.shape[0] for features in jax.eval_shape(self._features, *given)]
         self._positions = [min(task.fourier_size, size) for size in self._sizes]
@@ -65,7 +67,7 @@ class Value:
     def init(self, key: Key) -> ValueParams:
         """Fresh parameters; the learner sets the scales and the unit. The key is consumed."""
         state, goal = (Normalizer(jnp.zeros(size), jnp.ones(size)) for size in self._sizes)
-        return ValueParams(self._net.init(key), state, goal, jnp.ones(()))
+        return ValueParams(self._net.init(key), state, goal, jnp.ones(()), jnp.asarray(self._discount))
 
     def _features(self, state: Float[Array, " S"], goal: Float[Array, " G"]) -> tuple[Array, Array]:
         return self.task.local_features(state), self.task.goal_features(state, goal)
@@ -83,4 +85,4 @@ class Value:
 
     def __call__(self, params: ValueParams, state: Float[Array, " S"], goal: Float[Array, " G"]) -> Float[Array, ""]:
         """What a plan that ends in ``state`` leaves to be paid."""
-        return self.discount * self.value(params, state, goal)
+        return params.discount * self.value(params, state, goal)

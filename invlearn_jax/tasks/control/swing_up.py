@@ -20,8 +20,9 @@ _TILT = np.deg2rad(10.0)  # from the vertical, within which a link counts as upr
 _OFF = 0.1  # m from the middle of the rail, within which a cart counts as centred
 _RATE = 1.0  # rad/s, below which a link that is upright counts as balanced, and not as passing through
 _LAST = 2.0  # seconds of an episode in which it should be balanced
-# States near rest upright are down to so many decades nearer than others, and the system stays there for about so many plans.
-_DECADES, _NEAR_PLANS = 2.5, 2
+# States near rest upright are down to so many decades nearer than others, and the system stays there for about so many steps.
+_DECADES, _NEAR_STEPS = 2.5, 32
+_NEAR = 0.1  # of the usual size of each, up to which differences from rest upright are seen enlarged
 
 
 class SwingUp(MujocoTask):
@@ -71,10 +72,9 @@ class SwingUp(MujocoTask):
         if not self.near_share:
             return random_rows(self, rows, key)
         anywhere, near = streams(key, "anywhere", "near")
-        steps = _NEAR_PLANS * self.horizon
         return {
             "anywhere": Part(random_rows(self, rows, anywhere), 1 - self.near_share),
-            "near rest": Part(random_rows(self, rows // 2, near, steps, self.draw_near), self.near_share),
+            "near rest": Part(random_rows(self, rows // 2, near, _NEAR_STEPS, self.draw_near), self.near_share),
         }
 
     def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
@@ -90,6 +90,20 @@ class SwingUp(MujocoTask):
             return problem._replace(state=jnp.where(near, self.draw_near(near_key), problem.state))
 
         return draw
+
+    def features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
+        """The joints', and where rest must be known far better than the way there, ``tanh(off / 0.1)`` of what is off rest.
+
+        The regulator's gains are tens of the actions' range per usual size of a state: too steep for a network to learn soon
+        from features of that size.
+        """
+        usual = super().features(state)
+        if not self.near_share:
+            return usual
+        places, rates = self.qpos(state), self.qvel(state) / jnp.asarray(self.velocity_spread)
+        cart, elbows = places[: int(self.on_cart)], places[int(self.on_cart) + 1 :]
+        off = jnp.concatenate([cart, jnp.sin(self.tilts(state)), jnp.sin(elbows), rates])
+        return jnp.concatenate([usual, jnp.tanh(off / _NEAR)])
 
     def tilts(self, state: Float[Array, " S"]) -> Float[Array, " L"]:
         """The angle of each link to the upward vertical, rad, not wrapped."""
