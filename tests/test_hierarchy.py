@@ -14,7 +14,7 @@ from invlearn_jax.data.kept import read_rows
 from invlearn_jax.evaluate.episodes import evaluate
 from invlearn_jax.methods import hierarchy, inverter
 from invlearn_jax.methods.fitting import fit, method_settings
-from invlearn_jax.methods.level_rows import evenly, level_rows
+from invlearn_jax.methods.level_rows import evenly, hindsight_rows, level_rows
 from invlearn_jax.methods.saved import load_planner, save_planner
 from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.antmaze.maze import AntmazeTask
@@ -93,6 +93,23 @@ def test_level_rows_are_where_a_held_subgoal_leads():
     assert np.abs(rows.states).max() < 2.0
     assert rows.ends.tolist() == [False, True] * len(begin)
     np.testing.assert_array_equal(rows.states, make().states)
+
+
+def test_in_hindsight_later_places_of_the_same_episode_were_the_subgoals():
+    steps = np.arange(50.0)[:, None] * [[0.1, 0.0]]
+    places = np.concatenate([steps, steps + 100.0])
+    ends = np.arange(100) % 50 == 49
+    data = Dataset(places, np.zeros_like(places), ends)
+    chosen = np.arange(100)
+    rows = hindsight_rows(data, chosen, np.random.default_rng(0), hold=5, reach=0.8)
+    begin, subgoal, after = rows.states[::2], 0.8 * rows.actions[::2], rows.states[1::2]
+    np.testing.assert_allclose(after - begin, np.broadcast_to([0.5, 0.0], begin.shape), atol=1e-4)
+    # 5 to 8 rows later lie within reach, of 5 to 10; none from where an episode would end before.
+    assert set(np.round(10 * subgoal[:, 0]).astype(int)) == {5, 6, 7, 8}
+    assert begin[begin[:, 0] < 50, 0].max() < 4.5
+    assert rows.ends.tolist() == [False, True] * len(begin)
+    with pytest.raises(ValueError, match="5 to 10 rows after another one of its episode. Give a larger reach"):
+        hindsight_rows(data, chosen, np.random.default_rng(0), hold=5, reach=0.4)
 
 
 def test_starts_are_spread_evenly_over_bins():
@@ -189,6 +206,19 @@ def test_a_level_is_executed_or_simulated_by_the_lower_levels_own_model(kind, wa
     found = hierarchy.lower_level(task, settings, 1.0, Lower(), None, rows, rows, KEY)
     np.testing.assert_allclose(found.states[1::2] - found.states[::2], way, atol=1e-5)
     assert len(found.states) > 20
+
+
+def test_a_level_can_be_learned_from_the_data_alone(monkeypatch):
+    task = Slide()
+    monkeypatch.setattr(task, "simulator", lambda: pytest.fail("the simulator is used"))
+    changes = {"level.kind": "data", "hold": 4, "level.robots": 8, "level.episodes": 2, "level.rounds": 3}
+    settings = with_settings(hierarchy.Settings(), changes)
+    states = np.arange(40.0)[:, None] * [[0.05, 0.02]] - 1.0
+    rows = Dataset(states, np.zeros_like(states), np.arange(40) == 39)
+    found = hierarchy.lower_level(task, settings, 1.0, None, None, rows, rows, KEY)
+    moved = found.states[1::2] - found.states[::2]
+    np.testing.assert_allclose(moved, np.broadcast_to([0.2, 0.08], moved.shape), atol=1e-5)
+    assert 20 < len(moved) <= 48
 
 
 def test_two_levels_for_the_readmes_robot(tmp_path):

@@ -2,9 +2,9 @@
 
     x' = x_{t + hold}    for    x = ahead(s_t, tau),  u = (subgoal - x) / reach,    while the lower level acts towards the subgoal
 
-is what the upper level's model learns, by executing the lower level, or by following it through its own learned model; its
-Inverter is trained through that model as any other. tau is ``upper.tail.look_ahead``: where a state is about to be tells of its
-speed, too.
+is what the upper level's model learns, by executing the lower level, by following it through its own learned model, or from
+what the data did; its Inverter is trained through that model as any other. tau is ``upper.tail.look_ahead``: where a state is
+about to be tells of its speed, too.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ from invlearn_jax.keys import generator, streams
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import inverter, inverter_settings
 from invlearn_jax.methods import inverter_training as training
-from invlearn_jax.methods.level_rows import evenly, level_rows
+from invlearn_jax.methods.level_rows import evenly, hindsight_rows, level_rows
 from invlearn_jax.methods.registry import Shared
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.names import unknown_name
@@ -31,7 +31,7 @@ from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Part, Task, Terms
 from invlearn_jax.types import Key, Problem
 
-LEVELS = ("executed", "simulated")
+LEVELS = ("executed", "simulated", "data")
 _PLACES = 50_000  # from which the upper level's problems are drawn
 
 
@@ -40,7 +40,9 @@ class LevelSettings:
     """What the lower level is seen to do: ``robots`` side by side, ``rounds`` random sub-goals each, in so many ``episodes``.
 
     Its actions are ``executed`` on the task's simulator, or ``simulated`` by the lower level's own model: no simulator is needed
-    then, and what that model does not know the upper level does not either.
+    then, and what that model does not know (walls, say, where it sees no position) is told by ``upper.objective.unvisited``
+    alone. With ``data`` the lower level is not asked: so many rows of the data (robots x episodes x rounds) are taken, whose
+    later places count as the sub-goals that it was sent to; see ``level_rows.hindsight_rows``.
     """
 
     kind: str = "executed"
@@ -234,6 +236,10 @@ def lower_level(
 ) -> Dataset:
     """What the lower level does towards random sub-goals, from states of the data that are spread evenly over their places."""
     rng, own, tail = generator(key), settings.level, settings.upper.tail
+    if own.kind == "data":
+        count = own.robots * own.episodes * own.rounds
+        chosen = evenly(places.states, tail.bin_size, tail.min_count, count, rng)
+        return hindsight_rows(places, chosen, rng, settings.hold, reach)
     simulator = task.simulator() if own.kind == "executed" else None
 
     def begin(state: jax.Array, goal: jax.Array) -> jax.Array:

@@ -1,6 +1,8 @@
 """What a lower level achieves: where it is ``hold`` steps after it was somewhere, with a sub-goal held meanwhile.
 
 x' = x_{t + hold}    for    x = x_t,  u = (g - x_t) / reach,    while a_t = act(s_t, g)
+
+In hindsight (``hindsight_rows``) the sub-goal is where whoever made the data came to next: g = x_{t + j}, hold <= j <= 2 hold.
 """
 
 from collections.abc import Callable
@@ -10,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.data.dataset import Dataset, last_rows
 
 # ``(states [N, S], goals [N, G]) -> states [N, S]`` one control step later, under the lower level.
 Follow = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -81,6 +83,42 @@ def level_rows(
             begin.append(places[time][keep])
             action.append(subgoal[keep])
             after.append(places[time + hold][keep])
-    first, subgoals, last = (np.concatenate(part).astype(np.float32) for part in (begin, action, after))
-    rows = np.stack([first, last], axis=1).reshape(-1, first.shape[1]), np.repeat(subgoals, 2, axis=0)
+    return _joined(*(np.concatenate(part) for part in (begin, action, after)))
+
+
+def hindsight_rows(places: Dataset, chosen: np.ndarray, rng: np.random.Generator, hold: int, reach: float) -> Dataset:
+    """What the data did, as if its later places had been sub-goals: no lower level is asked, and no wall was ever crossed.
+
+    The sub-goal is the place ``hold`` to ``2 hold`` rows later, drawn evenly.
+
+    Args:
+        places: the data's places ``[N, G]`` as states, with the ends of its episodes.
+        chosen: ``[M]`` the rows to begin from.
+        rng: draws how many rows later.
+        hold: rows between x and x'.
+        reach: how far a sub-goal lies from the place along each axis at most, in its units.
+
+    Returns:
+        Episodes of two rows: x with u, then x'. Sub-goals after an episode's end or beyond reach are left out.
+
+    Raises:
+        ValueError: if none is left.
+    """
+    later = chosen + rng.integers(hold, 2 * hold + 1, size=len(chosen))
+    inside = later <= last_rows(places)[chosen]
+    chosen, later = chosen[inside], later[inside]
+    subgoal = (places.states[later] - places.states[chosen]) / reach
+    keep = (np.abs(subgoal) <= 1).all(-1)
+    if not keep.any():
+        raise ValueError(
+            f"No place of the data lies within reach ({reach:.3g} along each axis) {hold} to {2 * hold} rows after another one "
+            "of its episode. Give a larger reach, a shorter hold, or longer episodes."
+        )
+    return _joined(places.states[chosen][keep], subgoal[keep], places.states[chosen + hold][keep])
+
+
+def _joined(begin: np.ndarray, subgoals: np.ndarray, after: np.ndarray) -> Dataset:
+    """Episodes of two rows ``[N, G]``: x with u, then x'."""
+    first, action, last = (np.asarray(part, np.float32) for part in (begin, subgoals, after))
+    rows = np.stack([first, last], axis=1).reshape(-1, first.shape[1]), np.repeat(action, 2, axis=0)
     return Dataset(*rows, np.arange(2 * len(first)) % 2 == 1)
