@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.data.dataset import Dataset, concatenate
+from invlearn_jax.data.dataset import Dataset, concatenate, kept_rows
 from invlearn_jax.keys import generator, streams
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import inverter, inverter_settings
 from invlearn_jax.methods import inverter_training as training
-from invlearn_jax.methods.level_rows import evenly, hindsight_rows, level_rows
+from invlearn_jax.methods.level_rows import evenly, hindsight_rows, level_rows, often_visited
 from invlearn_jax.methods.registry import Shared
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.names import unknown_name
@@ -71,6 +71,8 @@ class Settings:
         reach: how far a sub-goal lies from the place at most along each axis, in the goal's units; 0 for half the usual way from
             the task's states to their goals.
         near: from the goal, within which the goal itself is the sub-goal.
+        often: rows that a bin of places (``upper.tail.bin_size``) must hold for its places to count as among the data. Where
+            nothing is executed this keeps plans on the ways that whoever made the data went, away from walls.
         execute_steps: steps between plans of the upper level.
         level: see ``LevelSettings``.
         upper: of the upper level, as of the method ``inverter``; it has no rounds of correction and no cloning.
@@ -81,6 +83,7 @@ class Settings:
     subgoals: int = bounded(6, low=1)
     reach: float = bounded(0.0, low=0.0)
     near: float = bounded(0.0, low=0.0)
+    often: int = bounded(1, low=1)
     execute_steps: int = bounded(5, low=1)
     level: LevelSettings = dataclasses.field(default_factory=LevelSettings)
     upper: inverter.Settings = dataclasses.field(default_factory=_upper)
@@ -210,6 +213,9 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
     model_params = training.first_model(upper.model, level, keys["model weights"])
     model_params = training.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
     objective_params = training.fit_objective(sub, upper, own, run, places, keys["tail"])
+    if settings.often > 1:
+        usual = kept_rows(places, often_visited(places.states, own.tail.bin_size, settings.often))
+        objective_params = training.covering(sub, upper, own, objective_params, usual)
     first = upper.inverter.init(keys["inverter weights"])
     seen = training.input_scales(sub, places, keys["scales"])["state"]
     # Goals are places too: those of training are drawn among the data's, also where episodes have but one.
@@ -239,7 +245,7 @@ def lower_level(
     if own.kind == "data":
         count = own.robots * own.episodes * own.rounds
         chosen = evenly(places.states, tail.bin_size, tail.min_count, count, rng)
-        return hindsight_rows(places, chosen, rng, settings.hold, reach)
+        return hindsight_rows(places, chosen, settings.hold, reach)
     simulator = task.simulator() if own.kind == "executed" else None
 
     def begin(state: jax.Array, goal: jax.Array) -> jax.Array:

@@ -2,7 +2,7 @@
 
 x' = x_{t + hold}    for    x = x_t,  u = (g - x_t) / reach,    while a_t = act(s_t, g)
 
-In hindsight (``hindsight_rows``) the sub-goal is where whoever made the data came to next: g = x_{t + j}, hold <= j <= 2 hold.
+In hindsight (``hindsight_rows``) the sub-goal is where whoever made the data came to: g = x_{t + hold} = x'.
 """
 
 from collections.abc import Callable
@@ -20,13 +20,33 @@ Follow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def evenly(places: np.ndarray, bin_size: float, least: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """Rows ``[count]`` whose places ``[N, G]`` are spread evenly over the bins that ``least`` rows or more were in."""
-    cells = np.floor(places / bin_size).astype(int)
-    cells, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)[1:]
-    order = np.argsort(cells.ravel(), kind="stable")
+    cells, counts = _bins(places, bin_size)
+    order = np.argsort(cells, kind="stable")
     first = np.cumsum(counts) - counts
     seen = np.flatnonzero(counts >= min(least, counts.max()))
     chosen = seen[rng.integers(len(seen), size=count)]
     return order[first[chosen] + rng.integers(counts[chosen])]
+
+
+def often_visited(places: np.ndarray, bin_size: float, least: int) -> np.ndarray:
+    """Which of the places ``[N, G]`` lie in bins that ``least`` rows or more were in; ``[N]`` bool.
+
+    Raises:
+        ValueError: if none does.
+    """
+    cells, counts = _bins(places, bin_size)
+    if counts.max() < least:
+        raise ValueError(
+            f"No bin of places ({bin_size:.3g} wide) holds {least} rows, the fullest {counts.max()}. Give less, or larger bins."
+        )
+    return counts[cells] >= least
+
+
+def _bins(places: np.ndarray, bin_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Each place's bin ``[N]``, and how many rows the bins ``[B]`` hold."""
+    cells = np.floor(places / bin_size).astype(int)
+    cells, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)[1:]
+    return cells.ravel(), counts
 
 
 def level_rows(
@@ -86,15 +106,16 @@ def level_rows(
     return _joined(*(np.concatenate(part) for part in (begin, action, after)))
 
 
-def hindsight_rows(places: Dataset, chosen: np.ndarray, rng: np.random.Generator, hold: int, reach: float) -> Dataset:
-    """What the data did, as if its later places had been sub-goals: no lower level is asked, and no wall was ever crossed.
+def hindsight_rows(places: Dataset, chosen: np.ndarray, hold: int, reach: float) -> Dataset:
+    """What the data did, as if the place ``hold`` rows later had been the sub-goal; no lower level is asked.
 
-    The sub-goal is the place ``hold`` to ``2 hold`` rows later, drawn evenly.
+    A sub-goal in hindsight is always reached: x' = x + reach u. What is told by the rows is which ones there were, and ``reach``
+    has to be what whoever made the data covered in ``hold`` steps. Sub-goals twice as far, of which one may be around a corner,
+    sent ants into the corner.
 
     Args:
         places: the data's places ``[N, G]`` as states, with the ends of its episodes.
         chosen: ``[M]`` the rows to begin from.
-        rng: draws how many rows later.
         hold: rows between x and x'.
         reach: how far a sub-goal lies from the place along each axis at most, in its units.
 
@@ -104,17 +125,16 @@ def hindsight_rows(places: Dataset, chosen: np.ndarray, rng: np.random.Generator
     Raises:
         ValueError: if none is left.
     """
-    later = chosen + rng.integers(hold, 2 * hold + 1, size=len(chosen))
-    inside = later <= last_rows(places)[chosen]
-    chosen, later = chosen[inside], later[inside]
-    subgoal = (places.states[later] - places.states[chosen]) / reach
+    chosen = chosen[chosen + hold <= last_rows(places)[chosen]]
+    begin, after = places.states[chosen], places.states[chosen + hold]
+    subgoal = (after - begin) / reach
     keep = (np.abs(subgoal) <= 1).all(-1)
     if not keep.any():
         raise ValueError(
-            f"No place of the data lies within reach ({reach:.3g} along each axis) {hold} to {2 * hold} rows after another one "
-            "of its episode. Give a larger reach, a shorter hold, or longer episodes."
+            f"No place of the data lies within reach ({reach:.3g} along each axis) {hold} rows after another one of its "
+            "episode. Give a larger reach, a shorter hold, or longer episodes."
         )
-    return _joined(places.states[chosen][keep], subgoal[keep], places.states[chosen + hold][keep])
+    return _joined(begin[keep], subgoal[keep], after[keep])
 
 
 def _joined(begin: np.ndarray, subgoals: np.ndarray, after: np.ndarray) -> Dataset:
