@@ -14,7 +14,7 @@ from invlearn_jax.data.kept import read_rows
 from invlearn_jax.evaluate.episodes import evaluate
 from invlearn_jax.methods import hierarchy, inverter
 from invlearn_jax.methods.fitting import fit, method_settings
-from invlearn_jax.methods.level_rows import evenly, hindsight_rows, level_rows
+from invlearn_jax.methods.level_rows import evenly, hindsight_rows, level_rows, often_visited
 from invlearn_jax.methods.saved import load_planner, save_planner
 from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.antmaze.maze import AntmazeTask
@@ -118,6 +118,16 @@ def test_starts_are_spread_evenly_over_bins():
     # A bin that hardly any row was in may be a fluke; where no bin has enough rows, all those count that have most.
     assert chosen.min() == 0
     assert len(evenly(places[:1], 1.0, 3, 5, np.random.default_rng(0))) == 5
+
+
+def test_places_that_the_data_seldom_came_to_are_left_out():
+    places = np.concatenate([np.zeros((30, 2)), np.full((29, 2), 5.0), np.full((2, 2), 5.9)])
+    seen = often_visited(places, 1.0, 30)
+    # (5, 5) and (5.9, 5.9) are in one bin of 1 m.
+    np.testing.assert_array_equal(seen, np.ones(61, bool))
+    np.testing.assert_array_equal(often_visited(places, 0.5, 30), np.arange(61) < 30)
+    with pytest.raises(ValueError, match="No bin of places .* holds 32 rows, the fullest 31"):
+        often_visited(places, 1.0, 32)
 
 
 def saved_lower(task, folder):
