@@ -11,6 +11,7 @@ from golden import FILE, problems
 from invlearn_jax import objectives
 from invlearn_jax.data import Dataset
 from invlearn_jax.data.kept import read_rows
+from invlearn_jax.io.command import given_config
 from invlearn_jax.methods.fitting import fit, method_settings
 from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.tasks.antmaze import walk as walk_module
@@ -21,7 +22,7 @@ from invlearn_jax.tasks.antmaze.maze import AntmazeTask
 from invlearn_jax.tasks.antmaze.rows import under_way, upright_rows, uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.antmaze.specs import spec
-from invlearn_jax.tasks.antmaze.walk import AntWalk
+from invlearn_jax.tasks.antmaze.walk import AntWalk, WalkSettings
 from invlearn_jax.tasks.check import check_task
 from invlearn_jax.tasks.exploration import usable_rows
 from invlearn_jax.tasks.registry import make_task
@@ -212,6 +213,13 @@ def test_a_maze_is_learned_from_its_own_rows_alone(monkeypatch):
     walk.settings.data.under_way = 100.0
     with pytest.raises(ValueError, match="no row is of an ant that gets so far in a second"):
         walk.data(40, KEY)
+
+
+def test_a_truth_value_may_be_given_by_its_name_alone(monkeypatch):
+    for words in (["--task_config.data.alone", "--method=inverter"], ["--task_config.data.alone=true"]):
+        argv = ["run", *words]
+        monkeypatch.setattr("sys.argv", argv)
+        assert given_config(WalkSettings(), argv, "task_config").data.alone
 
 
 def test_locomotion_counts_falls_and_rises():
