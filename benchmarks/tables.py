@@ -16,6 +16,7 @@ _SIZES = ("umaze", "medium", "large")
 _VARIANTS = ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse")
 _BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
 _ANT_BEGIN, _ANT_END = "<!-- antmaze -->", "<!-- end of antmaze -->"
+_ANT_ALONE = "antmaze_offline_"  # files of planners that learned from their variant's rows alone
 _ROBOTS = ("maze2d", "ant")
 
 
@@ -60,17 +61,22 @@ def antmaze() -> str:
     records = {
         path.stem: json.loads(path.read_text()) for path in (_ROOT / "benchmarks/results").glob("antmaze_*.json")
     }
-    found = {record["env"]: record for record in records.values()}
+    found, alone = (
+        {record["env"]: record for stem, record in records.items() if stem.startswith(_ANT_ALONE) == own}
+        for own in (False, True)
+    )
     lines = ["| success, % | " + " | ".join(_VARIANTS) + " |", "|---" * (len(_VARIANTS) + 1) + "|"]
 
-    def line(name: str, cell: Callable[[dict], str]) -> None:
+    def line(name: str, cell: Callable[[dict], str], found: dict[str, dict] = found) -> None:
         cells = [found.get(f"antmaze-{variant}-v2") for variant in _VARIANTS]
         lines.append(f"| {name} | " + " | ".join(cell(record) if record else "" for record in cells) + " |")
 
     line("two Inverters, one pass each", lambda record: _success(_one_pass(record)))
+    line("its own rows alone (of `ant-v1`), nothing executed", lambda record: _success(_one_pass(record)), alone)
     line("best published", lambda record: _published(record["env"]))
     line("the policy that made the data, with the map", lambda record: _of_policy(record, "success_rate", 100, 1))
     line("steps to the goal, median", lambda record: f"{_one_pass(record)['steps_to_goal_median']:.0f}")
+    line("of its own rows alone: steps", lambda record: f"{_one_pass(record)['steps_to_goal_median']:.0f}", alone)
     line("the data's policy: steps", lambda record: _of_policy(record, "steps_to_goal_median", 1, 0))
     line("flips per 1000 steps", lambda record: f"{_one_pass(record)['flips_per_1000_steps']:.3f}")
     line("one plan of both levels, ms", lambda record: f"{_one_pass(record)['plan_ms_p50']:.2f}")

@@ -11,15 +11,18 @@ from golden import FILE, problems
 from invlearn_jax import objectives
 from invlearn_jax.data import Dataset
 from invlearn_jax.data.kept import read_rows
-from invlearn_jax.methods.fitting import fit
+from invlearn_jax.io.command import given_config
+from invlearn_jax.methods.fitting import fit, method_settings
 from invlearn_jax.methods.saved import load_planner, load_task
+from invlearn_jax.tasks.antmaze import walk as walk_module
 from invlearn_jax.tasks.antmaze.drawing import ant_gif, limbs
 from invlearn_jax.tasks.antmaze.environment import random_start
 from invlearn_jax.tasks.antmaze.locomotion import Locomotion, walk_openly
-from invlearn_jax.tasks.antmaze.rows import upright_rows, uprightness
+from invlearn_jax.tasks.antmaze.maze import AntmazeTask
+from invlearn_jax.tasks.antmaze.rows import under_way, upright_rows, uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.antmaze.specs import spec
-from invlearn_jax.tasks.antmaze.walk import AntWalk
+from invlearn_jax.tasks.antmaze.walk import AntWalk, WalkSettings
 from invlearn_jax.tasks.check import check_task
 from invlearn_jax.tasks.exploration import usable_rows
 from invlearn_jax.tasks.registry import make_task
@@ -179,6 +182,44 @@ def test_episodes_are_cut_where_the_robot_lies():
     np.testing.assert_array_equal(rows.rewards, [0, 1, 4, 5, 6])
     with pytest.raises(ValueError, match="No row is upright"):
         upright_rows(Dataset(lying(np.ones(3, bool)), np.zeros((3, 8), np.float32), np.ones(3, bool)))
+
+
+def test_a_robot_is_under_way_where_it_gets_away_in_time():
+    states = lying(np.zeros(8, bool))
+    states[:, 0] = [0, 1, 2, 3, 3, 3, 7, 8]
+    ends = np.arange(8) % 4 == 3
+    rows = Dataset(states, np.zeros((8, 8), np.float32), ends)
+    # In the last row of an episode nothing is known of what came next.
+    np.testing.assert_array_equal(under_way(rows, 2.0, steps=2), [1, 1, 0, 0, 1, 1, 0, 0])
+
+
+def test_a_maze_is_learned_from_its_own_rows_alone(monkeypatch):
+    """Motor level and sub-goals get the same rows, nothing broad is made, and nothing is executed."""
+    states = lying(np.zeros(40, bool))
+    states[20:, 0] = states[19, 0]
+    rows = Dataset(states, np.zeros((40, 8), np.float32), np.arange(40) == 39)
+    monkeypatch.setattr(walk_module, "walking_rows", lambda *_: rows)
+    monkeypatch.setattr(walk_module, "random_ant_data", lambda *_: pytest.fail("broad data are made"))
+    walk, maze = AntWalk(), AntmazeTask("antmaze-umaze-v2")
+    walk.settings.data.alone = maze.settings.data.alone = True
+    parts, places = walk.data(40, KEY), maze.data(40, KEY)
+    assert parts["walking"].share == 0.475
+    assert [len(part.rows.states) for part in parts.values()] == [19, 21]
+    assert list(places) == ["walking"]
+    np.testing.assert_array_equal(places["walking"].rows.states, parts["walking"].rows.states)
+    motor, upper = method_settings(walk, "inverter"), method_settings(maze, "hierarchy")
+    assert motor.correction.rounds == 0
+    assert (upper.lower, upper.level.kind) == ("", "data")
+    walk.settings.data.under_way = 100.0
+    with pytest.raises(ValueError, match="no row is of an ant that gets so far in a second"):
+        walk.data(40, KEY)
+
+
+def test_a_truth_value_may_be_given_by_its_name_alone(monkeypatch):
+    for words in (["--task_config.data.alone", "--method=inverter"], ["--task_config.data.alone=true"]):
+        argv = ["run", *words]
+        monkeypatch.setattr("sys.argv", argv)
+        assert given_config(WalkSettings(), argv, "task_config").data.alone
 
 
 def test_locomotion_counts_falls_and_rises():

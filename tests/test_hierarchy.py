@@ -14,7 +14,7 @@ from invlearn_jax.data.kept import read_rows
 from invlearn_jax.evaluate.episodes import evaluate
 from invlearn_jax.methods import hierarchy, inverter
 from invlearn_jax.methods.fitting import fit, method_settings
-from invlearn_jax.methods.level_rows import evenly, level_rows
+from invlearn_jax.methods.level_rows import evenly, hindsight_rows, level_rows, often_visited
 from invlearn_jax.methods.saved import load_planner, save_planner
 from invlearn_jax.settings import with_settings
 from invlearn_jax.tasks.antmaze.maze import AntmazeTask
@@ -95,6 +95,22 @@ def test_level_rows_are_where_a_held_subgoal_leads():
     np.testing.assert_array_equal(rows.states, make().states)
 
 
+def test_in_hindsight_later_places_of_the_same_episode_were_the_subgoals():
+    steps = np.arange(50.0)[:, None] * [[0.1, 0.0]]
+    places = np.concatenate([steps, steps + 100.0])
+    ends = np.arange(100) % 50 == 49
+    data = Dataset(places, np.zeros_like(places), ends)
+    chosen = np.arange(100)
+    rows = hindsight_rows(data, chosen, hold=5, reach=0.8)
+    begin, subgoal, after = rows.states[::2], 0.8 * rows.actions[::2], rows.states[1::2]
+    np.testing.assert_allclose(after - begin, np.broadcast_to([0.5, 0.0], begin.shape), atol=1e-4)
+    np.testing.assert_allclose(begin + subgoal, after, atol=1e-4)
+    assert len(begin) == 90
+    assert rows.ends.tolist() == [False, True] * 90
+    with pytest.raises(ValueError, match="5 rows after another one of its episode. Give a larger reach"):
+        hindsight_rows(data, chosen, hold=5, reach=0.4)
+
+
 def test_starts_are_spread_evenly_over_bins():
     places = np.concatenate([np.zeros((990, 2)), np.full((10, 2), 5.0), np.full((2, 2), -5.0)])
     chosen = places[evenly(places, 1.0, 3, 1000, np.random.default_rng(0))]
@@ -102,6 +118,16 @@ def test_starts_are_spread_evenly_over_bins():
     # A bin that hardly any row was in may be a fluke; where no bin has enough rows, all those count that have most.
     assert chosen.min() == 0
     assert len(evenly(places[:1], 1.0, 3, 5, np.random.default_rng(0))) == 5
+
+
+def test_places_that_the_data_seldom_came_to_are_left_out():
+    places = np.concatenate([np.zeros((30, 2)), np.full((29, 2), 5.0), np.full((2, 2), 5.9)])
+    seen = often_visited(places, 1.0, 30)
+    # (5, 5) and (5.9, 5.9) are in one bin of 1 m.
+    np.testing.assert_array_equal(seen, np.ones(61, bool))
+    np.testing.assert_array_equal(often_visited(places, 0.5, 30), np.arange(61) < 30)
+    with pytest.raises(ValueError, match="No bin of places .* holds 32 rows, the fullest 31"):
+        often_visited(places, 1.0, 32)
 
 
 def saved_lower(task, folder):
@@ -189,6 +215,19 @@ def test_a_level_is_executed_or_simulated_by_the_lower_levels_own_model(kind, wa
     found = hierarchy.lower_level(task, settings, 1.0, Lower(), None, rows, rows, KEY)
     np.testing.assert_allclose(found.states[1::2] - found.states[::2], way, atol=1e-5)
     assert len(found.states) > 20
+
+
+def test_a_level_can_be_learned_from_the_data_alone(monkeypatch):
+    task = Slide()
+    monkeypatch.setattr(task, "simulator", lambda: pytest.fail("the simulator is used"))
+    changes = {"level.kind": "data", "hold": 4, "level.robots": 8, "level.episodes": 2, "level.rounds": 3}
+    settings = with_settings(hierarchy.Settings(), changes)
+    states = np.arange(40.0)[:, None] * [[0.05, 0.02]] - 1.0
+    rows = Dataset(states, np.zeros_like(states), np.arange(40) == 39)
+    found = hierarchy.lower_level(task, settings, 1.0, None, None, rows, rows, KEY)
+    moved = found.states[1::2] - found.states[::2]
+    np.testing.assert_allclose(moved, np.broadcast_to([0.2, 0.08], moved.shape), atol=1e-5)
+    assert 20 < len(moved) <= 48
 
 
 def test_two_levels_for_the_readmes_robot(tmp_path):

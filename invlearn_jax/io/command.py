@@ -90,7 +90,8 @@ def given_config(config: Any, argv: list[str], flag: str) -> Any:
     own = []
     for argument, following in zip(argv, [*argv[1:], ""], strict=True):
         if argument.startswith((f"--{flag}.", f"-{flag}.")):
-            own += [argument] if "=" in argument else [argument, following]
+            # A truth value may stand without a value of its own.
+            own += [argument] if "=" in argument or following.startswith("--") else [argument, following]
     try:
         values([argv[0], *own])
     except flags.Error as error:

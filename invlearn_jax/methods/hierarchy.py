@@ -2,9 +2,9 @@
 
     x' = x_{t + hold}    for    x = ahead(s_t, tau),  u = (subgoal - x) / reach,    while the lower level acts towards the subgoal
 
-is what the upper level's model learns, by executing the lower level, or by following it through its own learned model; its
-Inverter is trained through that model as any other. tau is ``upper.tail.look_ahead``: where a state is about to be tells of its
-speed, too.
+is what the upper level's model learns, by executing the lower level, by following it through its own learned model, or from
+what the data did; its Inverter is trained through that model as any other. tau is ``upper.tail.look_ahead``: where a state is
+about to be tells of its speed, too.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.data.dataset import Dataset, concatenate
+from invlearn_jax.data.dataset import Dataset, concatenate, kept_rows
 from invlearn_jax.keys import generator, streams
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import inverter, inverter_settings
 from invlearn_jax.methods import inverter_training as training
-from invlearn_jax.methods.level_rows import evenly, level_rows
+from invlearn_jax.methods.level_rows import evenly, hindsight_rows, level_rows, often_visited
 from invlearn_jax.methods.registry import Shared
 from invlearn_jax.methods.saved import load_planner
 from invlearn_jax.names import unknown_name
@@ -31,7 +31,7 @@ from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Part, Task, Terms
 from invlearn_jax.types import Key, Problem
 
-LEVELS = ("executed", "simulated")
+LEVELS = ("executed", "simulated", "data")
 _PLACES = 50_000  # from which the upper level's problems are drawn
 
 
@@ -40,7 +40,9 @@ class LevelSettings:
     """What the lower level is seen to do: ``robots`` side by side, ``rounds`` random sub-goals each, in so many ``episodes``.
 
     Its actions are ``executed`` on the task's simulator, or ``simulated`` by the lower level's own model: no simulator is needed
-    then, and what that model does not know the upper level does not either.
+    then, and what that model does not know (walls, say, where it sees no position) is told by ``upper.objective.unvisited``
+    alone. With ``data`` the lower level is not asked: so many rows of the data (robots x episodes x rounds) are taken, whose
+    later places count as the sub-goals that it was sent to; see ``level_rows.hindsight_rows``.
     """
 
     kind: str = "executed"
@@ -69,6 +71,8 @@ class Settings:
         reach: how far a sub-goal lies from the place at most along each axis, in the goal's units; 0 for half the usual way from
             the task's states to their goals.
         near: from the goal, within which the goal itself is the sub-goal.
+        often: rows that a bin of places (``upper.tail.bin_size``) must hold for its places to count as among the data. Where
+            nothing is executed this keeps plans on the ways that whoever made the data went, away from walls.
         execute_steps: steps between plans of the upper level.
         level: see ``LevelSettings``.
         upper: of the upper level, as of the method ``inverter``; it has no rounds of correction and no cloning.
@@ -79,6 +83,7 @@ class Settings:
     subgoals: int = bounded(6, low=1)
     reach: float = bounded(0.0, low=0.0)
     near: float = bounded(0.0, low=0.0)
+    often: int = bounded(1, low=1)
     execute_steps: int = bounded(5, low=1)
     level: LevelSettings = dataclasses.field(default_factory=LevelSettings)
     upper: inverter.Settings = dataclasses.field(default_factory=_upper)
@@ -208,6 +213,9 @@ def fit(task: Task, settings: Settings, run: Run, key: Key) -> tuple[Hierarchy, 
     model_params = training.first_model(upper.model, level, keys["model weights"])
     model_params = training.train_model(upper.model, own, run, {"level": Part(level)}, model_params, keys["model"])
     objective_params = training.fit_objective(sub, upper, own, run, places, keys["tail"])
+    if settings.often > 1:
+        usual = kept_rows(places, often_visited(places.states, own.tail.bin_size, settings.often))
+        objective_params = training.covering(sub, upper, own, objective_params, usual)
     first = upper.inverter.init(keys["inverter weights"])
     seen = training.input_scales(sub, places, keys["scales"])["state"]
     # Goals are places too: those of training are drawn among the data's, also where episodes have but one.
@@ -234,6 +242,10 @@ def lower_level(
 ) -> Dataset:
     """What the lower level does towards random sub-goals, from states of the data that are spread evenly over their places."""
     rng, own, tail = generator(key), settings.level, settings.upper.tail
+    if own.kind == "data":
+        count = own.robots * own.episodes * own.rounds
+        chosen = evenly(places.states, tail.bin_size, tail.min_count, count, rng)
+        return hindsight_rows(places, chosen, settings.hold, reach)
     simulator = task.simulator() if own.kind == "executed" else None
 
     def begin(state: jax.Array, goal: jax.Array) -> jax.Array:

@@ -1,6 +1,8 @@
 """What a lower level achieves: where it is ``hold`` steps after it was somewhere, with a sub-goal held meanwhile.
 
 x' = x_{t + hold}    for    x = x_t,  u = (g - x_t) / reach,    while a_t = act(s_t, g)
+
+In hindsight (``hindsight_rows``) the sub-goal is where whoever made the data came to: g = x_{t + hold} = x'.
 """
 
 from collections.abc import Callable
@@ -10,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from invlearn_jax.data.dataset import Dataset
+from invlearn_jax.data.dataset import Dataset, last_rows
 
 # ``(states [N, S], goals [N, G]) -> states [N, S]`` one control step later, under the lower level.
 Follow = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -18,13 +20,33 @@ Follow = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def evenly(places: np.ndarray, bin_size: float, least: int, count: int, rng: np.random.Generator) -> np.ndarray:
     """Rows ``[count]`` whose places ``[N, G]`` are spread evenly over the bins that ``least`` rows or more were in."""
-    cells = np.floor(places / bin_size).astype(int)
-    cells, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)[1:]
-    order = np.argsort(cells.ravel(), kind="stable")
+    cells, counts = _bins(places, bin_size)
+    order = np.argsort(cells, kind="stable")
     first = np.cumsum(counts) - counts
     seen = np.flatnonzero(counts >= min(least, counts.max()))
     chosen = seen[rng.integers(len(seen), size=count)]
     return order[first[chosen] + rng.integers(counts[chosen])]
+
+
+def often_visited(places: np.ndarray, bin_size: float, least: int) -> np.ndarray:
+    """Which of the places ``[N, G]`` lie in bins that ``least`` rows or more were in; ``[N]`` bool.
+
+    Raises:
+        ValueError: if none does.
+    """
+    cells, counts = _bins(places, bin_size)
+    if counts.max() < least:
+        raise ValueError(
+            f"No bin of places ({bin_size:.3g} wide) holds {least} rows, the fullest {counts.max()}. Give less, or larger bins."
+        )
+    return counts[cells] >= least
+
+
+def _bins(places: np.ndarray, bin_size: float) -> tuple[np.ndarray, np.ndarray]:
+    """Each place's bin ``[N]``, and how many rows the bins ``[B]`` hold."""
+    cells = np.floor(places / bin_size).astype(int)
+    cells, counts = np.unique(cells, axis=0, return_inverse=True, return_counts=True)[1:]
+    return cells.ravel(), counts
 
 
 def level_rows(
@@ -81,6 +103,42 @@ def level_rows(
             begin.append(places[time][keep])
             action.append(subgoal[keep])
             after.append(places[time + hold][keep])
-    first, subgoals, last = (np.concatenate(part).astype(np.float32) for part in (begin, action, after))
-    rows = np.stack([first, last], axis=1).reshape(-1, first.shape[1]), np.repeat(subgoals, 2, axis=0)
+    return _joined(*(np.concatenate(part) for part in (begin, action, after)))
+
+
+def hindsight_rows(places: Dataset, chosen: np.ndarray, hold: int, reach: float) -> Dataset:
+    """What the data did, as if the place ``hold`` rows later had been the sub-goal; no lower level is asked.
+
+    A sub-goal in hindsight is always reached: x' = x + reach u. What is told by the rows is which ones there were, and ``reach``
+    has to be what whoever made the data covered in ``hold`` steps. Sub-goals twice as far, of which one may be around a corner,
+    sent ants into the corner.
+
+    Args:
+        places: the data's places ``[N, G]`` as states, with the ends of its episodes.
+        chosen: ``[M]`` the rows to begin from.
+        hold: rows between x and x'.
+        reach: how far a sub-goal lies from the place along each axis at most, in its units.
+
+    Returns:
+        Episodes of two rows: x with u, then x'. Sub-goals after an episode's end or beyond reach are left out.
+
+    Raises:
+        ValueError: if none is left.
+    """
+    chosen = chosen[chosen + hold <= last_rows(places)[chosen]]
+    begin, after = places.states[chosen], places.states[chosen + hold]
+    subgoal = (after - begin) / reach
+    keep = (np.abs(subgoal) <= 1).all(-1)
+    if not keep.any():
+        raise ValueError(
+            f"No place of the data lies within reach ({reach:.3g} along each axis) {hold} rows after another one of its "
+            "episode. Give a larger reach, a shorter hold, or longer episodes."
+        )
+    return _joined(begin[keep], subgoal[keep], after[keep])
+
+
+def _joined(begin: np.ndarray, subgoals: np.ndarray, after: np.ndarray) -> Dataset:
+    """Episodes of two rows ``[N, G]``: x with u, then x'."""
+    first, action, last = (np.asarray(part, np.float32) for part in (begin, subgoals, after))
+    rows = np.stack([first, last], axis=1).reshape(-1, first.shape[1]), np.repeat(action, 2, axis=0)
     return Dataset(*rows, np.arange(2 * len(first)) % 2 == 1)

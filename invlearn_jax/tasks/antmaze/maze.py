@@ -18,7 +18,7 @@ from invlearn_jax.tasks.antmaze.environment import GOAL_RADIUS, Antmaze, goal_ne
 from invlearn_jax.tasks.antmaze.rows import uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.antmaze.specs import spec
-from invlearn_jax.tasks.antmaze.walk import DataSettings, data_parts, upright
+from invlearn_jax.tasks.antmaze.walk import WAITING, DataSettings, data_parts, upright
 from invlearn_jax.tasks.d4rl import sparse_reward
 from invlearn_jax.tasks.published import best_published
 from invlearn_jax.tasks.task import Animation, Episodes, Part, Task, Terms
@@ -124,11 +124,12 @@ class AntmazeTask(Task):
         ant.check_ant_states(states)
 
     def data(self, rows: int, key: Key) -> Mapping[str, Part]:
-        """D4RL's recipe, or the user's files; upright rows alone. The key is consumed."""
-        return data_parts(self.settings.data, self.name, rows, key)
+        """D4RL's recipe, or the user's files; rows of upright ants alone, and of those under way. The key is consumed."""
+        parts = data_parts(self.settings.data, self.name, rows, key)
+        return {name: part for name, part in parts.items() if name != WAITING}
 
     def configure(self, method: str, settings: Any) -> Any:
-        """The settings that the shipped planners were trained with."""
+        """The settings that the shipped planners were trained with; others where the variant's data are all there is."""
         if method == "hierarchy":
             settings.lower, settings.hold, settings.reach, settings.near = "ant-motor", 10, 3.0, 1.0
             upper = settings.upper
@@ -138,6 +139,12 @@ class AntmazeTask(Task):
             )
             upper.net.hidden = (256, 256)
             upper.objective.along, upper.objective.unvisited = 0.3, 10.0
+            if self.settings.data.alone:
+                # The shipped motor level was executed: one of the same data has to be given.
+                settings.lower, settings.level.kind = "", "data"
+                settings.reach, settings.near, settings.often = 1.8, 3.0, 20
+                upper.among, upper.tail.min_count, upper.tail.steps = 0.3, 20, 3000
+                upper.model.steps, upper.inverter.steps = 1000, 4000
         return settings
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:

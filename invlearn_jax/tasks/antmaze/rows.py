@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from invlearn_jax.data.dataset import Dataset, kept_rows
+from invlearn_jax.data.dataset import Dataset, kept_rows, last_rows
 from invlearn_jax.tasks.antmaze.model import QUATERNION
 
 
@@ -29,3 +29,13 @@ def upright_rows(dataset: Dataset, least: float = 0.2) -> Dataset:
     if not keep.any():
         raise ValueError(f"No row is upright (uprightness of {least} or more). Check the data, or lower the limit.")
     return kept_rows(dataset, keep)
+
+
+def under_way(dataset: Dataset, least: float, steps: int = 10) -> np.ndarray:
+    """Whether the robot is ``least`` metres away ``steps`` rows later (at its episode's end, if that is sooner), ``[N]``.
+
+    D4RL's ants stand about at their goals until the episode ends, more than half of the time, and some lie on their backs.
+    """
+    row = np.arange(len(dataset.states))
+    later = np.minimum(row + steps, last_rows(dataset))
+    return np.linalg.norm(dataset.states[later, :2] - dataset.states[:, :2], axis=1) >= least

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.data.dataset import Dataset, concatenate
+from invlearn_jax.data.dataset import Dataset, concatenate, kept_rows
 from invlearn_jax.frames import HeadingFrame
 from invlearn_jax.keys import streams
 from invlearn_jax.learn.collect import CorrectionSettings
@@ -27,7 +27,7 @@ from invlearn_jax.tasks.antmaze.files import read_for
 from invlearn_jax.tasks.antmaze.generator import antmaze_data, random_ant_data
 from invlearn_jax.tasks.antmaze.goal_policy import goal_policy_names, read_goal_policy
 from invlearn_jax.tasks.antmaze.locomotion import Locomotion
-from invlearn_jax.tasks.antmaze.rows import upright_rows, uprightness
+from invlearn_jax.tasks.antmaze.rows import under_way, upright_rows, uprightness
 from invlearn_jax.tasks.antmaze.simulator import MujocoAntmaze
 from invlearn_jax.tasks.antmaze.specs import spec
 from invlearn_jax.tasks.task import Episodes, Part, Task, Terms
@@ -35,6 +35,7 @@ from invlearn_jax.types import Key, Problem
 
 _FAR = 100.0  # m, where the goals of episodes are, so that they are directions
 RANDOM = "none"  # in place of a policy
+WALKING, WAITING = "walking", "waiting"  # parts of the data: see DataSettings.under_way
 
 
 @dataclasses.dataclass
@@ -49,6 +50,10 @@ class DataSettings:
         broad_rows: rows of broad data on an open floor to add; 0 for none.
         broad_share: of a batch that they are.
         upright: least uprightness of the rows to learn from.
+        alone: whether these rows are all there is to learn from, as for published offline methods: no broad data, and settings of
+            the methods that execute nothing. Rows of ants that are not under way are then a part of their own: they are not
+            cloned, and sub-goals are not learned from them.
+        under_way: metres that an ant must get away from where it is within a second to be under way.
     """
 
     path: str = ""
@@ -57,6 +62,8 @@ class DataSettings:
     broad_rows: int = bounded(500_000, low=0)
     broad_share: float = bounded(0.5, low=0, high=1)
     upright: float = bounded(0.2, low=-1, below=1)
+    alone: bool = False
+    under_way: float = bounded(0.7, above=0)
 
 
 @dataclasses.dataclass
@@ -171,7 +178,7 @@ class AntWalk(Task):
         return {"goal-policy": policy_method}
 
     def configure(self, method: str, settings: Any) -> Any:
-        """The settings that the shipped motor level was trained with."""
+        """The settings that the shipped motor level was trained with; others where its data are all there is."""
         if method == "inverter":
             settings.data.rows = 1_000_000
             settings.model = inverter_settings.ModelSettings(
@@ -192,6 +199,11 @@ class AntWalk(Task):
             settings.correction = CorrectionSettings(
                 robots=256, steps=500, hold=20, follow=1, starts=0.0, model_steps=2000, inverter_steps=2000
             )
+            if self.settings.data.alone:
+                # With nothing executed, what is learned through the model has to stay near the clone (docs/tried.md).
+                settings.model.one_step, settings.model.steps = 3000, 1500
+                settings.cloning.weight, settings.correction.rounds = 10.0, 0
+                settings.inverter.steps, settings.inverter.learning_rate = 1000, 3e-4
         return settings
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
@@ -203,17 +215,41 @@ class AntWalk(Task):
 
 
 def data_parts(settings: DataSettings, maze: str, rows: int, key: Key) -> dict[str, Part]:
-    """Data of ants in a maze, ``walking``, and ``broad`` ones of an open floor; upright rows alone. The key is consumed."""
+    """Data of ants in a maze, ``walking`` (and ``waiting``), and ``broad`` ones of an open floor. The key is consumed.
+
+    Upright rows alone.
+    """
     walking_key, broad_key = streams(key, "walking", "broad")
     share = settings.broad_share if settings.broad_rows else 0.0
     walking = upright_rows(walking_rows(settings, maze, rows, walking_key), settings.upright)
-    parts = {"walking": Part(walking, 1.0 - share)}
+    if settings.alone:
+        return _by_progress(walking, settings.under_way)
+    parts = {WALKING: Part(walking, 1.0 - share)}
     if settings.broad_rows:
         # Without a policy broad data are of ants that move at random alone.
         policy = None if settings.policy in ("", RANDOM) else read_goal_policy(settings.policy)
         broad = _as_rows(random_ant_data(policy, broad_key, settings.broad_rows))
         parts["broad"] = Part(upright_rows(broad, settings.upright), share)
     return parts
+
+
+def _by_progress(rows: Dataset, least: float) -> dict[str, Part]:
+    """Rows of ants that are under way and of those that are not, in proportion; see ``DataSettings``.
+
+    Raises:
+        ValueError: if all rows are of one kind.
+    """
+    moving = under_way(rows, least)
+    if moving.all() or not moving.any():
+        raise ValueError(
+            f"data.under_way is {least} m, and {'every' if moving.all() else 'no'} row is of an ant that gets so far in a "
+            "second. Give another distance."
+        )
+    part = float(moving.mean())
+    return {
+        WALKING: Part(kept_rows(rows, moving), part),
+        WAITING: Part(kept_rows(rows, ~moving), 1 - part),
+    }
 
 
 def upright(state: Float[Array, "29"], least: float) -> Array:
