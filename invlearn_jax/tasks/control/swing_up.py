@@ -42,7 +42,8 @@ class SwingUp(MujocoTask):
             where they swing.
     """
 
-    # 25 plans a second: the fastest of them falls e-fold in 0.1 s. In longer plans errors grow too far for a value to be learned.
+    # 25 plans a second: the fastest of them falls e-fold in 0.1 s. In longer plans errors grow too far for a value to be
+    # learned: fivefold within a plan is what a value bears.
     control_dt, horizon, episode_length, execute_steps = 0.02, 16, 500, 2
     reset_noise = 0.05
     on_cart: bool = False
@@ -58,8 +59,11 @@ class SwingUp(MujocoTask):
             settings.inverter.steps = 4000
             settings.correction.rounds = 0
             if self.near_share:
-                settings.model.change_floor = 0.1
-                settings.inverter.state_noise, settings.inverter.logit_weight = 0.0, 1e-6
+                settings.model.change_floor, settings.model.steps = 0.1, 16_000
+                settings.tail.first_time_constant, settings.tail.time_constant, settings.tail.copy_rate = 0.3, 5.0, 0.05
+                own = settings.inverter
+                own.steps, own.learning_rate, own.reset_share = 30_000, 2e-3, 0.3
+                own.state_noise, own.logit_weight = 0.0, 1e-6
         return settings
 
     def draw_near(self, key: Key) -> Float[Array, " S"]:
@@ -169,6 +173,7 @@ class DoubleCartPole(SwingUp):
     """A cart on a rail of 4 m with two poles in a row."""
 
     name, xml = "double-cartpole-swingup", "models/double_cartpole.xml"
+    horizon = 8
     velocity_spread = (1.0, 5.0, 5.0)
     on_cart = True
     near_share = 0.5
@@ -178,5 +183,6 @@ class Acrobot(SwingUp):
     """Two links of which only the elbow is driven, the second twice as long."""
 
     name, xml = "acrobot-swingup", "models/acrobot.xml"
+    horizon = 8
     velocity_spread = (4.0, 5.0)
     near_share = 0.5
