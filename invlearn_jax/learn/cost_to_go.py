@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
-from invlearn_jax.models.graph_cost import GraphCost
+from invlearn_jax.models.graph_cost import EmbeddedCost, GraphCost
 from invlearn_jax.models.position_graph import PositionGraph
 from invlearn_jax.types import Key
 
@@ -21,28 +21,29 @@ def cost_to_go_update(
     """One gradient step on the Huber loss against the graph's times for random pairs of nodes.
 
     Args:
-        model: the network.
+        model: the network. For an ``EmbeddedCost`` the pairs are those between two groups of nodes.
         optimizer: for ``params.net``.
         graph: the targets; times are symmetric, so each pair trains both orders.
-        batch: pairs per update.
+        batch: pairs per update; between two groups the square number next to it.
         jitter: metres of uniform noise (+-) on the positions, about half a bin, so that the space between nodes is covered.
 
     Returns:
         The update for ``train``.
     """
     nodes, times = jnp.asarray(graph.nodes), jnp.asarray(graph.times)
+    crosswise = isinstance(model, EmbeddedCost)
+    count = max(1, round(batch**0.5)) if crosswise else batch
+    between = model.crosswise if crosswise else jax.vmap(model.between, in_axes=(None, 0, 0))
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, pair_key, noise_key = jax.random.split(state.key, 3)
-        pair = jax.random.randint(pair_key, (batch, 2), 0, nodes.shape[0])
-        noise = jax.random.uniform(noise_key, (batch, 2, nodes.shape[1]), minval=-jitter, maxval=jitter)
+        pair = jax.random.randint(pair_key, (count, 2), 0, nodes.shape[0])
+        noise = jax.random.uniform(noise_key, (count, 2, nodes.shape[1]), minval=-jitter, maxval=jitter)
         ends = nodes[pair] + noise
-        target = times[pair[:, 0], pair[:, 1]]
+        target = times[pair[:, :1], pair[:, 1]] if crosswise else times[pair[:, 0], pair[:, 1]]
 
         def loss_of(net: dict) -> jax.Array:
-            predicted = jax.vmap(model.between, in_axes=(None, 0, 0))(
-                state.params._replace(net=net), ends[:, 0], ends[:, 1]
-            )
+            predicted = between(state.params._replace(net=net), ends[:, 0], ends[:, 1])
             # Errors weigh less where the way is long: what steers is the slope, and near the goal the value itself.
             return (optax.huber_loss(predicted - target, delta=0.05) / (0.3 + target)).mean()
 

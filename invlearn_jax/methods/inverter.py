@@ -42,7 +42,7 @@ from invlearn_jax.methods.inverter_watch import fit_watcher, watched
 from invlearn_jax.models.chunked import ChunkedModel
 from invlearn_jax.models.data_coverage import CELLS_BY_DIMENSION, coverage_for
 from invlearn_jax.models.ensemble import DisagreementModel
-from invlearn_jax.models.graph_cost import GraphCost
+from invlearn_jax.models.graph_cost import EmbeddedCost, GraphCost
 from invlearn_jax.models.value import Value
 from invlearn_jax.names import unknown_name
 from invlearn_jax.objectives import TaskObjective
@@ -108,7 +108,9 @@ def unwatched(
     model = DisagreementModel(member, settings.model.members) if settings.model.members > 1 else member
     tail: GraphCost | Value | None = None
     if settings.tail.kind == "graph":
-        tail = GraphCost(task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves)
+        described = task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves
+        coordinates = settings.tail.coordinates
+        tail = EmbeddedCost(*described, coordinates) if coordinates else GraphCost(*described)
     elif settings.tail.kind == "bootstrap":
         tail = Value(task, settings.tail.time_constant, settings.tail.hidden, settings.tail.octaves)
     size = jax.eval_shape(task.covered, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0]

@@ -65,11 +65,13 @@ class TailSettings:
         look_ahead: seconds; a state counts as where it is about to be.
         hidden: widths of the MLP.
         octaves: its Fourier features.
+        coordinates: in which places are embedded, so that times are sums of differences; 0 for one network of both places. An
+            embedding has to know places, not pairs of them: for large worlds.
         bin_size: of the places, in their units.
         min_count: bins and links that the data saw less often are dropped.
         max_steps: bins are joined where the data lead from one to the other within this many steps.
         steps: updates on the graph; a value has those of the Inverter.
-        batch: pairs of places per update.
+        batch: pairs of places per update; of an embedding they are all those between two groups of places.
         learning_rate: greatest.
         time_constant: of a value, seconds; costs so far ahead count 1/e of those at hand.
         copy_rate: share of a value's new weights that the slow copy takes at each update.
@@ -83,6 +85,7 @@ class TailSettings:
     look_ahead: float = bounded(0.0, low=0.0)
     hidden: tuple[int, ...] = bounded((256, 256), low=1)
     octaves: int = bounded(5, low=0, high=16)
+    coordinates: int = bounded(0, low=0)
     bin_size: float = bounded(0.1, above=0.0)
     min_count: int = bounded(3, low=1)
     max_steps: int = bounded(4, low=1)
