@@ -103,8 +103,9 @@ def unwatched(
     _check(task, settings)
     low, high, knots = task.action_low, task.action_high, settings.net.knots
     parametrisation = Spline(low, high, task.horizon, knots) if knots else Box(low, high, task.horizon)
-    inverter = NetworkInverter(task, settings.net.hidden, settings.net.octaves, parametrisation)
-    member = ChunkedModel(task, chunk, settings.model.hidden, settings.model.octaves)
+    net, own = settings.net, settings.model
+    inverter = NetworkInverter(task, net.hidden, net.octaves, parametrisation, cells=net.cells)
+    member = ChunkedModel(task, chunk, own.hidden, own.octaves, own.cells)
     model = DisagreementModel(member, settings.model.members) if settings.model.members > 1 else member
     tail: GraphCost | Value | None = None
     if settings.tail.kind == "graph":

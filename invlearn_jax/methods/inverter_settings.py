@@ -26,6 +26,7 @@ class ModelSettings:
         chunk: steps per network call; divides the plan's and the training's horizon. 0 for the greatest such of 4, 2, 1.
         hidden: widths of the MLP.
         octaves: Fourier features of the task's positions.
+        cells: points per axis of grids of learned features of the positions, for large worlds; see ``networks.gridded``.
         steps: updates on windows.
         batch: windows per update.
         horizon: steps per window.
@@ -42,6 +43,7 @@ class ModelSettings:
     chunk: int = bounded(0, low=0)
     hidden: tuple[int, ...] = bounded((256, 256), low=1)
     octaves: int = bounded(6, low=0, high=16)
+    cells: tuple[int, ...] = bounded((), low=2)
     steps: int = bounded(4000, low=1)
     batch: int = bounded(256, low=1)
     horizon: int = bounded(16, low=1)
@@ -100,10 +102,11 @@ class TailSettings:
 
 @dataclasses.dataclass
 class NetSettings:
-    """The Inverter's network: widths, Fourier features, and spline coefficients per action (0: one number for each step)."""
+    """The Inverter's network: widths, features of positions as in ``ModelSettings``, spline coefficients per action (0: none)."""
 
     hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
     octaves: int = bounded(5, low=0, high=16)
+    cells: tuple[int, ...] = bounded((), low=2)
     knots: int = bounded(0, low=0)
 
 
