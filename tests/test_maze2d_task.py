@@ -90,12 +90,21 @@ def test_settings_of_d4rls_mazes(name, model, rows):
     assert (settings.model.steps, settings.data.rows, settings.model.hidden) == (model, rows, (512, 512))
 
 
+def test_a_maze_of_ones_own_has_time_for_its_longest_way():
+    assert make_task(OWN).episode_length == 600
+    assert make_task("/".join(["#" * 62, "#G" + 59 * "O" + "#", "#" * 62])).episode_length == 59 * 40
+
+
 def test_settings_grow_with_a_maze_of_ones_own():
     row = "#" + 30 * "O" + "#"
     big = make_task("/".join(["#" * 32, "#G" + 29 * "O" + "#", row, row, "#" * 32]))
     settings, large = (method_settings(t, "inverter") for t in (big, make_task("maze2d-large-v1")))
     assert settings.model.steps > large.model.steps
-    assert settings.model.hidden > large.model.hidden
+    # What is known of each place grows in grids and an embedding, not in width.
+    assert settings.model.cells == settings.net.cells == (60, 240)
+    assert settings.tail.coordinates
+    assert not large.model.cells
+    assert settings.model.hidden <= large.model.hidden
     assert big.settings.random_rows > 4_000_000
 
 
