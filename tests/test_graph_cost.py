@@ -11,7 +11,7 @@ from helpers import scrambled
 from jax.test_util import check_grads
 from small_tasks import Ball
 
-from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
+from invlearn_jax.learn.cost_to_go import Surroundings, cost_to_go_update, graph_cost_state
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import PositionGraph, position_graph
 from invlearn_jax.models.graph_cost import EmbeddedCost, GraphCost
@@ -175,3 +175,29 @@ def test_cost_to_go_is_distilled_from_a_graph(kind):
     error = np.abs(between(trained.params, jnp.asarray(graph.nodes), jnp.asarray(graph.nodes)) - graph.times)
     assert error.mean() < 0.05
     assert error.max() < 0.3
+
+
+def line_graph():
+    line = np.linspace(0, 2, 21, dtype=np.float32)
+    return PositionGraph(np.stack([line, 0 * line], 1), np.abs(line[:, None] - line))
+
+
+def test_places_beyond_the_data_have_the_time_of_the_nearest_and_the_way_to_it():
+    around = Surroundings(line_graph(), 0.1, margin=0.4, max_speed=2.0)
+    places = jnp.array([[0.5, 0.02], [0.52, 0.33], [1.98, -0.4], [-0.38, 0.0]])
+    node, beyond = around(places)
+    np.testing.assert_array_equal(node, [5, 5, 20, 0])
+    np.testing.assert_allclose(beyond, [0.0, 0.115, 0.15, 0.14], atol=0.026)  # half bins, 0.05 m at 2 m/s
+
+
+def test_times_beyond_the_data_rise_away_from_them():
+    model, optimizer, graph = EmbeddedCost(Ball(), 0.0, (64, 64), 3), default_optimizer(5e-3, 600), line_graph()
+    state = graph_cost_state(model, optimizer, jax.random.key(0), graph)
+    # A line has no extent across, in which places could be scaled.
+    state = state._replace(params=state.params._replace(half=jnp.ones(2)))
+    update = cost_to_go_update(model, optimizer, graph, 1024, 0.4, Surroundings(graph, 0.1, 0.4, 1.0))
+    params = train(update, state, 600, block=600).params
+    at = jax.jit(lambda y: model.between(params, jnp.array([1.0, y]), jnp.array([0.2, 0.0])))
+    assert 0.7 < at(0.0) < 0.9
+    assert at(0.38) > at(0.0) + 0.15
+    assert at(-0.38) > at(0.0) + 0.15

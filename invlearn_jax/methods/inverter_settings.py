@@ -70,6 +70,7 @@ class TailSettings:
         coordinates: in which places are embedded, so that times are sums of differences; 0 for one network of both places. An
             embedding has to know places, not pairs of them: for large worlds.
         bin_size: of the places, in their units.
+        margin: how far beyond the data's places their times are continued, in the places' units; see ``learn.cost_to_go``.
         min_count: bins and links that the data saw less often are dropped.
         max_steps: bins are joined where the data lead from one to the other within this many steps.
         steps: updates on the graph; a value has those of the Inverter.
@@ -89,6 +90,7 @@ class TailSettings:
     octaves: int = bounded(5, low=0, high=16)
     coordinates: int = bounded(0, low=0)
     bin_size: float = bounded(0.1, above=0.0)
+    margin: float = bounded(0.0, low=0.0)
     min_count: int = bounded(3, low=1)
     max_steps: int = bounded(4, low=1)
     steps: int = bounded(3000, low=1)

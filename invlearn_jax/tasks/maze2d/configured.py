@@ -28,17 +28,26 @@ _SIZES = {
     "diffuser_stride": (4, 8, 12),
     "plan_steps": (12_000, 16_000, 20_000),
 }
+_HELD = ("rows", "inverter_steps")
 _LONGER_THAN_EPISODES = 10_000  # Diffuser draws one plan an episode
 _GRIDS = 2, 8  # points per metre of a large maze's grids of features
+_MARGIN = 0.3  # m into the walls, which contacts let the ball and its model enter a little
 _COORDINATES, _GROUP = 32, 192  # of a large maze's embedding, and of places in a batch for it
 _BIN = 0.1  # m
 
 
 def sizes(layout: Layout) -> dict[str, int]:
-    """Rows and updates for a maze: linear between D4RL's three, in proportion to the free cells beyond the largest."""
+    """Rows and updates for a maze: linear between D4RL's three, in proportion to the free cells beyond the largest.
+
+    Two do not grow beyond it: the controller's rows, of which there are plenty, and the updates of the Inverter, whose cost hardly falls
+    after 10,000 of them (docs/tried.md).
+    """
     cells = len(layout.free)
     beyond = max(1.0, cells / _CELLS[-1])
-    return {name: round(float(np.interp(cells, _CELLS, values)) * beyond) for name, values in _SIZES.items()}
+    return {
+        name: round(float(np.interp(cells, _CELLS, values)) * (1.0 if name in _HELD else beyond))
+        for name, values in _SIZES.items()
+    }
 
 
 def configure(spec: Maze2dSpec, multi_goal: bool, broad: bool, method: str, settings: Any) -> Any:
@@ -141,4 +150,4 @@ def _tail(tail: Any, layout: Layout, size: dict[str, int]) -> None:
     tail.kind, tail.max_speed, tail.per_axis = "graph", MAX_SPEED, True
     tail.bin_size, tail.steps, tail.look_ahead = _BIN, size["tail_steps"], 0.06
     if _large(layout):
-        tail.coordinates, tail.batch = _COORDINATES, _GROUP**2
+        tail.coordinates, tail.batch, tail.margin = _COORDINATES, _GROUP**2, _MARGIN
