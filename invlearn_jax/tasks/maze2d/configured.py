@@ -31,6 +31,7 @@ _SIZES = {
 _HELD = ("rows", "inverter_steps")
 _LONGER_THAN_EPISODES = 10_000  # Diffuser draws one plan an episode
 _GRIDS = 2, 8  # points per metre of a large maze's grids of features
+_NEAR_SHARE = 0.2
 _MARGIN = 0.3  # m into the walls, which contacts let the ball and its model enter a little
 _COORDINATES, _GROUP = 32, 192  # of a large maze's embedding, and of places in a batch for it
 _BIN = 0.1  # m
@@ -39,8 +40,8 @@ _BIN = 0.1  # m
 def sizes(layout: Layout) -> dict[str, int]:
     """Rows and updates for a maze: linear between D4RL's three, in proportion to the free cells beyond the largest.
 
-    Two do not grow beyond it: the controller's rows, of which there are plenty, and the updates of the Inverter, whose cost hardly falls
-    after 10,000 of them (docs/tried.md).
+    Two do not grow beyond it: the controller's rows, of which there are plenty, and the Inverter's updates, after 10,000 of
+    which its cost hardly falls (docs/tried.md).
     """
     cells = len(layout.free)
     beyond = max(1.0, cells / _CELLS[-1])
@@ -134,6 +135,11 @@ def _two_levels(layout: Layout, settings: Any) -> Any:
     upper.objective.along, upper.objective.unvisited = 0.3, 30.0
     upper.among, upper.normalise = _BIN, False
     return settings
+
+
+def near_share(layout: Layout) -> float:
+    """Share of the Inverter's problems whose goal is near: in D4RL's mazes enough are so by chance."""
+    return _NEAR_SHARE if _large(layout) else 0.0
 
 
 def _large(layout: Layout) -> bool:
