@@ -6,6 +6,7 @@
 The first program prints a maze. The second adds a run's records to a file: its own goal and random ones, by one pass and refined.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +136,8 @@ def main(argv: list[str]) -> None:
         raise ValueError("Give --maze, or --run and --output.")
     use_compile_cache()
     output, found = Path(_OUTPUT.value), records(Path(_RUN.value), _EPISODES.value, _SEED.value, _STEPS.value)
-    kept = [row for row in read_json(output) if row["task"] != found[0]["task"]] if output.exists() else []
+    before = json.loads(output.read_text()) if output.exists() else []
+    kept = [row for row in before if row["task"] != found[0]["task"]]
     write_json(output, kept + found)
 
 
