@@ -186,7 +186,8 @@ def test_places_beyond_the_data_have_the_time_of_the_nearest_and_the_way_to_it()
     around = Surroundings(line_graph(), 0.1, margin=0.4, max_speed=2.0)
     places = jnp.array([[0.5, 0.02], [0.52, 0.33], [1.98, -0.4], [-0.38, 0.0]])
     node, beyond = around(places)
-    np.testing.assert_array_equal(node, [5, 5, 20, 0])
+    # In the largest norm several nodes are as near to a place beside the line.
+    np.testing.assert_array_equal(node[jnp.array([0, 3])], [5, 0])
     np.testing.assert_allclose(beyond, [0.0, 0.115, 0.15, 0.14], atol=0.026)  # half bins, 0.05 m at 2 m/s
 
 
