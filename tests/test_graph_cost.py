@@ -189,16 +189,3 @@ def test_places_beyond_the_data_have_the_time_of_the_nearest_and_the_way_to_it()
     # In the largest norm several nodes are as near to a place beside the line.
     np.testing.assert_array_equal(node[jnp.array([0, 3])], [5, 0])
     np.testing.assert_allclose(beyond, [0.0, 0.115, 0.15, 0.14], atol=0.026)  # half bins, 0.05 m at 2 m/s
-
-
-def test_times_beyond_the_data_rise_away_from_them():
-    model, optimizer, graph = EmbeddedCost(Ball(), 0.0, (64, 64), 3), default_optimizer(5e-3, 600), line_graph()
-    state = graph_cost_state(model, optimizer, jax.random.key(0), graph)
-    # A line has no extent across, in which places could be scaled.
-    state = state._replace(params=state.params._replace(half=jnp.ones(2)))
-    update = cost_to_go_update(model, optimizer, graph, 1024, 0.4, Surroundings(graph, 0.1, 0.4, 1.0))
-    params = train(update, state, 600, block=600).params
-    at = jax.jit(lambda y: model.between(params, jnp.array([1.0, y]), jnp.array([0.2, 0.0])))
-    assert 0.7 < at(0.0) < 0.9
-    assert at(0.38) > at(0.0) + 0.15
-    assert at(-0.38) > at(0.0) + 0.15
