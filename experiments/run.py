@@ -24,7 +24,7 @@ from invlearn_jax.learn.loop import NonFiniteLossError
 from invlearn_jax.methods.fitting import begin, check_fit, fit_in, method_settings, refinable
 from invlearn_jax.methods.registry import find_method, method_entries
 from invlearn_jax.methods.saved import load_planner
-from invlearn_jax.progress import announce
+from invlearn_jax.progress import announce, say
 from invlearn_jax.tasks.registry import make_task, task_entries
 from invlearn_jax.tasks.task import Task
 
@@ -34,6 +34,7 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=Tr
 _SEED = define_seed(0, "Seed of data, initial weights and training.")
 _EPISODES = flags.DEFINE_integer("episodes", 100, "Episodes of evaluation at the end; 0 for none.", lower_bound=0)
 _EVAL_SEED = define_seed(10_000, "Seed of the evaluation.", name="eval_seed")
+_ARRIVING = 0.97  # share of the episodes that succeed, below which a word is said of what may help
 _STEPS = flags.DEFINE_list("refine_steps", ["0", "10"], "Numbers of refinement steps to evaluate with.")
 flags.DEFINE_bool("list", False, "Print all tasks and methods, and end.")
 
@@ -105,6 +106,12 @@ def carry_out(
                 rows.append(evaluate(planner, params, task, episodes, eval_seed))
                 print(summary(rows[-1]), flush=True)
                 interrupt.check()
+            if rows and rows[-1]["success_rate"] is not None and rows[-1]["success_rate"] < _ARRIVING:
+                say(
+                    f"{100 * (1 - rows[-1]['success_rate']):.0f} % of the episodes did not succeed. More updates often help "
+                    "(--config.model.steps, --config.inverter.steps), or more data (--config.data.rows); "
+                    f"`python -m experiments.report {workdir}` draws episodes."
+                )
             write_json(run.path / "eval.json", rows)
             run.status("done", 1, 1, "done")
         except interrupt.Stopped as stopped:

@@ -11,10 +11,10 @@ from helpers import scrambled
 from jax.test_util import check_grads
 from small_tasks import Ball
 
-from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
+from invlearn_jax.learn.cost_to_go import Surroundings, cost_to_go_update, graph_cost_state
 from invlearn_jax.learn.loop import default_optimizer, train
 from invlearn_jax.models import PositionGraph, position_graph
-from invlearn_jax.models.graph_cost import GraphCost
+from invlearn_jax.models.graph_cost import EmbeddedCost, GraphCost
 from invlearn_jax.tasks.registry import make_task
 
 # --- the position graph ---
@@ -152,14 +152,40 @@ def test_cost_to_go_gradients_match_finite_differences():
         check_grads(between, (state, goal), order=1, modes=["rev"], atol=1e-6, rtol=1e-6, eps=1e-6)
 
 
-def test_cost_to_go_is_distilled_from_a_graph():
+def test_an_embeddings_times_are_symmetric_and_zero_at_the_goal():
+    model = EmbeddedCost(Ball(), 0.0, (16,), 3, coordinates=5)
+    params = scrambled(jax.jit(model.init)(jax.random.key(0)))
+    places, goals = jnp.asarray(np.random.default_rng(0).normal(size=(2, 7, 2)), jnp.float32)
+    times = jax.jit(model.crosswise)(params, places, goals)
+    np.testing.assert_allclose(times, model.crosswise(params, goals, places).T, atol=1e-5)
+    np.testing.assert_allclose(jnp.diag(model.crosswise(params, places, places)), 0, atol=1e-5)
+    np.testing.assert_allclose(times[2, 3], model.between(params, places[2], goals[3]), rtol=1e-4)
+    assert (times > 0).all()
+
+
+@pytest.mark.parametrize("kind", [GraphCost, EmbeddedCost])
+def test_cost_to_go_is_distilled_from_a_graph(kind):
     """A straight line of bins, 2 s long."""
     line = np.linspace(0, 2, 21, dtype=np.float32)
     graph = PositionGraph(np.stack([line, 0 * line], 1), np.abs(line[:, None] - line))
-    model, optimizer = GraphCost(Ball(), 0.0, (32, 32), 2), default_optimizer(5e-3, 400)
+    model, optimizer = kind(Ball(), 0.0, (32, 32), 2), default_optimizer(5e-3, 400)
     state = graph_cost_state(model, optimizer, jax.random.key(0), graph)
     trained = train(cost_to_go_update(model, optimizer, graph, batch=128, jitter=0.0), state, 400, block=400)
     between = jax.jit(jax.vmap(jax.vmap(model.between, in_axes=(None, None, 0)), in_axes=(None, 0, None)))
     error = np.abs(between(trained.params, jnp.asarray(graph.nodes), jnp.asarray(graph.nodes)) - graph.times)
     assert error.mean() < 0.05
     assert error.max() < 0.3
+
+
+def line_graph():
+    line = np.linspace(0, 2, 21, dtype=np.float32)
+    return PositionGraph(np.stack([line, 0 * line], 1), np.abs(line[:, None] - line))
+
+
+def test_places_beyond_the_data_have_the_time_of_the_nearest_and_the_way_to_it():
+    around = Surroundings(line_graph(), 0.1, margin=0.4, max_speed=2.0)
+    places = jnp.array([[0.5, 0.02], [0.52, 0.33], [1.98, -0.4], [-0.38, 0.0]])
+    node, beyond = around(places)
+    # In the largest norm several nodes are as near to a place beside the line.
+    np.testing.assert_array_equal(node[jnp.array([0, 3])], [5, 0])
+    np.testing.assert_allclose(beyond, [0.0, 0.115, 0.15, 0.14], atol=0.026)  # half bins, 0.05 m at 2 m/s

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 import invlearn_jax
 from invlearn_jax.evaluate.episodes import evaluate
 from invlearn_jax.inverters.network import NetworkInverter
+from invlearn_jax.learn.inverter import problem_sampler
 from invlearn_jax.methods.fitting import fit, method_settings
 from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.tasks.check import check_task
@@ -90,12 +91,33 @@ def test_settings_of_d4rls_mazes(name, model, rows):
     assert (settings.model.steps, settings.data.rows, settings.model.hidden) == (model, rows, (512, 512))
 
 
+def test_a_maze_of_ones_own_has_time_for_its_longest_way():
+    assert make_task(OWN).episode_length == 600
+    assert make_task("/".join(["#" * 62, "#G" + 59 * "O" + "#", "#" * 62])).episode_length == 59 * 40
+
+
+def test_a_share_of_the_problems_of_training_may_have_near_goals():
+    places = jnp.asarray(np.random.default_rng(0).uniform(0, 10, (2000, 2)), jnp.float32)
+    keys = jax.random.split(jax.random.key(0), 400)
+
+    def near(share):
+        problems = jax.jit(jax.vmap(problem_sampler(places, jnp.ones(2), share)))(keys)
+        return (jnp.linalg.norm(problems.goal - problems.state[:, :2], axis=-1) < 1.5).mean()
+
+    assert near(0.0) < 0.15
+    assert 0.35 < near(0.4) < 0.6
+
+
 def test_settings_grow_with_a_maze_of_ones_own():
     row = "#" + 30 * "O" + "#"
     big = make_task("/".join(["#" * 32, "#G" + 29 * "O" + "#", row, row, "#" * 32]))
     settings, large = (method_settings(t, "inverter") for t in (big, make_task("maze2d-large-v1")))
     assert settings.model.steps > large.model.steps
-    assert settings.model.hidden > large.model.hidden
+    # What is known of each place grows in grids and an embedding, not in width.
+    assert settings.model.cells == settings.net.cells == (60, 240)
+    assert settings.tail.coordinates
+    assert not large.model.cells
+    assert settings.model.hidden <= large.model.hidden
     assert big.settings.random_rows > 4_000_000
 
 

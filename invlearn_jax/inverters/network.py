@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from invlearn_jax.inputs import as_problem, float_type
-from invlearn_jax.networks import fourier_features, fourier_size, mlp
+from invlearn_jax.networks import fourier_features, fourier_size, gridded_mlp
 from invlearn_jax.parametrisation import Box, Parametrisation
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Params, Problem
@@ -57,6 +57,7 @@ class NetworkInverter:
         parametrisation: Parametrisation | None = None,
         spread: float = 0.3,
         horizon: int | None = None,
+        cells: Sequence[int] = (),
     ) -> None:
         """Describes the network.
 
@@ -67,6 +68,10 @@ class NetworkInverter:
             parametrisation: what the network puts out; by default one number per action.
             spread: standard deviation of the second and further candidates around the first, held for an eighth of the plan.
             horizon: T; the task's by default.
+            cells: points per axis of grids of learned features of positions, of state and goal; see ``networks.gridded``.
+
+        Raises:
+            ValueError: for grids for a task without such features.
         """
         self.task, self.horizon = task, horizon or task.horizon
         self.state_size, self.action_size, self.goal_size = task.state_size, task.action_size, task.goal_size
@@ -86,7 +91,9 @@ class NetworkInverter:
         )
         # A small last layer: saturated early outputs stop depending on the goal.
         latents = self.parametrisation.length * self.parametrisation.size
-        self._net = mlp(size, hidden, latents, final_scale=1e-2)
+        # Only goals of a position's size have places of their own.
+        self._places = 1 + (self._goal_fourier == self._fourier)
+        self._net = gridded_mlp(size, hidden, latents, cells, self._places, self._fourier, final_scale=1e-2)
 
     def init(self, key: Key) -> NetworkParams:
         """Fresh parameters; the learner sets the scales. The key is consumed."""
@@ -138,7 +145,8 @@ class NetworkInverter:
         x = jnp.concatenate(
             [fourier_features(z[:p], self._octaves), z[p:], fourier_features(zg[:q], self._octaves), zg[q:]]
         )
-        return self._net.apply(params.net, x).reshape(self.parametrisation.length, self.parametrisation.size)
+        places = jnp.stack([z[:p], zg[:q]][: self._places])
+        return self._net.apply(params.net, x, places).reshape(self.parametrisation.length, self.parametrisation.size)
 
     def latents(self, params: NetworkParams, key: Key, problem: Problem, num: int) -> Float[Array, "K L C"]:
         """``num`` latent sequences: the network's own first, then noisy copies. The key is consumed."""

@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from invlearn_jax.keys import streams
 from invlearn_jax.learn.loop import Metrics, TrainState, Update, apply_gradients
 from invlearn_jax.parametrisation import Parametrisation
 from invlearn_jax.rollout import Score, score
 from invlearn_jax.types import ForwardModel, Key, Objective, Params, Problem
 
+_OTHERS = 64  # positions, of which the nearest is a near goal
 DrawProblem = Callable[[Key], Problem]
 
 
@@ -205,12 +207,14 @@ def inverter_update(
     return update
 
 
-def problem_sampler(positions: Array, speed_scale: Array) -> DrawProblem:
+def problem_sampler(positions: Array, speed_scale: Array, near_share: float = 0.0) -> DrawProblem:
     """Draws problems for training: start and goal among ``positions`` (with a little noise), velocity of random size.
 
     Args:
         positions: ``[M, P]`` places the data reached, metres.
         speed_scale: ``[P]`` the data's standard deviation of velocity, m/s.
+        near_share: of the problems, whose goal is the nearest to the start of 64 positions. In a large world few problems
+            would come to their goals before they start afresh, and to arrive and to stay would not be learned.
 
     Returns:
         ``draw(key) -> Problem``; the key is consumed. Speeds are normal with a scale of U(0, 1.5) times the data's, cut at
@@ -220,6 +224,11 @@ def problem_sampler(positions: Array, speed_scale: Array) -> DrawProblem:
     def draw(key: Key) -> Problem:
         start_key, goal_key, noise_key, size_key, speed_key = jax.random.split(key, 5)
         start, goal = (positions[jax.random.randint(k, (), 0, positions.shape[0])] for k in (start_key, goal_key))
+        if near_share:
+            near_key, others_key = streams(key, "whether near", "others")
+            others = positions[jax.random.randint(others_key, (_OTHERS,), 0, positions.shape[0])]
+            nearest = others[((others - start) ** 2).sum(-1).argmin()]
+            goal = jnp.where(jax.random.bernoulli(near_key, near_share), nearest, goal)
         noise = 0.03 * jax.random.normal(noise_key, (2, *start.shape))
         speed = 1.5 * jax.random.uniform(size_key) * jax.random.normal(speed_key, start.shape)
         return Problem(jnp.concatenate([start + noise[0], speed_scale * jnp.clip(speed, -2.1, 2.1)]), goal + noise[1])

@@ -42,7 +42,7 @@ from invlearn_jax.methods.inverter_watch import fit_watcher, watched
 from invlearn_jax.models.chunked import ChunkedModel
 from invlearn_jax.models.data_coverage import CELLS_BY_DIMENSION, coverage_for
 from invlearn_jax.models.ensemble import DisagreementModel
-from invlearn_jax.models.graph_cost import GraphCost
+from invlearn_jax.models.graph_cost import EmbeddedCost, GraphCost
 from invlearn_jax.models.value import Value
 from invlearn_jax.names import unknown_name
 from invlearn_jax.objectives import TaskObjective
@@ -103,12 +103,15 @@ def unwatched(
     _check(task, settings)
     low, high, knots = task.action_low, task.action_high, settings.net.knots
     parametrisation = Spline(low, high, task.horizon, knots) if knots else Box(low, high, task.horizon)
-    inverter = NetworkInverter(task, settings.net.hidden, settings.net.octaves, parametrisation)
-    member = ChunkedModel(task, chunk, settings.model.hidden, settings.model.octaves)
+    net, own = settings.net, settings.model
+    inverter = NetworkInverter(task, net.hidden, net.octaves, parametrisation, cells=net.cells)
+    member = ChunkedModel(task, chunk, own.hidden, own.octaves, own.cells)
     model = DisagreementModel(member, settings.model.members) if settings.model.members > 1 else member
     tail: GraphCost | Value | None = None
     if settings.tail.kind == "graph":
-        tail = GraphCost(task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves)
+        described = task, settings.tail.look_ahead, settings.tail.hidden, settings.tail.octaves
+        coordinates = settings.tail.coordinates
+        tail = EmbeddedCost(*described, coordinates) if coordinates else GraphCost(*described)
     elif settings.tail.kind == "bootstrap":
         tail = Value(task, settings.tail.time_constant, settings.tail.hidden, settings.tail.octaves)
     size = jax.eval_shape(task.covered, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0]

@@ -26,6 +26,7 @@ class ModelSettings:
         chunk: steps per network call; divides the plan's and the training's horizon. 0 for the greatest such of 4, 2, 1.
         hidden: widths of the MLP.
         octaves: Fourier features of the task's positions.
+        cells: points per axis of grids of learned features of the positions, for large worlds; see ``networks.gridded``.
         steps: updates on windows.
         batch: windows per update.
         horizon: steps per window.
@@ -42,6 +43,7 @@ class ModelSettings:
     chunk: int = bounded(0, low=0)
     hidden: tuple[int, ...] = bounded((256, 256), low=1)
     octaves: int = bounded(6, low=0, high=16)
+    cells: tuple[int, ...] = bounded((), low=2)
     steps: int = bounded(4000, low=1)
     batch: int = bounded(256, low=1)
     horizon: int = bounded(16, low=1)
@@ -65,11 +67,14 @@ class TailSettings:
         look_ahead: seconds; a state counts as where it is about to be.
         hidden: widths of the MLP.
         octaves: its Fourier features.
+        coordinates: in which places are embedded, so that times are sums of differences; 0 for one network of both places. An
+            embedding has to know places, not pairs of them: for large worlds.
         bin_size: of the places, in their units.
+        margin: how far beyond the data's places their times are continued, in the places' units; see ``learn.cost_to_go``.
         min_count: bins and links that the data saw less often are dropped.
         max_steps: bins are joined where the data lead from one to the other within this many steps.
         steps: updates on the graph; a value has those of the Inverter.
-        batch: pairs of places per update.
+        batch: pairs of places per update; of an embedding they are all those between two groups of places.
         learning_rate: greatest.
         time_constant: of a value, seconds; costs so far ahead count 1/e of those at hand.
         first_time_constant: with which a value begins; it grows to ``time_constant`` over the first quarter of the updates. For
@@ -85,7 +90,9 @@ class TailSettings:
     look_ahead: float = bounded(0.0, low=0.0)
     hidden: tuple[int, ...] = bounded((256, 256), low=1)
     octaves: int = bounded(5, low=0, high=16)
+    coordinates: int = bounded(0, low=0)
     bin_size: float = bounded(0.1, above=0.0)
+    margin: float = bounded(0.0, low=0.0)
     min_count: int = bounded(3, low=1)
     max_steps: int = bounded(4, low=1)
     steps: int = bounded(3000, low=1)
@@ -100,10 +107,11 @@ class TailSettings:
 
 @dataclasses.dataclass
 class NetSettings:
-    """The Inverter's network: widths, Fourier features, and spline coefficients per action (0: one number for each step)."""
+    """The Inverter's network: widths, features of positions as in ``ModelSettings``, spline coefficients per action (0: none)."""
 
     hidden: tuple[int, ...] = bounded((256, 256, 256), low=1)
     octaves: int = bounded(5, low=0, high=16)
+    cells: tuple[int, ...] = bounded((), low=2)
     knots: int = bounded(0, low=0)
 
 

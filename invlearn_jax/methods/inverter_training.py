@@ -28,7 +28,7 @@ from invlearn_jax.learn.bootstrap import (
     bootstrap_update,
     growing_discount,
 )
-from invlearn_jax.learn.cost_to_go import cost_to_go_update, graph_cost_state
+from invlearn_jax.learn.cost_to_go import Surroundings, cost_to_go_update, graph_cost_state
 from invlearn_jax.learn.forward_model import (
     Source,
     ensemble_update,
@@ -183,7 +183,9 @@ def fit_objective(
         graph = position_graph(places, rows.ends, own.max_speed, own.bin_size, own.max_steps, own.min_count, norm)
         optimizer = default_optimizer(own.learning_rate, own.steps)
         state = graph_cost_state(objective.tail, optimizer, train_key, graph)
-        update = cost_to_go_update(objective.tail, optimizer, graph, own.batch, jitter=0.3 * own.bin_size)
+        around = Surroundings(graph, own.bin_size, own.margin, own.max_speed) if own.margin else None
+        jitter = own.margin or 0.3 * own.bin_size
+        update = cost_to_go_update(objective.tail, optimizer, graph, own.batch, jitter, around)
         tail = run.train("tail", update, state, own.steps, settings.block, settings.checkpoint_every, "cost_to_go_loss")
         params = params._replace(tail=tail.params)
     elif isinstance(objective.tail, Value):

@@ -15,10 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from invlearn_jax.inputs import Numbers, as_floats
-from invlearn_jax.networks import fourier_features, fourier_size, mlp
+from invlearn_jax.networks import fourier_features, fourier_size, gridded_mlp
 from invlearn_jax.parametrisation import Box
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Params
+
+_SPAN = 1.9  # deviations of the positions on each side of their mean that grids span; an even spread has 1.73
 
 
 class ChunkedParams(NamedTuple):
@@ -42,7 +44,14 @@ class ChunkedModel:
 
     gradient: Literal["reverse", "forward", "none"] = "reverse"
 
-    def __init__(self, task: Task, chunk: int = 4, hidden: Sequence[int] = (256, 256), octaves: int = 6) -> None:
+    def __init__(
+        self,
+        task: Task,
+        chunk: int = 4,
+        hidden: Sequence[int] = (256, 256),
+        octaves: int = 6,
+        cells: Sequence[int] = (),
+    ) -> None:
         """Describes the model; ``init`` makes its parameters.
 
         Args:
@@ -50,9 +59,10 @@ class ChunkedModel:
             chunk: steps per network call.
             hidden: widths of the MLP.
             octaves: frequencies of the Fourier features of the task's leading ``fourier_size`` features.
+            cells: points per axis of grids of learned features of these; see ``networks.gridded``.
 
         Raises:
-            ValueError: for a chunk below 1.
+            ValueError: for a chunk below 1, or grids for a task without such features.
         """
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}; give at least 1 step per network call.")
@@ -64,7 +74,8 @@ class ChunkedModel:
             0
         ]
         size = self.feature_size - self._position + fourier_size(self._position, octaves)
-        self._net = mlp(size + chunk * task.action_size, hidden, chunk * task.state_size, skip=True)
+        inputs, outputs = size + chunk * task.action_size, chunk * task.state_size
+        self._net = gridded_mlp(inputs, hidden, outputs, cells, 1, self._position, skip=True)
 
     def init(self, key: Key) -> ChunkedParams:
         """Fresh parameters with identity scales; the learner sets the scales from data. The key is consumed."""
@@ -86,7 +97,8 @@ class ChunkedModel:
         # Normalised positions reach about +-2; halving keeps the lowest octave's period above the whole range.
         position = fourier_features(z[: self._position] / 2, self._octaves)
         x = jnp.concatenate([z[self._position :], position, self._box.encode(actions).reshape(-1)])
-        following = local + params.delta * self._net.apply(params.net, x).reshape(self.chunk, self.state_size)
+        change = self._net.apply(params.net, x, z[None, : self._position] / _SPAN)
+        following = local + params.delta * change.reshape(self.chunk, self.state_size)
         return jax.vmap(lambda s: frame.world(s, reference))(following)
 
     def unroll(self, params: ChunkedParams, state: Numbers, actions: Numbers) -> Float[Array, "T1 S"]:

@@ -2,6 +2,7 @@
 
 from invlearn_jax.networks.causal_transformer import DecisionNetwork, decision_network
 from invlearn_jax.networks.denoiser import Denoiser
+from invlearn_jax.networks.gridded import gridded_mlp
 from invlearn_jax.networks.mlp import Network, fourier_features, fourier_size, mlp, parameter_count
 from invlearn_jax.networks.temporal_unet import temporal_unet
 
@@ -12,6 +13,7 @@ __all__ = [
     "decision_network",
     "fourier_features",
     "fourier_size",
+    "gridded_mlp",
     "mlp",
     "parameter_count",
     "temporal_unet",

@@ -28,17 +28,27 @@ _SIZES = {
     "diffuser_stride": (4, 8, 12),
     "plan_steps": (12_000, 16_000, 20_000),
 }
+_HELD = ("rows", "inverter_steps")
 _LONGER_THAN_EPISODES = 10_000  # Diffuser draws one plan an episode
-_WIDTH = 512  # of the model, up to the largest of these mazes
+_GRIDS = 2, 8  # points per metre of a large maze's grids of features
+_NEAR_SHARE = 0.2
+_MARGIN = 0.3  # m into the walls, which contacts let the ball and its model enter a little
+_COORDINATES, _GROUP = 32, 192  # of a large maze's embedding, and of places in a batch for it
 _BIN = 0.1  # m
 
 
 def sizes(layout: Layout) -> dict[str, int]:
-    """Rows and updates for a maze: linear between D4RL's three, in proportion to the free cells beyond the largest."""
+    """Rows and updates for a maze: linear between D4RL's three, in proportion to the free cells beyond the largest.
+
+    Two do not grow beyond it: the controller's rows, of which there are plenty, and the Inverter's updates, after 10,000 of
+    which its cost hardly falls (docs/tried.md).
+    """
     cells = len(layout.free)
     beyond = max(1.0, cells / _CELLS[-1])
-    found = {name: round(float(np.interp(cells, _CELLS, values)) * beyond) for name, values in _SIZES.items()}
-    return found | {"width": 64 * round(_WIDTH * beyond**0.5 / 64)}
+    return {
+        name: round(float(np.interp(cells, _CELLS, values)) * (1.0 if name in _HELD else beyond))
+        for name, values in _SIZES.items()
+    }
 
 
 def configure(spec: Maze2dSpec, multi_goal: bool, broad: bool, method: str, settings: Any) -> Any:
@@ -50,8 +60,12 @@ def configure(spec: Maze2dSpec, multi_goal: bool, broad: bool, method: str, sett
     size = sizes(spec.layout)
     settings.data.rows = size["rows"]
     model, objective = settings.model, settings.objective
-    model.chunk, model.hidden, model.octaves, model.steps = 8, (size["width"],) * 2, 7, size["model_steps"]
-    _tail(settings.tail, size)
+    model.chunk, model.hidden, model.octaves, model.steps = 8, (512, 512), 7, size["model_steps"]
+    _tail(settings.tail, spec.layout, size)
+    if _large(spec.layout):
+        # What is to be known of each place lies in grids, and of each pair of places in an embedding: what a network has to
+        # know beside them does not grow with the maze.
+        model.hidden, model.cells = (256, 256), _grids(spec.layout)
     objective.along, objective.smoothness = 0.3, 1e-4
     # Data from everywhere need no such guard, and with it balls keep away from walls, which costs time in the large maze.
     objective.unvisited = 0.0 if broad else 30.0
@@ -59,6 +73,8 @@ def configure(spec: Maze2dSpec, multi_goal: bool, broad: bool, method: str, sett
     if method == "inverter":
         settings.inverter.steps, settings.inverter.advance = size["inverter_steps"], (4, 8, 16)
         settings.correction.rounds = 0
+        if model.cells:
+            settings.net.cells = model.cells
         return settings
     settings.base = _SHIPPED.get(spec.layout.rows, "")
     if method in ("rebrac", "dt"):
@@ -115,13 +131,29 @@ def _two_levels(layout: Layout, settings: Any) -> Any:
     settings.lower = _SHIPPED.get(layout.rows, "")
     settings.hold, settings.subgoals, settings.reach, settings.near, settings.execute_steps = 32, 4, 2.0, 1.5, 8
     upper.data.rows = size["rows"] // 4
-    _tail(upper.tail, size)
+    _tail(upper.tail, layout, size)
     upper.objective.along, upper.objective.unvisited = 0.3, 30.0
     upper.among, upper.normalise = _BIN, False
     return settings
 
 
-def _tail(tail: Any, size: dict[str, int]) -> None:
+def near_share(layout: Layout) -> float:
+    """Share of the Inverter's problems whose goal is near: in D4RL's mazes enough are so by chance."""
+    return _NEAR_SHARE if _large(layout) else 0.0
+
+
+def _large(layout: Layout) -> bool:
+    return len(layout.free) > _CELLS[-1]
+
+
+def _grids(layout: Layout) -> tuple[int, ...]:
+    """Points per axis of grids over the places between the outer walls."""
+    return tuple(per_metre * (max(layout.walls.shape) - 2) for per_metre in _GRIDS)
+
+
+def _tail(tail: Any, layout: Layout, size: dict[str, int]) -> None:
     """Shortest ways between the walls; each axis has its own limit of speed."""
     tail.kind, tail.max_speed, tail.per_axis = "graph", MAX_SPEED, True
     tail.bin_size, tail.steps, tail.look_ahead = _BIN, size["tail_steps"], 0.06
+    if _large(layout):
+        tail.coordinates, tail.batch, tail.margin = _COORDINATES, _GROUP**2, _MARGIN

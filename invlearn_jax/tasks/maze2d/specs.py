@@ -5,6 +5,7 @@ The numbers are those of ``d4rl/pointmaze/__init__.py`` and ``d4rl/infos.py``.
 
 from invlearn_jax.names import unknown_name
 from invlearn_jax.tasks import layouts
+from invlearn_jax.tasks.layouts import cell_distances
 from invlearn_jax.tasks.maze2d.environment import Maze2dSpec, maze2d_spec
 
 # id stem: rows, steps, (sparse ref min, max), (dense ref min, max).
@@ -17,6 +18,9 @@ _MAZES = {
     "eval-medium-v1": (layouts.EVAL_MEDIUM, 600, (13.07, 204.93), (42.28578, 235.5658957482388)),
     "eval-large-v1": (layouts.EVAL_LARGE, 800, (16.4, 302.22), (56.95455, 326.09647655082637)),
 }
+
+# D4RL's time limits are 50, 55 and 42 steps for each cell of the longest way through its umaze, medium and large maze.
+_STEPS_A_CELL = 40
 
 
 def _specs() -> dict[str, Maze2dSpec]:
@@ -37,13 +41,17 @@ SPECS = _specs()
 def own_spec(name: str) -> Maze2dSpec:
     """The specification of a user's own maze from its rows joined by ``/``, e.g. ``#####/#OOG#/#####``.
 
-    Episodes have 600 steps and the sparse reward, with references of 0 and 600: the score is the percentage of steps at the goal.
+    Episodes have 40 steps for each cell of the longest of its shortest ways, and at least 600, so that whoever drives at half
+    the speed limit arrives from everywhere. The reward is sparse, with references of 0 and that length: the score is the
+    percentage of steps at the goal.
 
     Raises:
         ValueError: for a bad maze.
     """
     own = maze2d_spec(name.split("/"), name)
-    return own._replace(ref_min=0.0, ref_max=float(own.episode_length))
+    longest = max(cell_distances(own.layout.walls, cell).max() for cell in own.layout.free)
+    length = max(own.episode_length, _STEPS_A_CELL * int(longest))
+    return own._replace(episode_length=length, ref_min=0.0, ref_max=float(length))
 
 
 def spec(name: str) -> Maze2dSpec:

@@ -182,7 +182,8 @@ class Maze2dTask(Task):
 
     def problem_sampler(self, rows: Dataset) -> Callable[[Key], Problem]:
         """Starts and goals evenly over the places that the data came to."""
-        return problem_sampler(jnp.asarray(_places(rows.states[:, :2])), jnp.asarray(rows.states[:, 2:].std(0)))
+        places, speed = jnp.asarray(_places(rows.states[:, :2])), jnp.asarray(rows.states[:, 2:].std(0))
+        return problem_sampler(places, speed, configured.near_share(self.spec.layout))
 
     def step(self, state: Float[Array, "4"], action: Float[Array, "2"]) -> Float[Array, "4"]:
         """One control step on MJX."""
