@@ -1,5 +1,7 @@
 """Distilling the graph's shortest times into the cost-to-go network."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -58,8 +60,10 @@ def cost_to_go_update(
     """
     nodes, times = jnp.asarray(graph.nodes), jnp.asarray(graph.times)
     crosswise = isinstance(model, EmbeddedCost)
-    count = max(1, round(batch**0.5)) if crosswise else batch
-    between = model.crosswise if crosswise else jax.vmap(model.between, in_axes=(None, 0, 0))
+    count = batch
+    between: Callable[..., Array] = jax.vmap(model.between, in_axes=(None, 0, 0))
+    if isinstance(model, EmbeddedCost):
+        count, between = max(1, round(batch**0.5)), model.crosswise
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, pair_key, noise_key = jax.random.split(state.key, 3)

@@ -35,7 +35,8 @@ def gridded_mlp(
     cells: Sequence[int],
     places: int,
     dimensions: int,
-    **options: object,
+    final_scale: float = 1e-2,
+    skip: bool = False,
 ) -> Gridded:
     """An ``mlp`` with features of places; a plain one, with an ``mlp``'s parameters, for no grids.
 
@@ -46,7 +47,8 @@ def gridded_mlp(
         cells: points per axis of each grid.
         places: N, each with grids of its own.
         dimensions: P, of a place, scaled to [-1, 1]; beyond, the grid's edge counts.
-        options: of ``mlp``.
+        final_scale: of ``mlp``.
+        skip: of ``mlp``.
 
     Returns:
         The network.
@@ -55,13 +57,13 @@ def gridded_mlp(
         ValueError: for grids of places without dimensions, or of fewer than 2 points per axis.
     """
     if not cells:
-        plain: Network = mlp(in_size, hidden, out_size, **options)
+        plain: Network = mlp(in_size, hidden, out_size, final_scale, skip)
         return Gridded(plain.init, lambda params, x, _: plain.apply(params, x))
     if not dimensions or min(cells) < 2:
         raise ValueError(
             f"cells is {tuple(cells)} for places of {dimensions} dimensions; give at least 2 each, or () for no grids."
         )
-    net = mlp(in_size + places * len(cells) * _FEATURES, hidden, out_size, **options)
+    net = mlp(in_size + places * len(cells) * _FEATURES, hidden, out_size, final_scale, skip)
 
     def init(key: Key) -> Params:
         net_key, *keys = jax.random.split(key, 1 + len(cells))
@@ -85,7 +87,7 @@ def interpolated(table: Float[Array, "*g F"], place: Float[Array, " P"]) -> Floa
     share = at - low
     flat, total = table.reshape(-1, table.shape[-1]), jnp.zeros(table.shape[-1])
     for corner in itertools.product((0, 1), repeat=size):
-        index, weight = 0, jnp.ones(())
+        index, weight = jnp.zeros((), int), jnp.ones(())
         for axis, up in enumerate(corner):
             index = index * count + low[axis] + up
             weight = weight * (share[axis] if up else 1 - share[axis])
