@@ -17,6 +17,7 @@ from invlearn_jax.io.command import run_program
 _ROOT = Path(__file__).resolve().parent.parent
 _RECORDS = (
     "control",
+    "control_acrobot",
     "control_two_link",
     "control_push",
     "control_seven_joint",
