@@ -41,7 +41,7 @@ class LevelSettings:
 
     Its actions are ``executed`` on the task's simulator, or ``simulated`` by the lower level's own model: no simulator is needed
     then, and what that model does not know (walls, say, where it sees no position) is told by ``upper.objective.unvisited``
-    alone. With ``data`` the lower level is not asked: so many rows of the data (robots x episodes x rounds) are taken, whose
+    alone. With ``data`` the lower level is not used: so many rows of the data (robots x episodes x rounds) are taken, whose
     later places count as the sub-goals that it was sent to; see ``level_rows.hindsight_rows``.
     """
 

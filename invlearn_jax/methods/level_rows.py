@@ -107,7 +107,7 @@ def level_rows(
 
 
 def hindsight_rows(places: Dataset, chosen: np.ndarray, hold: int, reach: float) -> Dataset:
-    """What the data did, as if the place ``hold`` rows later had been the sub-goal; no lower level is asked.
+    """What the data did, as if the place ``hold`` rows later had been the sub-goal; no lower level is used.
 
     A sub-goal in hindsight is always reached: x' = x + reach u. What is told by the rows is which ones there were, and ``reach``
     has to be what whoever made the data covered in ``hold`` steps. Sub-goals twice as far, of which one may be around a corner,
