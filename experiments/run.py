@@ -106,9 +106,10 @@ def carry_out(
                 rows.append(evaluate(planner, params, task, episodes, eval_seed))
                 print(summary(rows[-1]), flush=True)
                 interrupt.check()
-            if rows and rows[-1]["success_rate"] is not None and rows[-1]["success_rate"] < _ARRIVING:
+            share = rows[-1]["success_rate"] if rows else None
+            if share is not None and share < _ARRIVING:
                 say(
-                    f"{100 * (1 - rows[-1]['success_rate']):.0f} % of the episodes did not succeed. More updates often help "
+                    f"{100 * (1 - share):.0f} % of the episodes did not succeed. More updates often help "
                     "(--config.model.steps, --config.inverter.steps), or more data (--config.data.rows); "
                     f"`python -m experiments.report {workdir}` draws episodes."
                 )

@@ -163,11 +163,15 @@ def test_an_embeddings_times_are_symmetric_and_zero_at_the_goal():
     assert (times > 0).all()
 
 
-@pytest.mark.parametrize("kind", [GraphCost, EmbeddedCost])
-def test_cost_to_go_is_distilled_from_a_graph(kind):
+def line_graph():
     """A straight line of bins, 2 s long."""
     line = np.linspace(0, 2, 21, dtype=np.float32)
-    graph = PositionGraph(np.stack([line, 0 * line], 1), np.abs(line[:, None] - line))
+    return PositionGraph(np.stack([line, 0 * line], 1), np.abs(line[:, None] - line))
+
+
+@pytest.mark.parametrize("kind", [GraphCost, EmbeddedCost])
+def test_cost_to_go_is_distilled_from_a_graph(kind):
+    graph = line_graph()
     model, optimizer = kind(Ball(), 0.0, (32, 32), 2), default_optimizer(5e-3, 400)
     state = graph_cost_state(model, optimizer, jax.random.key(0), graph)
     trained = train(cost_to_go_update(model, optimizer, graph, batch=128, jitter=0.0), state, 400, block=400)
@@ -175,11 +179,6 @@ def test_cost_to_go_is_distilled_from_a_graph(kind):
     error = np.abs(between(trained.params, jnp.asarray(graph.nodes), jnp.asarray(graph.nodes)) - graph.times)
     assert error.mean() < 0.05
     assert error.max() < 0.3
-
-
-def line_graph():
-    line = np.linspace(0, 2, 21, dtype=np.float32)
-    return PositionGraph(np.stack([line, 0 * line], 1), np.abs(line[:, None] - line))
 
 
 def test_places_beyond_the_data_have_the_time_of_the_nearest_and_the_way_to_it():

@@ -116,6 +116,10 @@ def test_settings_grow_with_a_maze_of_ones_own():
     # What is known of each place grows in grids and an embedding, not in width.
     assert settings.model.cells == settings.net.cells == (60, 240)
     assert settings.tail.coordinates
+    assert settings.tail.margin == 0.3
+    alone = make_task(big.name)
+    alone.settings.random_rows = 0
+    assert method_settings(alone, "inverter").tail.margin == 0
     assert not large.model.cells
     assert settings.model.hidden <= large.model.hidden
     assert big.settings.random_rows > 4_000_000

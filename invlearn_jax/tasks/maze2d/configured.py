@@ -54,14 +54,14 @@ def sizes(layout: Layout) -> dict[str, int]:
 def configure(spec: Maze2dSpec, multi_goal: bool, broad: bool, method: str, settings: Any) -> Any:
     """The settings of a method for a maze, given the method's own defaults; broad: whether there are broad random data."""
     if method == "hierarchy":
-        return _two_levels(spec.layout, settings)
+        return _two_levels(spec.layout, broad, settings)
     if method != "inverter" and method not in _BASELINES:
         return settings
     size = sizes(spec.layout)
     settings.data.rows = size["rows"]
     model, objective = settings.model, settings.objective
     model.chunk, model.hidden, model.octaves, model.steps = 8, (512, 512), 7, size["model_steps"]
-    _tail(settings.tail, spec.layout, size)
+    _tail(settings.tail, spec.layout, size, broad)
     if _large(spec.layout):
         # What is to be known of each place lies in grids, and of each pair of places in an embedding: what a network has to
         # know beside them does not grow with the maze.
@@ -125,13 +125,13 @@ _BASELINES: dict[str, Callable[[Maze2dSpec, dict[str, int], Any], None]] = {
 }
 
 
-def _two_levels(layout: Layout, settings: Any) -> Any:
+def _two_levels(layout: Layout, broad: bool, settings: Any) -> Any:
     """Sub-goals up to the next cell but one, over the maze's shipped planner where there is one."""
     size, upper = sizes(layout), settings.upper
     settings.lower = _SHIPPED.get(layout.rows, "")
     settings.hold, settings.subgoals, settings.reach, settings.near, settings.execute_steps = 32, 4, 2.0, 1.5, 8
     upper.data.rows = size["rows"] // 4
-    _tail(upper.tail, layout, size)
+    _tail(upper.tail, layout, size, broad)
     upper.objective.along, upper.objective.unvisited = 0.3, 30.0
     upper.among, upper.normalise = _BIN, False
     return settings
@@ -151,9 +151,11 @@ def _grids(layout: Layout) -> tuple[int, ...]:
     return tuple(per_metre * (max(layout.walls.shape) - 2) for per_metre in _GRIDS)
 
 
-def _tail(tail: Any, layout: Layout, size: dict[str, int]) -> None:
+def _tail(tail: Any, layout: Layout, size: dict[str, int], broad: bool) -> None:
     """Shortest ways between the walls; each axis has its own limit of speed."""
     tail.kind, tail.max_speed, tail.per_axis = "graph", MAX_SPEED, True
     tail.bin_size, tail.steps, tail.look_ahead = _BIN, size["tail_steps"], 0.06
     if _large(layout):
-        tail.coordinates, tail.batch, tail.margin = _COORDINATES, _GROUP**2, _MARGIN
+        tail.coordinates, tail.batch = _COORDINATES, _GROUP**2
+        # The controller's data keep away from walls: where cells touch at a corner, times continued from both would meet there.
+        tail.margin = _MARGIN if broad else 0.0
