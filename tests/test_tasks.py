@@ -11,6 +11,7 @@ from test_fit import Cart
 
 import invlearn_jax as il
 from invlearn_jax.frames import HeadingFrame, WorldFrame
+from invlearn_jax.tasks.check import check_task
 from invlearn_jax.tasks.exploration import random_rows, smooth_actions
 
 # A box with thrusters, which carries a limited slide, a ball joint and a hinge without limits: every kind of joint.
@@ -341,3 +342,37 @@ def test_what_is_no_task_is_refused():
     # Under the tests' shape checks it is their error.
     with pytest.raises(TypeError, match="is no Task. Let its class inherit|Type-check error"):
         il.check_task(Cart)
+
+
+class Falls(il.Task):
+    """Time runs until it has passed 3, where all is over; every step costs its time."""
+
+    dt, state_size, action_size, choices, episode_length = 1.0, 1, 1, 2, 6
+
+    def draw_state(self, key):
+        return jnp.zeros(1)
+
+    def cost(self, state, action, goal):
+        return {"time": state[0]}
+
+    def over(self, state):
+        return state[0] >= 3
+
+    def step(self, state, action):
+        return state + 1
+
+
+def test_nothing_is_paid_after_the_end_of_an_episode():
+    """1 + 2 + 3, though the trajectory goes on."""
+    task = Falls()
+    check_task(task)
+    cost = task.trajectory_cost(jnp.arange(7.0)[:, None], jnp.zeros((6, 1)), jnp.zeros(0))
+    assert float(cost["time"]) == 6.0
+    assert task.action_low == 0 and task.action_high == 1
+
+
+def test_choices_are_one_action_of_two_or_more():
+    task = Falls()
+    task.choices = 1
+    with pytest.raises(ValueError, match="1 choices"):
+        check_task(task)

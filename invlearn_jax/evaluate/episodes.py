@@ -18,7 +18,7 @@ from invlearn_jax.keys import from_seed, streams
 from invlearn_jax.names import unknown_name
 from invlearn_jax.progress import announce, progress
 from invlearn_jax.rollout import total
-from invlearn_jax.tasks.task import Episodes, JudgesPlans, Task, has_success
+from invlearn_jax.tasks.task import Episodes, JudgesPlans, Task, has_end, has_success
 from invlearn_jax.types import Follows, Key, Params, Planner, PlanOutput, Problem, Result, WarmStarts
 
 BACKENDS = ("mujoco", "mjx")
@@ -134,19 +134,23 @@ def run_mjx(
 
 
 def _ended(task: Task) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """``[N]`` which episodes are over: at success, where the task ends them there."""
-    if not task.ends_at_success:
+    """``[N]`` which episodes are over."""
+    if not (task.ends_at_success or has_end(task)):
         return lambda states, goals: np.zeros(len(states), bool)
-    success = jax.jit(jax.vmap(task.success))
-    return lambda states, goals: np.asarray(success(states, goals))
+    over = jax.jit(jax.vmap(functools.partial(_is_over, task)))
+    return lambda states, goals: np.asarray(over(states, goals))
+
+
+def _is_over(task: Task, state: Array, goal: Array) -> Array:
+    """Whether the task ends an episode in a state: there for good, or at success where it ends there."""
+    return task.over(state) | (task.success(state, goal) if task.ends_at_success else False)
 
 
 def _episode(planner: Planner, task: Task, rounds: int, steps: int) -> Callable:
     def episode(params: Params, key: Key, start: Array, goal: Array) -> tuple:
         def physics(out: PlanOutput, state: Array, step: Array) -> tuple[Array, tuple[Array, Array]]:
             action = planner.act(params, out, step, state) if isinstance(planner, Follows) else out.actions[step]
-            over = task.success(state, goal) if task.ends_at_success else jnp.array(False)
-            state = jnp.where(over, state, task.step(state, action.astype(state.dtype)))
+            state = jnp.where(_is_over(task, state, goal), state, task.step(state, action.astype(state.dtype)))
             return state, (state, action)
 
         def one_round(carry: tuple, key: Key) -> tuple[tuple, tuple[Array, Array, Array, Array]]:

@@ -16,7 +16,7 @@ _TRIED = 64  # states, goals and actions
 _STEPPED = 8  # of them by the simulator
 # Whose numbers are looked at first: what draws, before what is made of the drawn.
 _IN_TURN = (
-    "draw_state", "draw_goal", "reset", "draw_goal_from", "features", "goal_features", "covered", "achieved", "success",
+    "draw_state", "draw_goal", "reset", "draw_goal_from", "features", "goal_features", "covered", "achieved", "success", "over",
     "cost", "final_cost", "trajectory_cost",
 )  # fmt: skip
 
@@ -90,6 +90,7 @@ def _try_out(task: Task, key: jax.Array) -> _Tried:
     array("covered", task.covered, None, states)
     array("achieved", task.achieved, of_goal, states)
     array("success", task.success, (), states, goals)
+    array("over", task.over, (), states)
     named |= _costs(task, states, actions, goals)
     return _Tried(states, actions, named, *_slopes(task, states, actions, goals))
 
@@ -100,6 +101,11 @@ def _check_sizes(task: Task) -> None:
         value, least = getattr(task, name), 0 if name in ("goal_size", "fourier_size") else 1
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name} of {owner} is {value!r}; give a whole number from {least} up.")
+    if task.choices and (task.choices < 2 or task.action_size != 1):
+        raise ValueError(
+            f"{owner} has {task.choices} choices and {task.action_size} actions per step; give 2 choices or more and 1 action, "
+            "or no choices for actions that are real numbers."
+        )
     half, odd = divmod(task.state_size, 2)
     if task.second_order and (odd or task.action_size != half or task.goal_size not in (0, half)):
         raise ValueError(

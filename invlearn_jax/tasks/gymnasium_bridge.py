@@ -28,9 +28,9 @@ def as_gymnasium(task: Task | str) -> "gymnasium.Env":
         task: a task, or its name, or ``FILE.py:CLASS``.
 
     Returns:
-        A ``gymnasium.Env``: observations are the task's states, actions within its bounds, rewards its own; truncated at the
-        time limit, terminated at success where the task ends there; ``info["goal"]`` is the goal. All arrays that it hands out
-        are copies.
+        A ``gymnasium.Env``: observations are the task's states, actions within its bounds (whole numbers of a task of choices),
+        rewards its own; truncated at the time limit, terminated at success where the task ends there, or where all is over;
+        ``info["goal"]`` is the goal. All arrays that it hands out are copies.
 
     Raises:
         ImportError: without gymnasium; names the extra to install.
@@ -53,12 +53,16 @@ def as_gymnasium(task: Task | str) -> "gymnasium.Env":
         def __init__(self, task: Task) -> None:
             self._task, self._simulator = task, task.simulator()
             self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (task.state_size,), np.float64)
-            self.action_space = gymnasium.spaces.Box(task.action_low, task.action_high, dtype=np.float32)
+            limits = task.action_low, task.action_high
+            self.action_space: gymnasium.Space = gymnasium.spaces.Box(*limits, dtype=np.float32)
+            if task.choices:
+                self.action_space = gymnasium.spaces.Discrete(task.choices)
             self._draw = jax.jit(task.draw_problem)
             self._state: np.ndarray | None = None
 
             def judged(state: Array, action: Array, goal: Array) -> tuple[Array, Array]:
-                return task.reward(state, action, goal), task.success(state, goal)
+                ended = task.success(state, goal) if task.ends_at_success else jnp.array(False)
+                return task.reward(state, action, goal), ended | task.over(state)
 
             self._judged = jax.jit(judged)
 
@@ -73,14 +77,13 @@ def as_gymnasium(task: Task | str) -> "gymnasium.Env":
         def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
             if self._state is None:
                 raise gymnasium.error.ResetNeeded("There is no state to step from: call reset() before step().")
-            action = np.asarray(action)
+            action = np.atleast_1d(action)
             self._state = self._simulator.step(self._state[None], action[None])[0]
             self._steps += 1
             state, taken = (jnp.asarray(x, float_type()) for x in (self._state, action))
-            reward, success = self._judged(state, taken, self._goal)
-            terminated = self._task.ends_at_success and bool(success)
+            reward, terminated = self._judged(state, taken, self._goal)
             truncated = self._steps >= self._task.episode_length
-            return self._state.copy(), float(reward), terminated, truncated, {"goal": self._goal.copy()}
+            return self._state.copy(), float(reward), bool(terminated), truncated, {"goal": self._goal.copy()}
 
         def close(self) -> None:
             self._simulator.close()

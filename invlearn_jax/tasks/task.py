@@ -81,6 +81,8 @@ class Task:
         ends_at_success: whether an episode is over once its goal is reached.
         state_size: S; a state is what a forward model predicts.
         action_size: A.
+        choices: how many discrete actions there are, the whole numbers from 0 up, one per step (A is 1, and physics round what
+            they are given); 0 where actions are real numbers within limits.
         goal_size: G; 0 for a task without goals.
         gradient: what differentiation through ``step`` supports.
         frame: in which models predict.
@@ -100,6 +102,7 @@ class Task:
     ends_at_success: bool = False
     state_size: int = 0
     action_size: int = 0
+    choices: int = 0
     goal_size: int = 0
     gradient: Literal["reverse", "forward", "none"] = "none"
     frame: Frame = WorldFrame()
@@ -116,13 +119,13 @@ class Task:
 
     @property
     def action_low(self) -> np.ndarray:
-        """``[A]`` least actions, in the task's units."""
-        return -np.ones(self.action_size, np.float32)
+        """``[A]`` least actions, in the task's units: by default -1, or the first of the choices, 0."""
+        return -np.ones(self.action_size, np.float32) if not self.choices else np.zeros(1, np.float32)
 
     @property
     def action_high(self) -> np.ndarray:
-        """``[A]`` greatest actions, in the task's units."""
-        return np.ones(self.action_size, np.float32)
+        """``[A]`` greatest actions, in the task's units: by default 1, or the last of the choices."""
+        return np.ones(self.action_size, np.float32) * max(1, self.choices - 1)
 
     def steps_executed(self, horizon: int | None = None) -> int:
         """Steps to execute of a plan of so many (by default the task's): ``execute_steps``, or an eighth of them, at least 1."""
@@ -173,11 +176,14 @@ class Task:
     ) -> Terms:
         """Named costs of a whole trajectory.
 
-            J = dt sum_{t=1..T} cost(s_t, a_{t-1}, g) + final_cost(s_T, g)
+            J = dt sum_{t=1..T} cost(s_t, a_{t-1}, g) + final_cost(s_T, g),    the sum up to the first state in which all is over
 
         Override it where a cost is of the trajectory and not of its states.
         """
         running = jax.vmap(self.cost, in_axes=(0, 0, None))(states[1:], actions, goal)
+        if has_end(self):
+            going = jnp.cumprod(~jax.vmap(self.over)(states[:-1]))
+            running = {name: jnp.where(going, values, 0.0) for name, values in running.items()}
         terms = {name: self.dt * values.sum() for name, values in running.items()}
         return terms | self.final_cost(states[-1], goal)
 
@@ -193,6 +199,13 @@ class Task:
 
     def success(self, state: Float[Array, " S"], goal: Float[Array, " G"]) -> Array:
         """Whether the goal is reached in ``state``. By default never: a task of costs alone."""
+        return jnp.array(False)
+
+    def over(self, state: Float[Array, " S"]) -> Array:
+        """Whether an episode is over for good in ``state``, as where a robot has fallen.
+
+        Nothing is paid or earned after it. By default no state is such.
+        """
         return jnp.array(False)
 
     # Where problems come from.
@@ -347,6 +360,11 @@ class Animates(Protocol):
 def has_success(task: Task) -> bool:
     """Whether the task says when its goal is reached; without, it is one of costs alone."""
     return type(task).success is not Task.success
+
+
+def has_end(task: Task) -> bool:
+    """Whether there are states in which an episode is over for good; see ``Task.over``."""
+    return type(task).over is not Task.over
 
 
 class JaxSimulator:
