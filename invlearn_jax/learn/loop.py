@@ -56,7 +56,7 @@ def train(
     state: TrainState,
     steps: int,
     block: int = 500,
-    on_block: Callable[[TrainState, dict[str, float]], None] | None = None,
+    on_block: Callable[[TrainState, dict[str, float]], bool | None] | None = None,
     stage: str = "training",
 ) -> TrainState:
     """Runs ``update`` until ``state.step`` is ``steps``.
@@ -69,7 +69,8 @@ def train(
         state: where to begin; a restored state goes on as if never interrupted.
         steps: updates in all.
         block: updates per compiled call; metrics are averaged over it.
-        on_block: called after each block with the state and the averaged metrics (log, checkpoint).
+        on_block: called after each block with the state and the averaged metrics (log, checkpoint); training ends where it
+            says so.
         stage: what is trained, for errors.
 
     Returns:
@@ -101,8 +102,8 @@ def train(
         broken = [f"the metric {name}" for name, value in averages.items() if not math.isfinite(value)]
         if broken or not finite:
             raise NonFiniteLossError(stage, int(state.step), [*broken, "a parameter"][0])
-        if on_block is not None:
-            on_block(state, averages)
+        if on_block is not None and on_block(state, averages):
+            break
     return state
 
 

@@ -56,6 +56,7 @@ class Run:
         block: int,
         checkpoint_every: int,
         headline: str,
+        watch: Callable[[TrainState], bool] | None = None,
     ) -> TrainState:
         """Trains to ``steps`` updates, from the stage's last checkpoint where there is one.
 
@@ -67,6 +68,7 @@ class Run:
             block: updates per compiled call and per row of the log.
             checkpoint_every: updates between checkpoints; a multiple of the block.
             headline: the metric to show.
+            watch: called with the state at every checkpoint; training ends there if it says so.
 
         Returns:
             The final state.
@@ -80,11 +82,13 @@ class Run:
         checkpoints, run = Checkpoints(self.path / "checkpoints" / stage), self.folder
         state = _continued(checkpoints, stage, state, steps)
         begin = int(state.step)
+        if begin and watch is not None and watch(state):
+            return state
         run.keep_metrics(stage, begin)
         run.status(stage, begin, steps)
         shown = Counter(stage, steps, begin, unit="update")
 
-        def on_block(state: TrainState, metrics: dict[str, float]) -> None:
+        def on_block(state: TrainState, metrics: dict[str, float]) -> bool:
             step = int(state.step)
             run.log(stage, step, metrics)
             due = step % checkpoint_every == 0 or step == steps
@@ -97,6 +101,7 @@ class Run:
                     checkpoints.save(step, state)
                 run.status(stage, step, steps, "stopped")
                 interrupt.check((stage, step, steps))
+            return due and watch is not None and watch(state)
 
         try:
             with interrupt.deferred():

@@ -88,6 +88,10 @@ _MODULES = {
         "Decision Diffuser: plans of states given the goal, followed by inverse dynamics",
         "a quarter of an hour on a core",
     ),
+    "iq-learn": MethodEntry("IQ-Learn: policy and reward from a handful of demonstrations, by one soft Q-function"),
+    "sac": MethodEntry(
+        "soft actor-critic, or soft Q-learning of choices, on the task's own reward: an expert to imitate"
+    ),
     "consistency": MethodEntry("a Decision Diffuser distilled to one step"),
 }
 _METHODS: dict[str, tuple[Method, MethodEntry]] = {}

@@ -4,6 +4,7 @@ Functions are of *one* state or problem and pure, so that callers ``jit`` and ``
 G goal, F features, T plan steps, N episodes, L episode steps.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -92,6 +93,7 @@ class Task:
         state_limits: ``[S]``, infinite where there is none, that the world clips a state to, ``+-``, before it steps; or None.
         settings: the world's own settings, a mutable dataclass that the command line can set, or None.
         published: the best published score, to compare with; None where none is known.
+        demonstrations: the file of demonstrations that come with the task, or None; see ``imitation.demonstrations``.
     """
 
     name: str = ""
@@ -111,6 +113,7 @@ class Task:
     state_limits: np.ndarray | None = None
     settings: Any = None
     published: Published | None = None
+    demonstrations: str | os.PathLike | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Names a class that does not name itself."""
@@ -322,6 +325,14 @@ class JudgesPlans(Protocol):
 
     def judge(self, planner: Any, params: Params, key: Key, problems: int) -> dict[str, Any]:
         """Figures over drawn problems: ``success_rate, cost_mean, cost_sem, results`` and its own. The key is consumed."""
+
+
+@runtime_checkable
+class CountsReturns(Protocol):
+    """What a task may be besides: one that knows the returns of episodes better than as sums of ``Task.reward``."""
+
+    def returns(self, episodes: Episodes) -> np.ndarray:
+        """``[N]`` the return of each episode, up to its end."""
 
 
 class Drawing(NamedTuple):
