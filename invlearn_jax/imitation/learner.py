@@ -39,6 +39,8 @@ class LearnerSettings:
         slowness: the slow critic takes this share of the critic's weights at each update; 0 uses the critic itself for V(s'),
             with its gradient.
         explore: steps of the world before the first update.
+        clone: weight of behaviour cloning in the actor's loss, in units of the mean ``|Q|`` (as in TD3+BC, arXiv 2106.06860):
+            ``E_expert |a - pi(s)|^2`` keeps the actor near the demonstrations while Q is still wrong elsewhere.
     """
 
     teaching: str = "demonstrations"
@@ -46,6 +48,7 @@ class LearnerSettings:
     batch: int = bounded(256, low=1)
     slowness: float = bounded(0.005, low=0.0, high=1.0)
     explore: int = bounded(1280, low=0)
+    clone: float = bounded(0.0, low=0.0)
 
 
 class Progress(NamedTuple):
@@ -156,7 +159,7 @@ def learner_update(
         (loss, parts), gradient = jax.value_and_grad(loss_of, has_aux=True)((params.critic, params.absorbing))
         step, critic_state = optimizers[0].update(gradient, opt_state[0], (params.critic, params.absorbing))
         critic, absorbing = optax.apply_updates((params.critic, params.absorbing), step)
-        pull = jax.grad(agent.actor_loss)(params.actor, critic, actor_key, x)
+        pull = jax.grad(_actor_loss(agent, settings, critic, actor_key, rows.actions, expert, x))(params.actor)
         step, actor_state = optimizers[1].update(pull, opt_state[1], params.actor)
         actor = optax.apply_updates(params.actor, step)
         slow = optax.incremental_update(critic, slow, settings.slowness) if settings.slowness else slow
@@ -185,6 +188,22 @@ def learner_update(
         return TrainState(state.step + 1, key, params, opt_state, Progress(slow, place, replay)), metrics
 
     return update
+
+
+def _actor_loss(
+    agent: Agent, settings: LearnerSettings, critic: Params, key: Key, actions: Array, expert: Array, x: Array
+) -> Callable[[Params], Array]:
+    """The loss of the actor on a batch, with the cloning of the demonstrations."""
+
+    def loss_of(actor: Params) -> Array:
+        loss = agent.actor_loss(actor, critic, key, x)
+        if not settings.clone:
+            return loss
+        chosen = jax.vmap(lambda x: agent.act(AgentParams(critic, actor, jnp.zeros(())), x))(x)
+        apart = jnp.where(expert, ((chosen - actions) ** 2).sum(-1), 0.0).sum() / jnp.maximum(expert.sum(), 1)
+        return loss + settings.clone * jax.lax.stop_gradient(jnp.abs(agent.q(critic, x, actions)).mean()) * apart
+
+    return loss_of
 
 
 def _critic_loss(
