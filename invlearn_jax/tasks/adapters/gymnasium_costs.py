@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from invlearn_jax.tasks.task import Terms
@@ -107,8 +106,8 @@ def _off_height(task: "GymnasiumTask", state: Array) -> Array:
 def _off_height_or_infinite(task: "GymnasiumTask", state: Array) -> Array:
     """As ``_off_height``, the ends of the range among those in which the environment goes on."""
     env: Any = task.env.unwrapped
-    low, high = (np.nextafter(np.float32(end), np.float32(side)) for end, side in zip(env._healthy_z_range, (-9, 9)))
-    return _outside(state[2], (low, high)) | ~jnp.isfinite(state).all()
+    low, high = env._healthy_z_range
+    return ~((low <= state[2]) & (state[2] <= high)) | ~jnp.isfinite(state).all()
 
 
 _KNOWN = {

@@ -7,6 +7,7 @@ some of them (``gymnasium_costs``), and is the user's for all others.
 
 import copy
 import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -56,9 +57,8 @@ class GymnasiumTask(MujocoTask):
             def cost(self, state, action, goal): return {"upright": 1 - jnp.cos(state[1]), "centre": 0.1 * state[0] ** 2}
 
     The state is ``[qpos, qvel, act]``; networks do not see how far a robot has come where the environment's observations do not
-    tell it either. Episodes begin at starts of the environment's ``reset``. Where the cost is the environment's own, episodes are
-    over where the environment terminates them, and a robot that turns in space is seen in the world's frame, in whose x it is paid
-    to run.
+    tell it either. Episodes begin at starts of the environment's ``reset``. Where the cost is the environment's own, episodes end
+    where it terminates them, and a robot that turns in space is seen in the world's frame, in whose x it is paid to run.
 
     Attributes:
         environment: its id, or a function that makes it.
@@ -132,7 +132,9 @@ class GymnasiumTask(MujocoTask):
     def episode(self, act: Callable[[np.ndarray], np.ndarray], seed: int) -> Recorded:
         """One episode in the environment itself; see ``tasks.task.ActsOnObservations``. Actions are clipped to their limits."""
         observation, _ = self.env.reset(seed=seed)
-        states, actions, rewards, ended = [self._now()], [], [], False
+        states, ended = [self._now()], False
+        actions: list[np.ndarray] = []
+        rewards: list[float] = []
         while not ended and len(actions) < self.episode_length:
             action = np.clip(act(np.asarray(observation)), self._low, self._high).astype(np.float32)
             observation, reward, ended = self._inner.step(action)[:3]  # type: ignore[attr-defined]
@@ -230,7 +232,10 @@ def _made(environment: str | Callable[[], Any], options: Mapping[str, Any]) -> A
     if callable(environment):
         return environment()
     try:
-        return gymnasium.make(environment, **options)
+        with warnings.catch_warnings():
+            # Returns in one edition are none in another: whoever names an old one means it.
+            warnings.filterwarnings("ignore", message="(?s).*is out of date")
+            return gymnasium.make(environment, **options)
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error) as error:
         if environment in gymnasium.registry:
             raise ValueError(f"gymnasium cannot make {environment}: {error}") from error

@@ -18,4 +18,6 @@ def tasks() -> dict[str, "TaskEntry"]:
         robots.Ant: "four legs run forward",
         robots.Humanoid: "a humanoid runs forward",
     }
-    return {task.name: TaskEntry(task, f"{summary} (gymnasium's {task.environment})") for task, summary in found.items()}
+    return {
+        task.name: TaskEntry(task, f"{summary} (gymnasium's {task.environment})") for task, summary in found.items()
+    }

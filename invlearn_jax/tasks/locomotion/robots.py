@@ -73,7 +73,7 @@ class Walker2d(Runner):
 
 
 class Ant(Runner):
-    """Four legs of two joints: 29 states, 8 actions; observations and reward with forces of contacts, as published experts had."""
+    """Four legs of two joints: 29 states, 8 actions; reward and observations with contact forces, as published experts had."""
 
     name, environment, options = "ant", "Ant-v4", {"use_contact_forces": True}
 

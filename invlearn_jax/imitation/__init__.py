@@ -1,0 +1,1 @@
+"""Imitation: rewards and policies learned from demonstrations."""
