@@ -48,6 +48,22 @@ class Episodes(NamedTuple):
     results: np.ndarray
 
 
+class Recorded(NamedTuple):
+    """One episode of L steps that something acted in, on the host.
+
+    Attributes:
+        states: ``[L+1, S]`` float64.
+        actions: ``[L, A]``.
+        rewards: ``[L]``.
+        over: whether the last state ends it for good, and not the time limit.
+    """
+
+    states: np.ndarray
+    actions: np.ndarray
+    rewards: np.ndarray
+    over: bool
+
+
 @runtime_checkable
 class Simulator(Protocol):
     """The true system, many copies at a time, in float64 on the host."""
@@ -163,6 +179,20 @@ class Task:
     def local_features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
         """The features of the state as seen from itself."""
         return self.features(self.frame.local(state, self.frame.reference(state)))
+
+    def from_observations(self, observations: np.ndarray) -> np.ndarray:
+        """States ``[N, S]`` of recorded observations ``[N, O]``, on the host. By default they are the states.
+
+        Raises:
+            ValueError: for rows of another size; names both.
+        """
+        observations = np.asarray(observations)
+        if observations.ndim != 2 or observations.shape[1] != self.state_size:
+            raise ValueError(
+                f"The observations have shape {observations.shape}; those of {self.name} have {self.state_size} numbers each. "
+                "Give data of this task, or override from_observations."
+            )
+        return observations
 
     # The goal that is set.
 
@@ -333,6 +363,16 @@ class CountsReturns(Protocol):
 
     def returns(self, episodes: Episodes) -> np.ndarray:
         """``[N]`` the return of each episode, up to its end."""
+
+
+@runtime_checkable
+class ActsOnObservations(Protocol):
+    """What a task may be besides: one whose episodes another library's environment makes, with observations of its own."""
+
+    observation_size: int
+
+    def episode(self, act: Callable[[np.ndarray], np.ndarray], seed: int) -> Recorded:
+        """An episode of the environment under ``act(observation [O]) -> action [A]``, which is clipped to the limits."""
 
 
 class Drawing(NamedTuple):

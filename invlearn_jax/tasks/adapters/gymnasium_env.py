@@ -1,11 +1,13 @@
 """gymnasium's MuJoCo environments as tasks: ``--task=gymnasium:HalfCheetah-v5``, or a subclass of ``GymnasiumTask``.
 
 Data come from C MuJoCo on the environment's model, which is what the environment itself steps; the return of an episode is the
-sum of the rewards that the environment gives. Its reward is a Python function: learning needs a cost in JAX, which is known here
-for the environments whose reward is a smooth function of action and next state, and is the user's for all others.
+sum of the rewards that the environment gives. Its reward is a Python function: learning needs a cost in JAX, which is known for
+some of them (``gymnasium_costs``), and is the user's for all others.
 """
 
 import copy
+import functools
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,10 +18,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.evaluate.metrics import mean_ci
+from invlearn_jax.frames import HeadingFrame, WorldFrame
 from invlearn_jax.names import unknown_name
 from invlearn_jax.progress import progress
+from invlearn_jax.tasks.adapters.gymnasium_costs import known, over
 from invlearn_jax.tasks.mujoco import MujocoTask
-from invlearn_jax.tasks.task import Episodes, MissingMethodError, Terms
+from invlearn_jax.tasks.task import Episodes, MissingMethodError, Recorded, Terms
 from invlearn_jax.types import Key
 
 _STARTS = 1024  # of the environment's own, that episodes begin at
@@ -53,7 +57,8 @@ class GymnasiumTask(MujocoTask):
             def cost(self, state, action, goal): return {"upright": 1 - jnp.cos(state[1]), "centre": 0.1 * state[0] ** 2}
 
     The state is ``[qpos, qvel, act]``; networks do not see how far a robot has come where the environment's observations do not
-    tell it either. Episodes begin at starts of the environment's ``reset``.
+    tell it either. Episodes begin at starts of the environment's ``reset``. Where the cost is the environment's own, episodes end
+    where it terminates them, and a robot that turns in space is seen in the world's frame, in whose x it is paid to run.
 
     Attributes:
         environment: its id, or a function that makes it.
@@ -81,8 +86,10 @@ class GymnasiumTask(MujocoTask):
             self.episode_length = self.env.spec.max_episode_steps
         super().__init__()
         self._hidden = _hidden(inner)
-        self._known = _known_cost(inner)
-        if self._known is None and type(self).cost is GymnasiumTask.cost:
+        self.known = known(inner)
+        if self._paid_by_environment and self.floating:
+            self.frame = WorldFrame()
+        if self.known is None and self._paid_by_environment:
             raise MissingMethodError(
                 f"The reward of {self.name} is a Python function of more than action and next state, or jumps where an episode "
                 "ends: there is no gradient to learn from. Inherit from GymnasiumTask and give cost(state, action, goal) in JAX; "
@@ -100,17 +107,82 @@ class GymnasiumTask(MujocoTask):
         return np.asarray(space.low, np.float32), np.asarray(space.high, np.float32)
 
     def features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
-        """As ``MujocoTask``, without the leading slides (how far it has come) that the environment's observations leave out."""
-        return super().features(state)[self._hidden :]
+        """As ``MujocoTask``, without how far the robot has come where the environment's observations leave it out."""
+        # The heading frame has left it out already.
+        return super().features(state)[0 if isinstance(self.frame, HeadingFrame) else self._hidden :]
 
     def cost(self, state: Float[Array, " S"], action: Float[Array, " A"], goal: Float[Array, " G"]) -> Terms:
-        """Minus the environment's reward per second, the speed over a step taken to be that at its end."""
-        assert self._known is not None
-        return {name: value / self.dt for name, value in self._known(self, state, action).items()}
+        """Minus the environment's reward per second; see ``gymnasium_costs``."""
+        assert self.known is not None
+        return {name: value / self.dt for name, value in self.known.cost(self, state, action).items()}
+
+    def over(self, state: Float[Array, " S"]) -> Array:
+        """Where the environment terminates; never where the cost is the user's, who may give an end to go with it."""
+        return over(self, state) if self._paid_by_environment else jnp.array(False)
 
     def reset(self, key: Key) -> Float[Array, " S"]:
         """A start of the environment's own, of 1024. The key is consumed."""
         return self._starts[jax.random.randint(key, (), 0, _STARTS)]
+
+    @property
+    def observation_size(self) -> int:
+        """How many numbers the environment observes."""
+        return int(self._inner.observation_space.shape[0])  # type: ignore[attr-defined]  # every environment's
+
+    def episode(self, act: Callable[[np.ndarray], np.ndarray], seed: int) -> Recorded:
+        """One episode in the environment itself; see ``tasks.task.ActsOnObservations``. Actions are clipped to their limits."""
+        observation, _ = self.env.reset(seed=seed)
+        states, ended = [self._now()], False
+        actions: list[np.ndarray] = []
+        rewards: list[float] = []
+        while not ended and len(actions) < self.episode_length:
+            action = np.clip(act(np.asarray(observation)), self._low, self._high).astype(np.float32)
+            observation, reward, ended = self._inner.step(action)[:3]  # type: ignore[attr-defined]
+            states.append(self._now())
+            actions.append(action)
+            rewards.append(float(reward))
+        return Recorded(np.stack(states), np.stack(actions), np.asarray(rewards), bool(ended))
+
+    def from_observations(self, observations: np.ndarray) -> np.ndarray:
+        """States of the environment's observations, how far it has come being 0 where they do not tell.
+
+        Observations that go on behind positions and velocities (contact forces, inertias) are taken as far as these; states are
+        taken as they are.
+
+        Raises:
+            ValueError: for rows of another size, or an environment that does not observe its positions and velocities.
+        """
+        hidden = self._observed_from
+        observations = np.asarray(observations)
+        known_size = self.mj_model.nq + self.mj_model.nv - hidden
+        sizes = {self.state_size: "states"} | {known_size: "positions and velocities"}
+        sizes |= {self.observation_size: "the environment's observations"}
+        if observations.ndim != 2 or observations.shape[1] not in sizes:
+            raise ValueError(
+                f"The observations have shape {observations.shape}; those of {self.name} have "
+                f"{' or '.join(f'{size} ({what})' for size, what in sizes.items())} numbers each. Give data of this environment."
+            )
+        if observations.shape[1] == self.state_size:
+            return observations
+        return np.pad(observations[:, :known_size], ((0, 0), (hidden, self.mj_model.na)))
+
+    @functools.cached_property
+    def _observed_from(self) -> int:
+        """How many leading positions observations lack.
+
+        Raises:
+            ValueError: if observations do not begin with the other positions and the velocities.
+        """
+        observation, _ = self.env.reset(seed=0)
+        whole, size = self._now(), self.mj_model.nq + self.mj_model.nv
+        for hidden in range(self.mj_model.nq):
+            seen = observation[: size - hidden]
+            if len(seen) == size - hidden and np.allclose(seen, whole[hidden:size]):
+                return hidden
+        raise ValueError(
+            f"Observations of {self.name} do not begin with positions and velocities, so that states cannot be told from them. "
+            "Override from_observations."
+        )
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """The return of each episode by the environment itself, up to where it terminates.
@@ -124,6 +196,10 @@ class GymnasiumTask(MujocoTask):
         error = float(np.percentile(np.concatenate(errors), 99))
         found = mean_ci(np.array(returns)).fields("return")
         return found | {"steps_mean": float(np.mean(lengths)), "replay_error": error}
+
+    @property
+    def _paid_by_environment(self) -> bool:
+        return type(self).cost is GymnasiumTask.cost
 
     def _replayed(self, states: np.ndarray, actions: np.ndarray) -> tuple[float, int, list[float]]:
         """Return, length and errors of an episode in the environment."""
@@ -156,7 +232,10 @@ def _made(environment: str | Callable[[], Any], options: Mapping[str, Any]) -> A
     if callable(environment):
         return environment()
     try:
-        return gymnasium.make(environment, **options)
+        with warnings.catch_warnings():
+            # Returns in one edition are none in another: whoever names an old one means it.
+            warnings.filterwarnings("ignore", message="(?s).*is out of date")
+            return gymnasium.make(environment, **options)
     except (gymnasium.error.UnregisteredEnv, gymnasium.error.Error) as error:
         if environment in gymnasium.registry:
             raise ValueError(f"gymnasium cannot make {environment}: {error}") from error
@@ -184,69 +263,15 @@ def _check(env: Any, name: str) -> None:
 
 
 def _hidden(env: Any) -> int:
-    """How many leading slides the observations leave out."""
+    """How many leading entries of the positions the observations leave out: slides, or the place of a free body."""
     hides = isinstance(env, HidesPlace) and env._exclude_current_positions_from_observation
     if not hides:
         return 0
+    if env.model.jnt_type[0] == mujoco.mjtJoint.mjJNT_FREE:
+        return 2
     slides = np.logical_and.accumulate(env.model.jnt_type == mujoco.mjtJoint.mjJNT_SLIDE).sum()
     left_out = env.model.nq + env.model.nv - env.observation_space.shape[0]
     return int(np.clip(left_out, 0, slides))
-
-
-# Costs of a step: minus the reward, by named terms.
-
-_Cost = Callable[[GymnasiumTask, Array, Array], Terms]
-
-
-def _runs(task: GymnasiumTask, state: Array, action: Array) -> Terms:
-    env: Any = task._inner
-    return {
-        "speed": -env._forward_reward_weight * task.qvel(state)[0],
-        "effort": env._ctrl_cost_weight * (action**2).sum(),
-    }
-
-
-def _reaches(task: GymnasiumTask, state: Array, action: Array) -> Terms:
-    env: Any = task._inner
-    return {
-        "reach": env._reward_dist_weight * _apart(task, state, "fingertip", "target"),
-        "effort": env._reward_control_weight * (action**2).sum(),
-    }
-
-
-def _pushes(task: GymnasiumTask, state: Array, action: Array) -> Terms:
-    env: Any = task._inner
-    return {
-        "near": env._reward_near_weight * _apart(task, state, "object", "tips_arm"),
-        "place": env._reward_dist_weight * _apart(task, state, "object", "goal"),
-        "effort": env._reward_control_weight * (action**2).sum(),
-    }
-
-
-def _apart(task: GymnasiumTask, state: Array, one: str, other: str) -> Array:
-    # The root is kept away from zero, where its gradient is infinite.
-    return jnp.sqrt(((task.body(state, one) - task.body(state, other)) ** 2).sum() + 1e-8)
-
-
-def _known_cost(env: Any) -> _Cost | None:
-    from gymnasium.envs.mujoco import (  # noqa: PLC0415  (an extra)
-        half_cheetah_v4,
-        half_cheetah_v5,
-        pusher_v5,
-        reacher_v5,
-        swimmer_v4,
-        swimmer_v5,
-    )
-
-    known: dict[type, _Cost] = {
-        half_cheetah_v4.HalfCheetahEnv: _runs,
-        half_cheetah_v5.HalfCheetahEnv: _runs,
-        swimmer_v4.SwimmerEnv: _runs,
-        swimmer_v5.SwimmerEnv: _runs,
-        reacher_v5.ReacherEnv: _reaches,
-        pusher_v5.PusherEnv: _pushes,
-    }
-    return known.get(type(env))
 
 
 def make(name: str) -> GymnasiumTask:
