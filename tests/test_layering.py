@@ -112,6 +112,8 @@ WORDS_OF_WORLDS = {
     "pendulum",
     "cartpole",
     "acrobot",
+    "gridworld",
+    "lunarlander",
     "quadrotor",
     "walker",
 }
