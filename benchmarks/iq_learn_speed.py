@@ -91,4 +91,10 @@ def rows() -> Iterator[dict[str, Any]]:
             say(f"{which}, turn {turn + 1} of {_TURNS}")
         for name, rates in found.items():
             ratio = max(rates) / max(found["pytorch"])
-            yield {"implementation": name, "networks": nets, "batch": batch, "updates_per_s": max(rates), "ratio": ratio}
+            yield {
+                "implementation": name,
+                "networks": nets,
+                "batch": batch,
+                "updates_per_s": max(rates),
+                "ratio": ratio,
+            }

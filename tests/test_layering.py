@@ -115,6 +115,8 @@ WORDS_OF_WORLDS = {
     "pendulum",
     "cartpole",
     "acrobot",
+    "gridworld",
+    "lunarlander",
     "quadrotor",
     "walker",
     "walker2d",

@@ -22,7 +22,7 @@ class TaskEntry(NamedTuple):
 
 # The library's worlds: each module has ``tasks() -> {name: TaskEntry}``, and may have ``parse(name) -> Task | None`` for names
 # that describe a task instead of listing it. They are imported when a name is looked up.
-_WORLDS: tuple[str, ...] = ("maze2d", "antmaze", "control", "gates", "locomotion", "adapters")
+_WORLDS: tuple[str, ...] = ("maze2d", "antmaze", "control", "locomotion", "classic", "gates", "adapters")
 # Kinds of planner that the first edition saved, and the world whose ``first_edition.convert`` reads them.
 _FIRST_EDITION = {
     "maze": "maze2d",
