@@ -14,6 +14,7 @@ from invlearn_jax.keys import indexed, streams
 from invlearn_jax.learn.loop import TrainState
 from invlearn_jax.parametrisation import Box
 from invlearn_jax.progress import say
+from invlearn_jax.tasks.returns import episode_returns
 from invlearn_jax.tasks.task import CountsReturns, Episodes, Task
 from invlearn_jax.types import Key, Params
 
@@ -54,19 +55,9 @@ def policy_episodes(task: Task, act: Callable[[Array], Array], key: Key, episode
     return Episodes(goals, np.stack(states, 1).astype(np.float32), np.stack(actions, 1), none, none)
 
 
-def episode_rewards(task: Task, rows: Episodes) -> np.ndarray:
-    """``[N, L]`` the task's reward of every step; 0 after the end."""
-
-    def rewards(states: Array, actions: Array, goal: Array) -> Array:
-        given = jax.vmap(task.reward, in_axes=(0, 0, None))(states[1:], actions, goal)
-        return jnp.where(jnp.cumprod(~jax.vmap(task.over)(states[:-1])), given, 0.0)
-
-    return np.asarray(jax.jit(jax.vmap(rewards))(rows.states, rows.actions, rows.goals))
-
-
 def task_returns(task: Task, rows: Episodes) -> np.ndarray:
     """``[N]`` the returns of episodes: by the task's own account where it ``CountsReturns``, else the sums of its rewards."""
-    return task.returns(rows) if isinstance(task, CountsReturns) else episode_rewards(task, rows).sum(1)
+    return task.returns(rows) if isinstance(task, CountsReturns) else episode_returns(task, rows)[0]
 
 
 class Curve:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from invlearn_jax.imitation.agents import Agent, AgentParams
 from invlearn_jax.imitation.iq_learn import IqSettings, Values, backed_up, check_iq, iq_loss
 from invlearn_jax.imitation.replay import Rows, drawn, empty_rows, written
-from invlearn_jax.imitation.world import Place, World
+from invlearn_jax.imitation.world import World
 from invlearn_jax.learn.loop import Metrics, TrainState, Update
 from invlearn_jax.names import unknown_name
 from invlearn_jax.settings import bounded
@@ -56,13 +56,13 @@ class Progress(NamedTuple):
 
     Attributes:
         slow: the slow critic; of no entries where there is none.
-        place: where the world stands.
-        replay: what was executed; like ``place`` without entries offline.
+        place: where the world stands, a ``world.Place``; nothing offline.
+        replay: what was executed, ``replay.Rows``; nothing offline.
     """
 
     slow: Params
-    place: Place | tuple[()]
-    replay: Rows | tuple[()]
+    place: Params
+    replay: Params
 
 
 def learner_state(
@@ -86,8 +86,8 @@ def learner_state(
     weights_key, world_key, key = jax.random.split(key, 3)
     params = agent.init(weights_key)
     slow = jax.tree.map(jnp.copy, params.critic) if settings.slowness else ()
-    place: Place | tuple[()] = ()
-    replay: Rows | tuple[()] = ()
+    place: Params = ()
+    replay: Params = ()
     if world is not None:
         place = world.begin(world_key)
         replay = empty_rows(capacity, world.task.state_size, world.task.action_size)
@@ -135,7 +135,7 @@ def learner_update(
     check_learner(settings, demonstrations, starts, world)
     see = jax.vmap(features)
 
-    def batch_of(key: Key, replay: Rows | tuple[()], count: Int[Array, ""]) -> tuple[Rows, Array]:
+    def batch_of(key: Key, replay: Any, count: Int[Array, ""]) -> tuple[Rows, Array]:
         """Rows, and which are the expert's."""
         mine_key, theirs_key = jax.random.split(key)
         if demonstrations is None:

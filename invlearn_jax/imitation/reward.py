@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.imitation.curve import episode_rewards
 from invlearn_jax.imitation.policy import AgentPolicy
 from invlearn_jax.models.policy import PolicyParams
 from invlearn_jax.parametrisation import Box
+from invlearn_jax.tasks.returns import episode_rewards
 from invlearn_jax.tasks.task import Episodes
 from invlearn_jax.types import Key
 
@@ -68,7 +68,7 @@ def recovered_rewards(
 
     keys = jax.random.split(key, len(rows.states))
     found, steps = jax.jit(jax.vmap(of_episode))(keys, jnp.asarray(rows.states), jnp.asarray(rows.actions))
-    return Recovered(np.asarray(found), episode_rewards(task, rows), np.asarray(steps))
+    return Recovered(np.asarray(found), episode_rewards(task, rows)[0], np.asarray(steps))
 
 
 def agreement(recovered: Recovered) -> dict[str, Any]:

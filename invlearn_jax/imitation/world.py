@@ -1,7 +1,7 @@
 """A task as a stream of steps inside a jitted program: episodes begin anew where they end."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,12 @@ from jaxtyping import Array, Float, Int
 
 from invlearn_jax.imitation.replay import Rows
 from invlearn_jax.models.simulator import HostSimulatorModel
+from invlearn_jax.names import unknown_name
 from invlearn_jax.parametrisation import Box
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key
 
-Physics = Literal["auto", "host", "device"]
+PHYSICS = ("auto", "host", "device")
 
 
 class Place(NamedTuple):
@@ -35,14 +36,19 @@ class Place(NamedTuple):
 class World:
     """A task without goals, or with one that is drawn anew for every episode's reward alone, stepped one step at a time."""
 
-    def __init__(self, task: Task, physics: Physics = "auto") -> None:
+    def __init__(self, task: Task, physics: str = "auto") -> None:
         """Starts the physics.
 
         Args:
             task: what to step.
             physics: by the task's ``simulator()`` on the ``host``, by its ``step`` on the ``device``, or ``auto``: the first on a
                 CPU where a task has a simulator of its own.
+
+        Raises:
+            ValueError: for other physics.
         """
+        if physics not in PHYSICS:
+            raise unknown_name("physics", physics, PHYSICS)
         self.task = task
         own = type(task).simulator is not Task.simulator
         if physics == "host" or (physics == "auto" and own and jax.default_backend() == "cpu"):

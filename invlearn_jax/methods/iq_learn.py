@@ -18,7 +18,7 @@ from jaxtyping import Array
 from invlearn_jax.data.dataset import Dataset, fit_normalizer
 from invlearn_jax.imitation.agents import AgentParams, agent_of
 from invlearn_jax.imitation.curve import Curve
-from invlearn_jax.imitation.demonstrations import Demonstrations, chosen, read_demonstrations, returns, subsampled
+from invlearn_jax.imitation.demonstrations import Demonstrations, read_demonstrations, returns, subsampled
 from invlearn_jax.imitation.learner import LearnerSettings, learner_state, learner_update
 from invlearn_jax.imitation.policy import AgentPolicy, feature_count
 from invlearn_jax.imitation.replay import Rows
@@ -29,6 +29,7 @@ from invlearn_jax.methods import scoring
 from invlearn_jax.methods.policies import PolicySettings, policy_planner
 from invlearn_jax.methods.scoring import shared
 from invlearn_jax.models.policy import PolicyParams
+from invlearn_jax.parametrisation import Box
 from invlearn_jax.planners.planner import PlannerParams
 from invlearn_jax.planners.policy import PolicyPlanner, RolloutParams
 from invlearn_jax.settings import bounded
@@ -166,7 +167,7 @@ def demonstrations(task: Task, settings: DemonstrationSettings) -> Demonstration
             f"No demonstrations come with {task.name}. Give their file as demonstrations.path; experiments.demonstrate makes one "
             "from a planner or a policy."
         )
-    return chosen(read_demonstrations(path, task), settings.trajectories, settings.seed)
+    return read_demonstrations(path, task, settings.trajectories, seed=settings.seed)
 
 
 def _scales(policy: AgentPolicy, scaled_by: Demonstrations | None, key: Key) -> PolicyParams:
@@ -218,8 +219,7 @@ def imitate(task: Task, settings: Settings, run: Run, key: Key) -> Learned:
 
 def as_rows(task: Task, demos: Demonstrations) -> Rows:
     """Demonstrations on the device, actions as shares of their box."""
-    low, high = task.action_low, task.action_high
-    shares = 2 * (demos.actions - low) / (high - low) - 1
+    shares = Box(task.action_low, task.action_high, 1).encode(jnp.asarray(demos.actions))
     rewards = np.zeros(len(demos.over), np.float32) if demos.rewards is None else demos.rewards
     return Rows(*(jnp.asarray(x) for x in (demos.states, shares, demos.following, demos.over, rewards)))
 
@@ -233,5 +233,5 @@ def _executed(task: Task, replay: Rows, count: int) -> Dataset:
     """The first rows of the replay in episodes: cut where the next row is not what followed."""
     rows = jax.tree.map(lambda x: np.asarray(x[:count]), replay)
     joined = (rows.following[:-1] == rows.states[1:]).all(1) & ~rows.over[:-1]
-    low, high = task.action_low, task.action_high
-    return Dataset(rows.states, low + (rows.actions + 1) / 2 * (high - low), np.append(~joined, True))
+    actions = np.asarray(Box(task.action_low, task.action_high, 1).decode(rows.actions))
+    return Dataset(rows.states, actions, np.append(~joined, True))

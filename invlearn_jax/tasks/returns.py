@@ -11,12 +11,10 @@ if TYPE_CHECKING:
     from invlearn_jax.tasks.task import Episodes, Task
 
 
-def episode_returns(task: "Task", episodes: "Episodes") -> tuple[np.ndarray, np.ndarray]:
-    """The return of each episode and its length in steps, both ``[N]``, up to where all is over.
+def episode_rewards(task: "Task", episodes: "Episodes") -> tuple[np.ndarray, np.ndarray]:
+    """The reward ``r(s_{t+1}, a_t, g)`` of every step ``[N, L]``, 0 after the end, and the steps until then ``[N]``.
 
-        R = sum_t r(s_{t+1}, a_t, g),    the sum up to and with the step that ends the episode
-
-    An episode ends in the first state that is ``over``, or a success where the task ends there.
+    An episode ends in the first state that is ``over``, or a success where the task ends there; the step into it counts.
     """
 
     def one(states: Array, actions: Array, goal: Array) -> tuple[Array, Array]:
@@ -25,10 +23,17 @@ def episode_returns(task: "Task", episodes: "Episodes") -> tuple[np.ndarray, np.
         if task.ends_at_success:
             ended |= jax.vmap(task.success, in_axes=(0, None))(states[:-1], goal)
         going = jnp.cumprod(~ended)
-        return jnp.where(going, rewards, 0.0).sum(), going.sum()
+        return jnp.where(going, rewards, 0.0), going.sum()
 
-    returns, steps = jax.jit(jax.vmap(one))(*map(jnp.asarray, (episodes.states, episodes.actions, episodes.goals)))
-    return np.asarray(returns, np.float64), np.asarray(steps)
+    given = (jnp.asarray(x) for x in (episodes.states, episodes.actions, episodes.goals))
+    rewards, steps = jax.jit(jax.vmap(one))(*given)
+    return np.asarray(rewards, np.float64), np.asarray(steps)
+
+
+def episode_returns(task: "Task", episodes: "Episodes") -> tuple[np.ndarray, np.ndarray]:
+    """The return of each episode and its length in steps, both ``[N]``, up to where all is over; see ``episode_rewards``."""
+    rewards, steps = episode_rewards(task, episodes)
+    return rewards.sum(1), steps
 
 
 def return_metrics(task: "Task", episodes: "Episodes") -> dict[str, Any]:

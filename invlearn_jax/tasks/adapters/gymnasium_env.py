@@ -197,6 +197,10 @@ class GymnasiumTask(MujocoTask):
         found = mean_ci(np.array(returns)).fields("return")
         return found | {"steps_mean": float(np.mean(lengths)), "replay_error": error}
 
+    def returns(self, episodes: Episodes) -> np.ndarray:
+        """``[N]`` the return of each episode by the environment itself; see ``metrics``."""
+        return np.array([self._replayed(*row)[0] for row in zip(episodes.states, episodes.actions, strict=True)])
+
     @property
     def _paid_by_environment(self) -> bool:
         return type(self).cost is GymnasiumTask.cost
