@@ -14,7 +14,7 @@ from invlearn_jax.evaluate.episodes import run_mujoco
 from invlearn_jax.imitation.demonstrations import returns
 from invlearn_jax.imitation.experts import ExpertPolicy, demonstrate
 from invlearn_jax.tasks.registry import make_task, task_entries
-from invlearn_jax.tasks.task import ActsOnObservations, Episodes
+from invlearn_jax.tasks.task import ActsOnObservations, Episodes, has_end
 from invlearn_jax.types import Problem
 
 ROBOTS = {
@@ -57,6 +57,7 @@ def test_sizes_are_the_environments(task):
     assert (task.state_size, task.action_size, task.episode_length, task.goal_size) == (states, actions, 1000, 0)
     assert task.features(jnp.zeros(states)).shape == (seen,)
     assert isinstance(task, ActsOnObservations)
+    assert has_end(task) == (task.name != "halfcheetah")
     assert (task.observation_size == seen) == (task.name not in ("ant", "humanoid"))
 
 
@@ -211,7 +212,20 @@ def test_a_cost_of_ones_own_has_no_end_but_ones_own(made):
         def cost(self, state, action, goal):
             return {"low": (state[1] - 1.2) ** 2}
 
-    assert not Stand().over(jnp.zeros(12))
+    task = Stand()
+    assert not task.over(jnp.zeros(12))
+    assert not has_end(task)
+    # It is cut where the environment ends it, which is no end of the task's.
+    layers = ((np.zeros((11, 3)), np.zeros(3)),)
+    demos = demonstrate(ExpertPolicy(np.zeros(11), np.ones(11), layers), task, 1)
+    assert len(demos.states) < 1000
+    assert not demos.over.any()
+
+    class Low(Stand):
+        def over(self, state):
+            return state[1] < 1
+
+    assert has_end(Low())
 
 
 def test_listing_tasks_leaves_gymnasium_alone():

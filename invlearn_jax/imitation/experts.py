@@ -117,8 +117,9 @@ def demonstrate(
     episode = task.episode if isinstance(task, ActsOnObservations) else _episodes_of(task)
     kept: list[Recorded] = []
     found: list[float] = []
-    for number in progress(range(_TRIES * trajectories), "demonstrations", unit="episode"):
-        made = episode(policy.act, seed * 100_003 + number)
+    seeds = np.random.SeedSequence(seed).generate_state(_TRIES * trajectories)
+    for number, own in enumerate(progress(seeds, "demonstrations", unit="episode")):
+        made = episode(policy.act, int(own))
         found.append(float(made.rewards.sum()))
         if least_return is None or found[-1] >= least_return:
             kept.append(made)

@@ -96,6 +96,7 @@ class Task:
         episode_length: L, steps of an episode.
         execute_steps: steps of a plan to execute before the next one; by default an eighth of the horizon, at least 1.
         ends_at_success: whether an episode is over once its goal is reached.
+        endless: whether ``over`` never holds, though the class has one of its own.
         state_size: S; a state is what a forward model predicts.
         action_size: A.
         choices: how many discrete actions there are, the whole numbers from 0 up, one per step (A is 1, and physics round what
@@ -118,6 +119,7 @@ class Task:
     episode_length: int = 500
     execute_steps: int | None = None
     ends_at_success: bool = False
+    endless: bool = False
     state_size: int = 0
     action_size: int = 0
     choices: int = 0
@@ -415,7 +417,7 @@ def has_success(task: Task) -> bool:
 
 def has_end(task: Task) -> bool:
     """Whether there are states in which an episode is over for good; see ``Task.over``."""
-    return type(task).over is not Task.over
+    return type(task).over is not Task.over and not task.endless
 
 
 class JaxSimulator:

@@ -37,11 +37,9 @@ def known(env: Any) -> Known | None:
     return _KNOWN.get(module) if package == "gymnasium.envs.mujoco" else None
 
 
-def over(task: "GymnasiumTask", state: Array) -> Array:
-    """Whether the environment of a task ends an episode in a state for good."""
-    env: Any = task.env.unwrapped
-    fallen = task.known.fallen if task.known else None
-    return fallen(task, state) if fallen and env._terminate_when_unhealthy else jnp.array(False)
+def ends(found: Known | None, env: Any) -> bool:
+    """Whether there are states in which an environment of which so much is known ends an episode for good."""
+    return found is not None and found.fallen is not None and env._terminate_when_unhealthy
 
 
 def _runs(task: "GymnasiumTask", state: Array, action: Array) -> Terms:

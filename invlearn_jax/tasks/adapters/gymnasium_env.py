@@ -21,7 +21,7 @@ from invlearn_jax.evaluate.metrics import mean_ci
 from invlearn_jax.frames import HeadingFrame, WorldFrame
 from invlearn_jax.names import unknown_name
 from invlearn_jax.progress import progress
-from invlearn_jax.tasks.adapters.gymnasium_costs import known, over
+from invlearn_jax.tasks.adapters.gymnasium_costs import ends, known
 from invlearn_jax.tasks.mujoco import MujocoTask
 from invlearn_jax.tasks.task import Episodes, MissingMethodError, Recorded, Terms
 from invlearn_jax.types import Key
@@ -89,6 +89,8 @@ class GymnasiumTask(MujocoTask):
         self.known = known(inner)
         if self._paid_by_environment and self.floating:
             self.frame = WorldFrame()
+        own_end = type(self).over is not GymnasiumTask.over
+        self.endless = not own_end and not (self._paid_by_environment and ends(self.known, inner))
         if self.known is None and self._paid_by_environment:
             raise MissingMethodError(
                 f"The reward of {self.name} is a Python function of more than action and next state, or jumps where an episode "
@@ -118,7 +120,11 @@ class GymnasiumTask(MujocoTask):
 
     def over(self, state: Float[Array, " S"]) -> Array:
         """Where the environment terminates; never where the cost is the user's, who may give an end to go with it."""
-        return over(self, state) if self._paid_by_environment else jnp.array(False)
+        return (
+            jnp.array(False)
+            if self.endless or not self.known or not self.known.fallen
+            else self.known.fallen(self, state)
+        )
 
     def reset(self, key: Key) -> Float[Array, " S"]:
         """A start of the environment's own, of 1024. The key is consumed."""
