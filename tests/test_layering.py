@@ -32,6 +32,7 @@ SAME_LEVEL = {
     ("learn", "io"),
     ("planners", "inverters"),
     ("learn", "inverters"),
+    ("imitation", "learn"),
 }
 # Worlds: the folders in ``tasks/``. They may import every part, and nothing outside imports them.
 WORLDS = {path.name for path in (ROOT / LIBRARY / "tasks").iterdir() if (path / "__init__.py").exists()}
