@@ -22,7 +22,7 @@ _LOG_STD = (-5.0, 2.0)  # of the tanh-Gaussian policy
 
 
 class AgentParams(NamedTuple):
-    """Parameters of an agent: of Q, of the policy where it has its own, and the value of the absorbing state."""
+    """Parameters of an agent: of Q, of the policy where it has its own, and the reward of resting in the absorbing state."""
 
     critic: Params
     actor: Params
@@ -110,9 +110,15 @@ class ContinuousAgent:
     """Soft actor-critic's networks (arXiv 1812.05905): critics of (s, a), and a tanh-Gaussian actor."""
 
     def __init__(
-        self, features: int, actions: int, hidden: Sequence[int], temperature: float, critics: int = 1
+        self,
+        features: int,
+        actions: int,
+        hidden: Sequence[int],
+        temperature: float,
+        critics: int = 1,
+        normed: bool = False,
     ) -> None:
-        """Describes the networks: MLPs with ReLU and orthogonal-like scale.
+        """Describes the networks: MLPs with ReLU.
 
         Args:
             features: F.
@@ -120,9 +126,11 @@ class ContinuousAgent:
             hidden: widths of actor and critics.
             temperature: tau.
             critics: H; V takes the least.
+            normed: layer normalisation in the critics, which bounds what they say of actions far from the data.
         """
         self.temperature = temperature
-        self._critic = _stacked(mlp(features + actions, hidden, 1, 1.0, activation=jax.nn.relu), critics)
+        critic = mlp(features + actions, hidden, 1, 1.0, activation=jax.nn.relu, normed=normed)
+        self._critic = _stacked(critic, critics)
         self._actor = mlp(features, hidden, 2 * actions, 1e-2, activation=jax.nn.relu)
 
     def init(self, key: Key) -> AgentParams:
@@ -183,8 +191,10 @@ def _stacked(net: Network, count: int) -> Network:
     )
 
 
-def agent_of(task: Task, features: int, hidden: Sequence[int], temperature: float, critics: int = 1) -> Agent:
-    """The agent that suits a task's actions.
+def agent_of(
+    task: Task, features: int, hidden: Sequence[int], temperature: float, critics: int = 1, normed: bool = False
+) -> Agent:
+    """The agent that suits a task's actions; see ``DiscreteAgent``, which has no use for ``normed``, and ``ContinuousAgent``.
 
     Raises:
         ValueError: for a temperature that is not positive.
@@ -195,4 +205,4 @@ def agent_of(task: Task, features: int, hidden: Sequence[int], temperature: floa
         )
     if task.choices:
         return DiscreteAgent(features, task.choices, hidden, temperature, critics)
-    return ContinuousAgent(features, task.action_size, hidden, temperature, critics)
+    return ContinuousAgent(features, task.action_size, hidden, temperature, critics, normed)

@@ -225,7 +225,8 @@ def _critic_loss(
         critic, absorbing = learned
         following = agent.value(params, slow if settings.slowness else critic, next_key, following_x)
         value = agent.value(params, critic, value_key, first) if needs_value else jnp.zeros_like(following)
-        absorbing = absorbing if settings.iq.absorbing else jnp.zeros(())
+        # What is learned is the reward of resting there: in units of values it would take 1 / (1 - gamma) times as long.
+        absorbing = absorbing / (1 - settings.iq.discount) if settings.iq.absorbing else jnp.zeros(())
 
         def one(q: Array) -> tuple[Array, dict[str, Array]]:
             values = Values(q, value, following, rows.over, expert, absorbing)

@@ -56,13 +56,13 @@ def recovered_rewards(
         rows: the episodes.
     """
     task = policy.task
-    encode = Box(task.action_low, task.action_high, 1).encode
+    encode, resting = Box(task.action_low, task.action_high, 1).encode, params.net.absorbing / (1 - discount)
 
     def of_episode(key: Key, states: Array, actions: Array) -> tuple[Array, Array]:
         seen = jax.vmap(lambda s: policy.seen(params, s))(states[:-1])
         q = policy.agent.q(params.net.critic, seen, encode(actions)).min(0)
         over = jax.vmap(task.over)(states)
-        following = jnp.where(over[1:], params.net.absorbing, soft_values(policy, params, key, states[1:]))
+        following = jnp.where(over[1:], resting, soft_values(policy, params, key, states[1:]))
         going = jnp.cumprod(~over[:-1])
         return jnp.where(going, q - discount * following, 0.0), going.sum()
 

@@ -22,6 +22,6 @@ class Settings(iq_learn.Settings):
     """Soft actor-critic; demonstrations have no part in it."""
 
     learner: LearnerSettings = dataclasses.field(default_factory=lambda: LearnerSettings(teaching="reward"))
-    critics: int = bounded(2, low=1)
+    scale_features: bool = False
     temperature: float = bounded(0.1, above=0.0)
     actor_rate: float = bounded(3e-4, above=0.0)

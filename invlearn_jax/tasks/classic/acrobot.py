@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from invlearn_jax.tasks.classic.choice import choice
 from invlearn_jax.tasks.classic.drawing import draw_sticks
+from invlearn_jax.tasks.classic.settings import imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
 from invlearn_jax.types import Key
@@ -72,6 +73,10 @@ class Acrobot(Task):
         fastest = jnp.asarray(_FASTEST, state.dtype)
         wrapped = angles - 2 * np.pi * jnp.round(angles / (2 * np.pi))
         return jnp.concatenate([wrapped, jnp.clip(rates, -fastest, fastest)])
+
+    def configure(self, method: str, settings: Any) -> Any:
+        """Settings of imitation; see ``imitation_settings``."""
+        return imitation_settings(method, settings, 5, 0.01, 0.1)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """Mean return, its standard error, and mean length in steps."""

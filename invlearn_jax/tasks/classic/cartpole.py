@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.tasks.classic.choice import choice
+from invlearn_jax.tasks.classic.settings import imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
 from invlearn_jax.types import Key
@@ -60,6 +61,10 @@ class CartPole(Task):
         turning = (_GRAVITY * sine - cosine * pushed) / (_HALF * (4.0 / 3.0 - _POLE * cosine**2 / _TOTAL))
         driven = pushed - _LEVER * turning * cosine / _TOTAL
         return state + self.dt * jnp.stack([speed, driven, rate, turning])
+
+    def configure(self, method: str, settings: Any) -> Any:
+        """Settings of imitation; see ``imitation_settings``."""
+        return imitation_settings(method, settings, 20, 0.01, 0.2)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """Mean return, its standard error, and mean length in steps."""

@@ -11,6 +11,7 @@ from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.tasks.classic.choice import choice
 from invlearn_jax.tasks.classic.drawing import draw_map
 from invlearn_jax.tasks.classic.exact import Tables, soft_optimum, walk
+from invlearn_jax.tasks.classic.settings import imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
 from invlearn_jax.types import Key
@@ -54,6 +55,10 @@ class GridWorld(Task):
         """The neighbouring cell, or the same at the border."""
         move = jnp.asarray(_MOVES, state.dtype)[choice(action, self.choices)]
         return jnp.clip(jnp.round(state) + move, 0, SIDE - 1)
+
+    def configure(self, method: str, settings: Any) -> Any:
+        """Settings of imitation; see ``imitation_settings``."""
+        return imitation_settings(method, settings, 1, 1.0, 1.0)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """Mean return, its standard error, and mean length in steps."""

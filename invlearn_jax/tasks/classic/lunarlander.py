@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from invlearn_jax.tasks.classic.settings import imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
 from invlearn_jax.types import Key
@@ -63,6 +64,10 @@ class LunarLander(Task):
     def simulator(self) -> "LanderSimulator":
         """Box2D."""
         return LanderSimulator()
+
+    def configure(self, method: str, settings: Any) -> Any:
+        """Settings of imitation; see ``imitation_settings``."""
+        return imitation_settings(method, settings, 5, 0.01, 0.1)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """Mean return, its standard error, and mean length in steps."""
