@@ -65,8 +65,8 @@ def _online() -> LearnerSettings:
 class Settings(PolicySettings):
     """IQ-Learn, beside ``policies.PolicySettings``.
 
-    Published for locomotion: one critic without normalisation, temperature 0.01, features as they are, the actor's rate 3e-5 (arXiv
-    2106.12142 and its code). These settings come to the expert's return in a tenth of the steps; see docs/imitation.md.
+    Published for locomotion: one critic without normalisation, temperature 0.01, features as they are, the actor's rate 3e-5
+    (arXiv 2106.12142 and its code). These settings come to the expert's return in far fewer steps; see docs/imitation.md.
 
     Attributes:
         demonstrations: see ``DemonstrationSettings``.
