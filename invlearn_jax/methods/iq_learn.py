@@ -103,6 +103,7 @@ class Settings(PolicySettings):
     evaluate_every: int = bounded(5000, low=1, multiple_of="checkpoint_every")
     evaluate_episodes: int = bounded(10, low=1)
     enough: float = bounded(0.0, low=0.0)
+    checkpoint_every: int = bounded(5000, low=1, multiple_of="block")
     learner: LearnerSettings = dataclasses.field(default_factory=_online)
 
 
