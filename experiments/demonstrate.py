@@ -4,24 +4,40 @@ python -m experiments.demonstrate --task=hopper --policy=policy.npz --trajectori
 python -m experiments.demonstrate --planner=NAME --trajectories=10 --output=demos.npz
 """
 
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
 import numpy as np
 from absl import flags
+from jaxtyping import Array
 
 from invlearn_jax.evaluate.episodes import draw_problems, run_mujoco
+from invlearn_jax.imitation.curve import policy_episodes
 from invlearn_jax.imitation.demonstrations import Demonstrations, from_episodes, picked, returns, write_demonstrations
 from invlearn_jax.imitation.experts import check_returns, demonstrate, read_policy
+from invlearn_jax.imitation.policy import AgentPolicy
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import use_compile_cache
-from invlearn_jax.keys import from_seed, streams
+from invlearn_jax.keys import from_seed, indexed, streams
 from invlearn_jax.methods.saved import load_planner, load_task
+from invlearn_jax.models.policy import PolicyParams
+from invlearn_jax.planners.policy import PolicyPlanner
 from invlearn_jax.tasks.registry import make_task
 from invlearn_jax.tasks.task import Task
+from invlearn_jax.types import Key, Planner
 
 _TASK = flags.DEFINE_string("task", None, "The task, NAME or FILE.py:CLASS; by default the planner's own.")
 _POLICY = flags.DEFINE_string("policy", None, "An npz file of a policy's arrays; see imitation/experts.py.")
 _PLANNER = flags.DEFINE_string("planner", None, "Instead of a policy: a shipped planner's name, or a planner's folder.")
 _TRAJECTORIES = flags.DEFINE_integer("trajectories", 10, "How many trajectories to keep.", lower_bound=1)
 _LEAST = flags.DEFINE_float("least_return", None, "The least return of a trajectory that is kept; all are by default.")
+_SAMPLED = flags.DEFINE_bool(
+    "sampled",
+    False,
+    "Whether a planner of iq-learn or sac draws its actions from its policy instead of taking the likeliest.",
+)
 _SEED = define_seed(0, "Seed of starts, and of planning.")
 _OUTPUT = flags.DEFINE_string("output", None, "The npz file to write.", required=True)
 
@@ -56,12 +72,33 @@ def _planned(task: Task) -> Demonstrations:
     planner, params = load_planner(_PLANNER.value, task=task)
     problem_key, plan_key = streams(from_seed(_SEED.value), "problems", "plans")
     wanted, least = _TRAJECTORIES.value, _LEAST.value
-    problems = draw_problems(task, problem_key, wanted if least is None else 2 * wanted)
-    demos = from_episodes(task, run_mujoco(planner, params, task, plan_key, problems))
+    count = wanted if least is None else 2 * wanted
+    if _SAMPLED.value:
+        episodes = policy_episodes(task, _sampler(planner, params, plan_key), problem_key, count)
+    else:
+        episodes = run_mujoco(planner, params, task, plan_key, draw_problems(task, problem_key, count))
+    demos = from_episodes(task, episodes)
     found = returns(demos)
     good = np.flatnonzero(found >= (-np.inf if least is None else least))
     check_returns(len(good), wanted, found.tolist(), least)
     return picked(demos, good[:wanted])
+
+
+def _sampler(planner: Planner, params: Any, key: Key) -> Callable[[Array], Array]:
+    """Draws actions ``[N, A]``, as shares of their box, in states ``[N, S]``. The key is consumed.
+
+    Raises:
+        ValueError: for a planner without a policy to draw from.
+    """
+    policy = planner.inverter.policy if isinstance(planner, PolicyPlanner) else None  # type: ignore[attr-defined]
+    if not isinstance(policy, AgentPolicy):
+        raise ValueError(
+            f"{_PLANNER.value} has no policy to draw from; give a planner of iq-learn or sac, or leave --sampled out."
+        )
+    own: PolicyParams = params.inverter.policy
+    draw = jax.jit(jax.vmap(lambda key, state: policy.agent.sample(own.net, key, policy.seen(own, state))))
+    calls = itertools.count()
+    return lambda states: draw(jax.random.split(indexed(key, next(calls)), len(states)), states)
 
 
 def _without_goals(task: Task) -> Task:
