@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from invlearn_jax.files import read_json, write_json
+from invlearn_jax.imitation.learner import learned_agent
 from invlearn_jax.inputs import float_type
 from invlearn_jax.keys import indexed, streams
 from invlearn_jax.learn.loop import TrainState
@@ -93,7 +94,7 @@ class Curve:
             return self.reached()
         self.rows = [row for row in self.rows if row["step"] < step]
         episodes = policy_episodes(
-            self._task, lambda states: self._act(state.params, states), indexed(self._key, step), self._episodes
+            self._task, lambda states: self._act(learned_agent(state), states), indexed(self._key, step), self._episodes
         )
         self.rows.append({"step": step, "return_mean": float(task_returns(self._task, episodes).mean())})
         write_json(self._path, self.rows)

@@ -41,6 +41,8 @@ class LearnerSettings:
         explore: steps of the world before the first update.
         clone: weight of behaviour cloning in the actor's loss, in units of the mean ``|Q|`` (as in TD3+BC, arXiv 2106.06860):
             ``E_expert |a - pi(s)|^2`` keeps the actor near the demonstrations while Q is still wrong elsewhere.
+        averaging: the policy that is evaluated and kept is that of averaged weights, which take this share of the new ones at
+            each update; 0 takes the last.
     """
 
     teaching: str = "demonstrations"
@@ -49,6 +51,7 @@ class LearnerSettings:
     slowness: float = bounded(0.005, low=0.0, high=1.0)
     explore: int = bounded(1280, low=0)
     clone: float = bounded(0.0, low=0.0)
+    averaging: float = bounded(0.001, low=0.0, high=1.0)
 
 
 class Progress(NamedTuple):
@@ -56,11 +59,13 @@ class Progress(NamedTuple):
 
     Attributes:
         slow: the slow critic; of no entries where there is none.
+        averaged: the agent's averaged parameters; of no entries where there are none.
         place: where the world stands, a ``world.Place``; nothing offline.
         replay: what was executed, ``replay.Rows``; nothing offline.
     """
 
     slow: Params
+    averaged: Params
     place: Params
     replay: Params
 
@@ -91,9 +96,15 @@ def learner_state(
     if world is not None:
         place = world.begin(world_key)
         replay = empty_rows(capacity, world.task.state_size, world.task.action_size)
+    averaged = jax.tree.map(jnp.copy, params) if settings.averaging else ()
     critic = params.critic, params.absorbing
     opt_state = optimizers[0].init(critic), optimizers[1].init(params.actor)
-    return TrainState(jnp.zeros((), jnp.int32), key, params, opt_state, Progress(slow, place, replay))
+    return TrainState(jnp.zeros((), jnp.int32), key, params, opt_state, Progress(slow, averaged, place, replay))
+
+
+def learned_agent(state: TrainState) -> AgentParams:
+    """What was learned: the averaged parameters, where there are such."""
+    return state.extra.averaged or state.params
 
 
 def over_seeds(update: Update) -> Update:
@@ -167,7 +178,7 @@ def learner_update(
 
     def update(state: TrainState) -> tuple[TrainState, Metrics]:
         key, world_key, batch_key, learn_key = jax.random.split(state.key, 4)
-        params, (slow, place, replay) = state.params, state.extra
+        params, (slow, averaged, place, replay) = state.params, state.extra
         if world is not None:
             place, row = world.step(place, world_key, lambda k, s: agent.sample(params, k, features(s)))
             replay = written(replay, row, state.step)
@@ -185,9 +196,16 @@ def learner_update(
                 state.step >= settings.explore, improved, lambda _: still, None
             )
             metrics = metrics | {"return": place.last_return}
-        return TrainState(state.step + 1, key, params, opt_state, Progress(slow, place, replay)), metrics
+        if settings.averaging:
+            averaged = optax.incremental_update(params, averaged, _share(settings.averaging, state.step))
+        return TrainState(state.step + 1, key, params, opt_state, Progress(slow, averaged, place, replay)), metrics
 
     return update
+
+
+def _share(averaging: float, step: Array) -> Array:
+    """The share that averaged weights take of new ones: at first that of a plain mean, so that the initial ones are forgotten."""
+    return jnp.maximum(averaging, 1 / (step + 1.0))
 
 
 def _actor_loss(

@@ -20,7 +20,7 @@ from invlearn_jax.imitation.agents import AgentParams, agent_of
 from invlearn_jax.imitation.curve import Curve
 from invlearn_jax.imitation.demonstrations import Demonstrations, read_demonstrations, returns, subsampled
 from invlearn_jax.imitation.iq_learn import IqSettings
-from invlearn_jax.imitation.learner import LearnerSettings, learner_state, learner_update
+from invlearn_jax.imitation.learner import LearnerSettings, learned_agent, learner_state, learner_update
 from invlearn_jax.imitation.policy import AgentPolicy, feature_count
 from invlearn_jax.imitation.replay import Rows
 from invlearn_jax.imitation.world import World
@@ -226,7 +226,7 @@ def imitate(task: Task, settings: Settings, run: Run, key: Key) -> Learned:
     training = settings.steps, settings.block, settings.checkpoint_every, "q"
     state = run.train("imitation", update, state, *training, curve)
     executed = None if world is None else _executed(task, state.extra.replay, min(int(state.step), capacity))
-    return Learned(policy, params._replace(net=state.params), whole, executed, curve, int(state.step))
+    return Learned(policy, params._replace(net=learned_agent(state)), whole, executed, curve, int(state.step))
 
 
 def as_rows(task: Task, demos: Demonstrations) -> Rows:
