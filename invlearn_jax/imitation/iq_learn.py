@@ -60,7 +60,7 @@ class Values(NamedTuple):
 
     Attributes:
         q: ``[B]`` Q(s, a).
-        value: ``[B]`` V(s); with ``value_rows`` ``starts`` that of starts.
+        value: ``[B]`` V(s); of ``value_rows`` ``starts`` and ``expert_states`` V of those states, however many.
         following: ``[B]`` V(s').
         over: ``[B]`` whether s' is after an episode's end for good.
         expert: ``[B]`` whether the row is a demonstration's.
@@ -68,7 +68,7 @@ class Values(NamedTuple):
     """
 
     q: Float[Array, " B"]
-    value: Float[Array, " B"]
+    value: Float[Array, " V"]
     following: Float[Array, " B"]
     over: Bool[Array, " B"]
     expert: Bool[Array, " B"]
@@ -128,10 +128,8 @@ def iq_loss(settings: IqSettings, values: Values) -> tuple[Float[Array, ""], dic
 
 
 def _value_term(settings: IqSettings, values: Values, resting: Array) -> Array:
-    if settings.value_rows == "starts":
+    if settings.value_rows in ("starts", "expert_states"):
         return (1 - settings.discount) * values.value.mean()
-    if settings.value_rows == "expert_states":
-        return (1 - settings.discount) * _mean(values.value, values.expert)
     steps = values.value - backed_up(settings, values) + resting
     return _mean(steps, values.expert) if settings.value_rows == "expert" else steps.mean()
 

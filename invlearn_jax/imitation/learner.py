@@ -159,13 +159,13 @@ def learner_update(
         return jax.tree.map(lambda *x: jnp.concatenate(x), mine, rows), jnp.arange(2 * settings.batch) >= settings.batch
 
     def learn(params: AgentParams, opt_state: Any, slow: Params, key: Key, rows: Rows, expert: Array) -> tuple:
-        critic_key, actor_key = jax.random.split(key)
+        critic_key, start_key, actor_key = jax.random.split(key, 3)
         x, following = see(rows.states), see(rows.following)
-        first = (
-            see(drawn(Rows(starts, starts, starts, *_none(starts)), critic_key, settings.batch).states)
-            if (starts is not None and settings.iq.value_rows == "starts")
-            else x
-        )
+        first = x
+        if settings.iq.value_rows == "expert_states":
+            first = x[-settings.batch :]  # the demonstrations come last
+        elif settings.iq.value_rows == "starts" and starts is not None:
+            first = see(starts[jax.random.randint(start_key, (settings.batch,), 0, len(starts))])
         loss_of = _critic_loss(agent, settings, params, slow, critic_key, rows, expert, (x, following, first))
         (loss, parts), gradient = jax.value_and_grad(loss_of, has_aux=True)((params.critic, params.absorbing))
         step, critic_state = optimizers[0].update(gradient, opt_state[0], (params.critic, params.absorbing))
@@ -235,7 +235,7 @@ def _critic_loss(
     seen: tuple[Array, Array, Array],
 ) -> Callable[[tuple[Params, Array]], tuple[Array, dict[str, Array]]]:
     """The loss of (critic, absorbing value): the mean over the critics. ``seen``: features of s, of s' and of starts."""
-    next_key, value_key = jax.random.split(key)
+    next_key, value_key, between_key = jax.random.split(key, 3)
     x, following_x, first = seen
     needs_value = settings.teaching == "demonstrations"
 
@@ -259,13 +259,13 @@ def _critic_loss(
         found |= {"q": value.mean() if needs_value else following.mean()}
         loss = losses.mean()
         if needs_value and settings.iq.divergence == "w1":
-            loss = loss + settings.iq.gradient_penalty * _steepness(agent, critic, key, x, rows.actions, expert)
+            loss = loss + settings.iq.gradient_penalty * _steepness(agent, critic, between_key, x, rows.actions)
         return loss, found
 
     return loss_of
 
 
-def _steepness(agent: Agent, critic: Params, key: Key, x: Array, actions: Array, expert: Array) -> Array:
+def _steepness(agent: Agent, critic: Params, key: Key, x: Array, actions: Array) -> Array:
     """``E (|dQ/d(s, a)| - 1)^2`` between pairs of rows, each of a demonstration and of another row where there are such."""
     other = jnp.roll(jnp.arange(len(x)), len(x) // 2)
     share = jax.random.uniform(key, (len(x), 1))
@@ -306,7 +306,3 @@ def check_learner(
         raise ValueError(
             "value_rows is 'starts', but where trajectories begin is not known; give starts, or other rows."
         )
-
-
-def _none(starts: Array) -> tuple[Array, Array]:
-    return jnp.zeros(len(starts), bool), jnp.zeros(len(starts))
