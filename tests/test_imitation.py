@@ -1,5 +1,7 @@
 """IQ-Learn's objective, agents and updates: against formulas written out, and in a small world that is learned in seconds."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,14 @@ import invlearn_jax as il
 from invlearn_jax.imitation.agents import ContinuousAgent, DiscreteAgent, agent_of
 from invlearn_jax.imitation.divergences import DIVERGENCES, phi
 from invlearn_jax.imitation.iq_learn import IqSettings, Values, check_iq, iq_loss
-from invlearn_jax.imitation.learner import LearnerSettings, check_learner, learner_state, learner_update, over_seeds
+from invlearn_jax.imitation.learner import (
+    LearnerSettings,
+    check_learner,
+    learned_agent,
+    learner_state,
+    learner_update,
+    over_seeds,
+)
 from invlearn_jax.imitation.replay import Rows, drawn, empty_rows, written
 from invlearn_jax.imitation.world import World
 from invlearn_jax.learn.loop import train
@@ -272,3 +281,20 @@ def test_the_corridor_is_a_task():
 def test_settings_that_do_not_fit_together_are_refused(settings, demos, message):
     with pytest.raises(ValueError, match=message):
         check_learner(settings, corridor_rows() if demos else None, None, None)
+
+
+def test_the_policy_that_is_kept_is_of_averaged_weights():
+    """A plain mean at first, which forgets the initial weights; then each update takes the given share."""
+    settings = LearnerSettings(iq=IqSettings(value_rows="expert", penalty_rows="expert"), batch=8, averaging=0.4)
+    agent, adam = DiscreteAgent(1, 2, (4,), 0.1), (optax.adam(1e-2),) * 2
+    update = jax.jit(learner_update(agent, Corridor().features, adam, settings, corridor_rows()))
+    state, seen = learner_state(agent, adam, settings, KEY), []
+    for _ in range(4):
+        state = update(state)[0]
+        seen.append(jax.tree.leaves(state.params.critic)[1])
+    wanted = seen[0]
+    for share, weights in zip((1 / 2, 0.4, 0.4), seen[1:], strict=True):
+        wanted = (1 - share) * wanted + share * weights
+    np.testing.assert_allclose(jax.tree.leaves(learned_agent(state).critic)[1], wanted, rtol=1e-5)
+    state = learner_state(agent, adam, dataclasses.replace(settings, averaging=0.0), KEY)
+    assert learned_agent(state) is state.params
