@@ -22,7 +22,7 @@ from benchmarks import iq_learn_speed
 from invlearn_jax.evaluate.metrics import mean_ci
 from invlearn_jax.files import write_json
 from invlearn_jax.imitation.curve import policy_episodes, task_returns
-from invlearn_jax.imitation.demonstrations import returns
+from invlearn_jax.imitation.demonstrations import returns, share_of_expert
 from invlearn_jax.imitation.reward import agreement, recovered_rewards
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import ensure_compile_cache
@@ -124,7 +124,7 @@ def _imitated(task: Task, method: str, demos: int, seed: int) -> dict[str, Any]:
         "seed": seed,
         **found.fields("return"),
         "expert_return": expert,
-        "share": found.mean / expert,
+        "share": share_of_expert(found.mean, expert),
         "episodes": _EPISODES.value,
         "env_steps": learned.steps if settings.online else 0,
         "updates": learned.steps,

@@ -80,7 +80,7 @@ class Curve:
         """
         self._path, self._task, self._act, self._key = path, task, jax.jit(act), key
         self._episodes, self._every, self._wanted = episodes, every, wanted
-        self.rows: list[dict[str, float]] = read_json(path) if path.exists() else []
+        self.rows: list[dict[str, float]] = read_json(path)["rows"] if path.exists() else []
 
     def reached(self) -> bool:
         """Whether the last three evaluations were all at the wanted return or above."""
@@ -97,6 +97,6 @@ class Curve:
             self._task, lambda states: self._act(learned_agent(state), states), indexed(self._key, step), self._episodes
         )
         self.rows.append({"step": step, "return_mean": float(task_returns(self._task, episodes).mean())})
-        write_json(self._path, self.rows)
+        write_json(self._path, {"rows": self.rows})
         say(f"update {step}: return {self.rows[-1]['return_mean']:.5g} over {self._episodes} episodes")
         return self.reached()

@@ -154,6 +154,11 @@ def returns(demos: Demonstrations) -> np.ndarray:
     return np.bincount(demos.trajectory, weights=demos.rewards)
 
 
+def share_of_expert(found: float, expert: float) -> float:
+    """A return as a share of the expert's: ``1 - (R_E - R) / |R_E|``, which is ``R / R_E`` where the expert's is positive."""
+    return 1 - (expert - found) / abs(expert)
+
+
 def write_demonstrations(path: str | os.PathLike, demos: Demonstrations) -> None:
     """Writes an npz file that ``read_demonstrations`` reads, all or nothing.
 

@@ -220,7 +220,10 @@ def imitate(task: Task, settings: Settings, run: Run, key: Key) -> Learned:
 
     starts = None if whole is None else jnp.asarray(whole.states[whole.starts])
     update = learner_update(policy.agent, see, optimizers, learner, rows, starts, world)
-    wanted = settings.enough * float(np.mean(returns(whole))) if settings.enough and whole is not None else None
+    wanted = None
+    if settings.enough and whole is not None:
+        expert = float(np.mean(returns(whole)))
+        wanted = expert - (1 - settings.enough) * abs(expert)
     file, count, every = run.path / "curve.json", settings.evaluate_episodes, settings.evaluate_every
     curve = Curve(file, task, act, curve_key, count, every, wanted)
     training = settings.steps, settings.block, settings.checkpoint_every, "q"
@@ -245,5 +248,5 @@ def _executed(task: Task, replay: Rows, count: int) -> Dataset:
     """The first rows of the replay in episodes: cut where the next row is not what followed."""
     rows = jax.tree.map(lambda x: np.asarray(x[:count]), replay)
     joined = (rows.following[:-1] == rows.states[1:]).all(1) & ~rows.over[:-1]
-    actions = np.asarray(Box(task.action_low, task.action_high, 1).decode(rows.actions))
+    actions = np.asarray(Box(task.action_low, task.action_high, 1).decode(jnp.asarray(rows.actions)))
     return Dataset(rows.states, actions, np.append(~joined, True))
