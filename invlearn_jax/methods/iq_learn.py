@@ -65,7 +65,7 @@ def _online() -> LearnerSettings:
 class Settings(PolicySettings):
     """IQ-Learn, beside ``policies.PolicySettings``.
 
-    Published for locomotion: one critic without normalisation, temperature 0.01, features as they are, the actor's rate 3e-5
+    Published for locomotion: one critic without normalisation, features as they are, the actor's rate 3e-5 and its last weights
     (arXiv 2106.12142 and its code). These settings come to the expert's return in far fewer steps; see docs/imitation.md.
 
     Attributes:
@@ -94,16 +94,16 @@ class Settings(PolicySettings):
     hidden: tuple[int, ...] = bounded((256, 256), low=1)
     critics: int = bounded(2, low=1)
     normed: bool = True
-    temperature: float = bounded(0.05, above=0.0)
+    temperature: float = bounded(0.01, above=0.0)
     scale_features: bool = True
     critic_rate: float = bounded(3e-4, above=0.0)
     actor_rate: float = bounded(1e-4, above=0.0)
     steps: int = bounded(100_000, low=1)
     capacity: int = bounded(1_000_000, low=1)
-    evaluate_every: int = bounded(5000, low=1, multiple_of="checkpoint_every")
+    evaluate_every: int = bounded(1000, low=1, multiple_of="checkpoint_every")
     evaluate_episodes: int = bounded(10, low=1)
     enough: float = bounded(0.0, low=0.0)
-    checkpoint_every: int = bounded(5000, low=1, multiple_of="block")
+    checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
     learner: LearnerSettings = dataclasses.field(default_factory=_online)
 
 
