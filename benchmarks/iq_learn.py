@@ -13,6 +13,7 @@ import ast
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from invlearn_jax.imitation.reward import agreement, recovered_rewards
 from invlearn_jax.io.command import define_seed, run_program
 from invlearn_jax.io.compile_cache import ensure_compile_cache
 from invlearn_jax.io.run_folder import RunFolder, manifest
-from invlearn_jax.keys import from_seed, streams
+from invlearn_jax.keys import check_seed, from_seed, streams
 from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import iq_learn
 from invlearn_jax.methods.fitting import begin, method_settings
@@ -81,14 +82,15 @@ def _short(value: Any) -> str:
     return f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
-def _imitation() -> Any:
+def _imitation() -> Iterator[dict[str, Any]]:
+    seeds = [check_seed(int(text)) for text in _SEEDS.value]
     for name in _TASKS.value:
         for method in _METHODS.value:
             if method not in _CHANGES:
                 raise ValueError(f"methods has {method!r}; allowed are {', '.join(_CHANGES)}.")
             for demos in _DEMOS.value:
-                for seed in _SEEDS.value:
-                    yield _imitated(make_task(name), method, int(demos), int(seed))
+                for seed in seeds:
+                    yield _imitated(make_task(name), method, int(demos), seed)
 
 
 def settings_of(task: Task, method: str, demos: int, seed: int) -> iq_learn.Settings:
@@ -147,7 +149,7 @@ def _imitated(task: Task, method: str, demos: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _rewards() -> Any:
+def _rewards() -> Iterator[dict[str, Any]]:
     for name in _PLANNERS.value:
         described = describe_planner(name)
         planner, params = load_planner(name)
