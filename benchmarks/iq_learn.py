@@ -9,6 +9,7 @@ policy's likeliest action. The quick preset makes a tenth of the updates. With `
 were stopped. Speed: the same update here and in PyTorch, in one run, which needs torch beside the library.
 """
 
+import ast
 import os
 import tempfile
 import time
@@ -43,7 +44,9 @@ _DEMOS = flags.DEFINE_list("demos", ["1"], "Numbers of trajectories.")
 _DATA = flags.DEFINE_list("data", [], "TASK=FILE of demonstrations, where not the task's own.")
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "Training seeds; each also chooses its trajectories.")
 _PRESET = flags.DEFINE_enum("preset", "full", ["quick", "full"], "How long to train.")
-_SET = flags.DEFINE_list("set", [], "Changes of settings by dotted name: learner.batch=128,steps=10000.")
+_SET = flags.DEFINE_multi_string(
+    "set", [], "A change of the settings by dotted name, as steps=10000; may be given again."
+)
 _EPISODES = flags.DEFINE_integer("episodes", 20, "Episodes of each final policy.", lower_bound=2)
 _PLANNERS = flags.DEFINE_list("planners", [], "Planners of the method iq-learn whose reward to judge.")
 _RUNS = flags.DEFINE_string("runs", "", "Where to keep the runs; by default they are not kept.")
@@ -98,9 +101,19 @@ def settings_of(task: Task, method: str, demos: int, seed: int) -> iq_learn.Sett
     if _PRESET.value == "quick":
         changes |= {"steps": max(1, own.steps // _QUICK)}
     settings = with_settings(own, changes)
-    settings = with_settings(settings, dict(pair.split("=", 1) for pair in _SET.value))
+    settings = with_settings(
+        settings, {name: _read(text) for name, text in (pair.split("=", 1) for pair in _SET.value)}
+    )
     check_settings(settings)
     return settings
+
+
+def _read(text: str) -> Any:
+    """A number, a truth value or a tuple; else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _imitated(task: Task, method: str, demos: int, seed: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import read_record, run_here
 from test_imitation import RIGHT, Corridor
 
 import invlearn_jax as il
@@ -150,3 +151,30 @@ def test_a_critic_that_diverges_leaves_the_last_good_checkpoint(file, tmp_path):
     with pytest.raises(NonFiniteLossError, match="imitation diverged"):
         imitated(tmp_path, dataclasses.replace(own, critic_rate=1e38))
     assert [path.name for path in (tmp_path / "checkpoints" / "imitation").iterdir() if path.name.isdigit()] == ["500"]
+
+
+def test_the_benchmark_writes_a_row_for_each_training(file, fitted, tmp_path):
+    corridor = f"{__file__}:Corridor"
+    changes = [f"--set={name}={value}" for name, value in SMALL.items()]
+    shared = [f"--data=Corridor={file}", *changes, "--episodes=4", f"--runs={tmp_path / 'runs'}"]
+    given = [f"--tasks={corridor}", "--methods=iq-learn-offline", "--seeds=0,1", "--preset=quick", *shared]
+    run_here("benchmarks.iq_learn", *given, f"--output={tmp_path / 'rows.json'}")
+    rows = read_record(None, tmp_path / "rows.json")["rows"]
+    named = {
+        "task",
+        "method",
+        "demos",
+        "seed",
+        "return_mean",
+        "expert_return",
+        "share",
+        "env_steps",
+        "updates_per_s",
+        "wall_s",
+    }
+    assert len(rows) == 2 and all(named <= row.keys() for row in rows)
+    assert [row["seed"] for row in rows] == [0, 1] and rows[0]["env_steps"] == 0
+    given = ["--what=reward", f"--planners={fitted[0] / 'planner'}", "--episodes=5"]
+    run_here("benchmarks.iq_learn", *given, f"--output={tmp_path / 'reward.json'}")
+    (row,) = read_record(None, tmp_path / "reward.json")["rows"]
+    assert row["task"] == "Corridor" and row["episodes"] == 5 and {"pearson", "spearman"} <= row.keys()

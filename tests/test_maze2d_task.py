@@ -7,12 +7,14 @@ import pytest
 from numpy.testing import assert_allclose
 
 import invlearn_jax
+from invlearn_jax.data.dataset import Dataset
 from invlearn_jax.evaluate.episodes import evaluate
 from invlearn_jax.inverters.network import NetworkInverter
 from invlearn_jax.learn.inverter import problem_sampler
 from invlearn_jax.methods.fitting import fit, method_settings
 from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.tasks.check import check_task
+from invlearn_jax.tasks.maze2d.contacts import contact_rows
 from invlearn_jax.tasks.maze2d.task import _places
 from invlearn_jax.tasks.registry import make_task, task_entries, task_reference
 
@@ -144,3 +146,24 @@ def test_the_general_recipe_learns_and_evaluates_a_maze(tmp_path):
     record = evaluate(planner, params, task, episodes=2)
     assert record["score_mean"] <= record["bound_score"]
     assert 0 <= record["ratio_to_bound"] <= 1
+
+
+def test_contact_rows_are_those_around_steps_that_free_motion_does_not_explain():
+    rng, rows, hits = np.random.default_rng(0), 3000, [400, 410, 2000, 2990]
+    actions, states, ends = rng.uniform(-1, 1, (rows, 2)), np.zeros((rows, 4)), np.zeros(rows, bool)
+    ends[[1499, 2999]] = True
+    for row in range(1, rows):
+        speed = 0.998 * np.clip(states[row - 1, 2:], -5, 5) + 0.24 * actions[row - 1]
+        states[row, 2:] = np.where(row - 1 in hits, -speed - 1, speed)
+        # Each row says which it is.
+        states[row, 0] = row
+    data = Dataset(states.astype(np.float32), actions.astype(np.float32), ends)
+
+    found = contact_rows(data, steps=16)
+    expected = sorted({row for hit in hits for row in range(hit - 15, hit + 18) if row < rows})
+    assert found.states[:, 0].tolist() == expected
+    assert found.states[found.ends, 0].tolist() == [427, 2017, 2999]
+    free = data._replace(
+        states=np.delete(data.states, slice(390, None), 0), actions=data.actions[:390], ends=ends[:390]
+    )
+    assert contact_rows(free) is None

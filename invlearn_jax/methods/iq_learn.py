@@ -58,7 +58,7 @@ class DemonstrationSettings:
 
 
 def _online() -> LearnerSettings:
-    return LearnerSettings(iq=IqSettings(value_rows="expert_states"))
+    return LearnerSettings(iq=IqSettings(value_rows="expert_states"), clone=1.0)
 
 
 @dataclasses.dataclass
@@ -66,7 +66,8 @@ class Settings(PolicySettings):
     """IQ-Learn, beside ``policies.PolicySettings``.
 
     Published for locomotion: one critic without normalisation, features as they are, the actor's rate 3e-5 and its last weights
-    (arXiv 2106.12142 and its code). These settings come to the expert's return in far fewer steps; see docs/imitation.md.
+    (arXiv 2106.12142 and its code), no cloning. These settings come to the expert's return in far fewer steps, and stay there
+    (docs/tried.md).
 
     Attributes:
         demonstrations: see ``DemonstrationSettings``.

@@ -30,6 +30,7 @@ from invlearn_jax.tasks.d4rl import (
 )
 from invlearn_jax.tasks.maze2d import configured, drawing
 from invlearn_jax.tasks.maze2d import model as ball
+from invlearn_jax.tasks.maze2d.contacts import contact_rows
 from invlearn_jax.tasks.maze2d.controller import controller_returns
 from invlearn_jax.tasks.maze2d.environment import Maze2d, Maze2dSpec, inside_maze, random_goal, random_start
 from invlearn_jax.tasks.maze2d.files import read_for
@@ -59,6 +60,8 @@ class Settings:
         noise: standard deviation of the controller's action noise.
         random_rows: rows of broad random data to add; 0 learns from the D4RL-style data alone.
         random_share: of a training batch that is drawn from these.
+        contact_share: of a training batch that is drawn from windows with a contact where there are no such rows; see
+            ``contact_rows``.
     """
 
     horizon: int = bounded(32, low=1)
@@ -69,6 +72,7 @@ class Settings:
     noise: float = bounded(0.5, low=0.0)
     random_rows: int = bounded(800_000, low=0)
     random_share: float = bounded(0.75, low=0.0, high=1.0)
+    contact_share: float = bounded(0.0, low=0.0, below=1.0)
 
 
 class Maze2dTask(Task):
@@ -221,7 +225,10 @@ class Maze2dTask(Task):
             states = np.concatenate([made["infos/qpos"], made["infos/qvel"]], axis=1)
             name, main = "d4rl", Dataset(states, made["actions"], made["timeouts"])
         if not own.random_rows:
-            return {name: Part(main)}
+            contacts = contact_rows(main) if own.contact_share else None
+            if contacts is None:
+                return {name: Part(main)}
+            return {name: Part(main, 1 - own.contact_share), "contacts": Part(contacts, own.contact_share)}
         made = random_data(self.environment, random_key, own.random_rows)
         broad = Dataset(made["observations"], made["actions"], made["timeouts"])
         return {name: Part(main, 1 - own.random_share), "random": Part(broad, own.random_share)}
