@@ -1,7 +1,8 @@
-"""Makes demonstrations by an expert: a policy as plain arrays, or a saved planner.
+"""Makes demonstrations by an expert: a policy as plain arrays, a saved planner, or a task's own rule.
 
 python -m experiments.demonstrate --task=hopper --policy=policy.npz --trajectories=10 --seed=0 --output=demos.npz
 python -m experiments.demonstrate --planner=NAME --trajectories=10 --output=demos.npz
+python -m experiments.demonstrate --task=cartpole --scripted --trajectories=10 --output=demos.npz
 """
 
 import itertools
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from jaxtyping import Array
@@ -24,13 +26,17 @@ from invlearn_jax.keys import from_seed, indexed, streams
 from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.models.policy import PolicyParams
 from invlearn_jax.planners.policy import PolicyPlanner
+from invlearn_jax.tasks.classic.controllers import CONTROLLERS
 from invlearn_jax.tasks.registry import make_task
-from invlearn_jax.tasks.task import Task
+from invlearn_jax.tasks.task import Episodes, Task
 from invlearn_jax.types import Key, Planner
 
 _TASK = flags.DEFINE_string("task", None, "The task, NAME or FILE.py:CLASS; by default the planner's own.")
 _POLICY = flags.DEFINE_string("policy", None, "An npz file of a policy's arrays; see imitation/experts.py.")
 _PLANNER = flags.DEFINE_string("planner", None, "Instead of a policy: a shipped planner's name, or a planner's folder.")
+_SCRIPTED = flags.DEFINE_bool(
+    "scripted", False, "Instead of a policy: the task's rule in tasks/classic/controllers.py."
+)
 _TRAJECTORIES = flags.DEFINE_integer("trajectories", 10, "How many trajectories to keep.", lower_bound=1)
 _LEAST = flags.DEFINE_float("least_return", None, "The least return of a trajectory that is kept; all are by default.")
 _SAMPLED = flags.DEFINE_bool(
@@ -45,9 +51,11 @@ _OUTPUT = flags.DEFINE_string("output", None, "The npz file to write.", required
 def main(argv: list[str]) -> None:
     """Makes the demonstrations of the flags."""
     use_compile_cache()
-    if (_POLICY.value is None) == (_PLANNER.value is None):
-        raise ValueError("Give either --policy=FILE.npz or --planner=NAME|PATH.")
-    if _POLICY.value:
+    if sum((_POLICY.value is not None, _PLANNER.value is not None, _SCRIPTED.value)) != 1:
+        raise ValueError("Give either --policy=FILE.npz or --planner=NAME|PATH, or --scripted.")
+    if _SCRIPTED.value:
+        demos = _scripted(_TASK.value)
+    elif _POLICY.value:
         if not _TASK.value:
             raise ValueError("A policy's file does not name its task; give --task=NAME.")
         demos = demonstrate(
@@ -71,14 +79,38 @@ def _planned(task: Task) -> Demonstrations:
     """Episodes of the planner, side by side; twice as many as are wanted where not all may be good enough."""
     planner, params = load_planner(_PLANNER.value, task=task)
     problem_key, plan_key = streams(from_seed(_SEED.value), "problems", "plans")
-    wanted, least = _TRAJECTORIES.value, _LEAST.value
-    count = wanted if least is None else 2 * wanted
+    count = _tries()
     if _SAMPLED.value:
         episodes = policy_episodes(task, _sampler(planner, params, plan_key), problem_key, count)
     else:
         episodes = run_mujoco(planner, params, task, plan_key, draw_problems(task, problem_key, count))
+    return _good(task, episodes)
+
+
+def _scripted(name: str | None) -> Demonstrations:
+    """Episodes of a task's own rule.
+
+    Raises:
+        ValueError: for a task that has none.
+    """
+    if name not in CONTROLLERS:
+        raise ValueError(f"--scripted is for --task={'|'.join(CONTROLLERS)}; for others give --policy or --planner.")
+    task, rule = make_task(name), CONTROLLERS[name]
+
+    def act(states: Array) -> Array:
+        return jnp.asarray(2.0 * rule(np.asarray(states)) / (task.choices - 1) - 1.0)[:, None]
+
+    return _good(task, policy_episodes(task, act, streams(from_seed(_SEED.value), "problems")[0], _tries()))
+
+
+def _tries() -> int:
+    return _TRAJECTORIES.value if _LEAST.value is None else 2 * _TRAJECTORIES.value
+
+
+def _good(task: Task, episodes: Episodes) -> Demonstrations:
+    """As many as are wanted of the episodes with the least return."""
     demos = from_episodes(task, episodes)
-    found = returns(demos)
+    found, wanted, least = returns(demos), _TRAJECTORIES.value, _LEAST.value
     good = np.flatnonzero(found >= (-np.inf if least is None else least))
     check_returns(len(good), wanted, found.tolist(), least)
     return picked(demos, good[:wanted])

@@ -377,3 +377,19 @@ def test_the_program_refuses(tmp_path, arguments, message):
         run_here(
             "experiments.demonstrate", f"--output={tmp_path / 'd.npz'}", *(x.format(file=saved) for x in arguments)
         )
+
+
+@pytest.mark.parametrize(("name", "trajectories", "least"), [("cartpole", 15, 500.0), ("acrobot", 20, -85.0)])
+def test_demonstrations_come_with_a_classic_task(name, trajectories, least):
+    task = make_task(name)
+    found = returns(read_demonstrations(task.demonstrations, task))
+    assert len(found) == trajectories
+    assert found.min() >= least
+
+
+def test_a_rule_makes_demonstrations_of_its_task_alone(tmp_path):
+    output = tmp_path / "demos.npz"
+    given = ("experiments.demonstrate", "--scripted", "--trajectories=2", f"--output={output}")
+    assert "mean 500.0" in run_here(*given, "--task=cartpole")
+    with pytest.raises(ValueError, match="--scripted is for --task=cartpole"):
+        run_here(*given, "--task=acrobot")

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from invlearn_jax.tasks.classic.choice import choice
 from invlearn_jax.tasks.classic.drawing import draw_sticks
-from invlearn_jax.tasks.classic.settings import imitation_settings
+from invlearn_jax.tasks.classic.settings import DEMONSTRATIONS, imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
 from invlearn_jax.types import Key
@@ -32,6 +32,7 @@ class Acrobot(Task):
     name = "acrobot"
     dt, state_size, action_size, choices = 0.2, 4, 1, 3
     horizon, episode_length, execute_steps = 32, 500, 1
+    demonstrations = DEMONSTRATIONS / "acrobot.npz"
 
     def features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
         """``[cos theta1, sin theta1, cos theta2, sin theta2, theta1', theta2']``, gymnasium's observation."""
@@ -76,7 +77,7 @@ class Acrobot(Task):
 
     def configure(self, method: str, settings: Any) -> Any:
         """Settings of imitation; see ``imitation_settings``."""
-        return imitation_settings(method, settings, 5, 0.01, 0.1)
+        return imitation_settings(method, settings, 5, 1.0, 0.1)
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """Mean return, its standard error, and mean length in steps."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.tasks.classic.choice import choice
-from invlearn_jax.tasks.classic.settings import imitation_settings
+from invlearn_jax.tasks.classic.settings import DEMONSTRATIONS, imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
 from invlearn_jax.types import Key
@@ -34,6 +34,7 @@ class CartPole(Task):
     name = "cartpole"
     dt, state_size, action_size, choices = 0.02, 4, 1, 2
     horizon, episode_length, execute_steps = 32, 500, 1
+    demonstrations = DEMONSTRATIONS / "cartpole.npz"
 
     def cost(self, state: Float[Array, " S"], action: Float[Array, " A"], goal: Float[Array, " G"]) -> Terms:
         """Minus the reward per second: 1 a step."""

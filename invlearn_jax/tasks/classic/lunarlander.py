@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from invlearn_jax.tasks.classic.settings import imitation_settings
+from invlearn_jax.tasks.classic.settings import DEMONSTRATIONS, imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
 from invlearn_jax.types import Key
@@ -33,6 +33,7 @@ class LunarLander(Task):
     name = "lunarlander"
     dt, state_size, action_size, choices = 0.02, 10, 1, 4
     horizon, episode_length, execute_steps = 32, 1000, 1
+    demonstrations = DEMONSTRATIONS / "lunarlander.npz"
 
     def features(self, state: Float[Array, " S"]) -> Float[Array, " F"]:
         """``[8]`` gymnasium's observation."""

@@ -1,6 +1,9 @@
 """Settings of imitation for the classic worlds: small networks, and demonstrations alone."""
 
+from pathlib import Path
 from typing import Any
+
+DEMONSTRATIONS = Path(__file__).parent / "demonstrations"  # that come with the tasks
 
 _EXPERT_STEPS = 60_000
 
