@@ -25,18 +25,16 @@ from invlearn_jax.io.compile_cache import use_compile_cache
 from invlearn_jax.keys import from_seed, indexed, streams
 from invlearn_jax.methods.saved import load_planner, load_task
 from invlearn_jax.models.policy import PolicyParams
+from invlearn_jax.parametrisation import Box
 from invlearn_jax.planners.policy import PolicyPlanner
-from invlearn_jax.tasks.classic.controllers import CONTROLLERS
 from invlearn_jax.tasks.registry import make_task
-from invlearn_jax.tasks.task import Episodes, Task
+from invlearn_jax.tasks.task import Episodes, HasRule, Task
 from invlearn_jax.types import Key, Planner
 
 _TASK = flags.DEFINE_string("task", None, "The task, NAME or FILE.py:CLASS; by default the planner's own.")
 _POLICY = flags.DEFINE_string("policy", None, "An npz file of a policy's arrays; see imitation/experts.py.")
 _PLANNER = flags.DEFINE_string("planner", None, "Instead of a policy: a shipped planner's name, or a planner's folder.")
-_SCRIPTED = flags.DEFINE_bool(
-    "scripted", False, "Instead of a policy: the task's rule in tasks/classic/controllers.py."
-)
+_SCRIPTED = flags.DEFINE_bool("scripted", False, "Instead of a policy: the task's own rule, where it has one.")
 _TRAJECTORIES = flags.DEFINE_integer("trajectories", 10, "How many trajectories to keep.", lower_bound=1)
 _LEAST = flags.DEFINE_float("least_return", None, "The least return of a trajectory that is kept; all are by default.")
 _SAMPLED = flags.DEFINE_bool(
@@ -53,20 +51,20 @@ def main(argv: list[str]) -> None:
     use_compile_cache()
     if sum((_POLICY.value is not None, _PLANNER.value is not None, _SCRIPTED.value)) != 1:
         raise ValueError("Give either --policy=FILE.npz or --planner=NAME|PATH, or --scripted.")
-    if _SCRIPTED.value:
-        demos = _scripted(_TASK.value)
-    elif _POLICY.value:
-        if not _TASK.value:
-            raise ValueError("A policy's file does not name its task; give --task=NAME.")
-        demos = demonstrate(
-            read_policy(_POLICY.value),
-            _without_goals(make_task(_TASK.value)),
-            _TRAJECTORIES.value,
-            _SEED.value,
-            _LEAST.value,
+    if _PLANNER.value:
+        demos = _planned(
+            _without_goals(make_task(_TASK.value) if _TASK.value else load_task(_PLANNER.value)), _PLANNER.value
         )
     else:
-        demos = _planned(_without_goals(make_task(_TASK.value) if _TASK.value else load_task(_PLANNER.value)))
+        if not _TASK.value:
+            raise ValueError("Neither a policy's file nor a rule names its task; give --task=NAME.")
+        task = _without_goals(make_task(_TASK.value))
+        policy = read_policy(_POLICY.value) if _POLICY.value else None
+        demos = (
+            _scripted(task)
+            if policy is None
+            else demonstrate(policy, task, _TRAJECTORIES.value, _SEED.value, _LEAST.value)
+        )
     write_demonstrations(_OUTPUT.value, demos)
     found = returns(demos)
     print(
@@ -75,9 +73,9 @@ def main(argv: list[str]) -> None:
     )
 
 
-def _planned(task: Task) -> Demonstrations:
+def _planned(task: Task, name: str) -> Demonstrations:
     """Episodes of the planner, side by side; twice as many as are wanted where not all may be good enough."""
-    planner, params = load_planner(_PLANNER.value, task=task)
+    planner, params = load_planner(name, task=task)
     problem_key, plan_key = streams(from_seed(_SEED.value), "problems", "plans")
     count = _tries()
     if _SAMPLED.value:
@@ -87,18 +85,18 @@ def _planned(task: Task) -> Demonstrations:
     return _good(task, episodes)
 
 
-def _scripted(name: str | None) -> Demonstrations:
+def _scripted(task: Task) -> Demonstrations:
     """Episodes of a task's own rule.
 
     Raises:
         ValueError: for a task that has none.
     """
-    if name not in CONTROLLERS:
-        raise ValueError(f"--scripted is for --task={'|'.join(CONTROLLERS)}; for others give --policy or --planner.")
-    task, rule = make_task(name), CONTROLLERS[name]
+    if not isinstance(task, HasRule):
+        raise ValueError(f"{task.name} has no rule of its own; leave --scripted out, and give --policy or --planner.")
+    encode = Box(task.action_low, task.action_high, 1).encode
 
     def act(states: Array) -> Array:
-        return jnp.asarray(2.0 * rule(np.asarray(states)) / (task.choices - 1) - 1.0)[:, None]
+        return encode(jnp.asarray(task.rule(np.asarray(states)), states.dtype))
 
     return _good(task, policy_episodes(task, act, streams(from_seed(_SEED.value), "problems")[0], _tries()))
 

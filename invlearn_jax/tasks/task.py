@@ -377,6 +377,14 @@ class ActsOnObservations(Protocol):
         """An episode of the environment under ``act(observation [O]) -> action [A]``, which is clipped to the limits."""
 
 
+@runtime_checkable
+class HasRule(Protocol):
+    """What a task may be besides: one that a rule of its own is an expert at."""
+
+    def rule(self, states: np.ndarray) -> np.ndarray:
+        """Actions ``[N, A]`` in states ``[N, S]``."""
+
+
 class Drawing(NamedTuple):
     """A matplotlib ``figure`` with the ``name`` of its file, a ``title`` and a ``caption`` of one or two sentences."""
 

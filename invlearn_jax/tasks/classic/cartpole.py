@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from invlearn_jax.tasks.classic.choice import choice
+from invlearn_jax.tasks.classic.controllers import balance
 from invlearn_jax.tasks.classic.settings import DEMONSTRATIONS, imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
@@ -66,6 +67,10 @@ class CartPole(Task):
     def configure(self, method: str, settings: Any) -> Any:
         """Settings of imitation; see ``imitation_settings``."""
         return imitation_settings(method, settings, 20, 0.01, 0.2)
+
+    def rule(self, states: np.ndarray) -> np.ndarray:
+        """The choices ``[N, 1]`` of a scripted expert; see ``controllers.balance``."""
+        return balance(states)[:, None]
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """Mean return, its standard error, and mean length in steps."""

@@ -1,13 +1,10 @@
 """Scripted experts of classic worlds: rules of the state that need no training, whose choices have no noise."""
 
-from collections.abc import Callable
-
 import numpy as np
 from jaxtyping import Float, Int
 
-_BALANCE = np.array(
-    [0.1, 0.3, 3.0, 1.0]
-)  # of place, speed, lean and its rate; weak on the place, so that the cart swings about
+# Of place, speed, lean and its rate; weak on the place, so that the cart swings about.
+_BALANCE = np.array([0.1, 0.3, 3.0, 1.0])
 
 # Of the lander: what the angle follows of x and x', and its limit; gains of the angle's rate, of |x| as wanted height, of height,
 # of climbing, and of climbing on the ground. Gymnasium's rule has (.5, 1, .4, 1, .55, .5, .5, .5). These were found by random
@@ -36,6 +33,3 @@ def land(states: Float[np.ndarray, "N S"]) -> Int[np.ndarray, " N"]:
     lift = np.where(on_ground, -_LANDED * climb, _HEIGHT * (_CONE * np.abs(x) - y) - _CLIMB * climb)
     side = np.where(turn < -_DEAD, 3, np.where(turn > _DEAD, 1, 0))
     return np.where((lift > np.abs(turn)) & (lift > _DEAD), 2, side)
-
-
-CONTROLLERS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"cartpole": balance, "lunarlander": land}

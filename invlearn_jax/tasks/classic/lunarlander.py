@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from invlearn_jax.tasks.classic.controllers import land
 from invlearn_jax.tasks.classic.settings import DEMONSTRATIONS, imitation_settings
 from invlearn_jax.tasks.returns import return_metrics
 from invlearn_jax.tasks.task import Episodes, Task, Terms
@@ -69,6 +70,10 @@ class LunarLander(Task):
     def configure(self, method: str, settings: Any) -> Any:
         """Settings of imitation; see ``imitation_settings``."""
         return imitation_settings(method, settings, 5, 0.01, 0.1)
+
+    def rule(self, states: np.ndarray) -> np.ndarray:
+        """The choices ``[N, 1]`` of a scripted expert; see ``controllers.land``."""
+        return land(states)[:, None]
 
     def metrics(self, episodes: Episodes) -> dict[str, Any]:
         """Mean return, its standard error, and mean length in steps."""
