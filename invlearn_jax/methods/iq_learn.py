@@ -66,7 +66,7 @@ class Settings(PolicySettings):
     """IQ-Learn, beside ``policies.PolicySettings``.
 
     Published for locomotion: one critic without normalisation, features as they are, the actor's rate 3e-5 and its last weights
-    (arXiv 2106.12142 and its code), no cloning. These settings come to the expert's return in far fewer steps, and stay there
+    (arXiv 2106.12142 and its code), no cloning. These settings come near the expert's return in far fewer steps
     (docs/tried.md).
 
     Attributes:
