@@ -58,7 +58,7 @@ class DemonstrationSettings:
 
 
 def _online() -> LearnerSettings:
-    return LearnerSettings(iq=IqSettings(value_rows="expert_states"), clone=1.0)
+    return LearnerSettings(iq=IqSettings(value_rows="expert_states"), clone=3.0)
 
 
 @dataclasses.dataclass
@@ -102,7 +102,7 @@ class Settings(PolicySettings):
     steps: int = bounded(100_000, low=1)
     capacity: int = bounded(1_000_000, low=1)
     evaluate_every: int = bounded(1000, low=1, multiple_of="checkpoint_every")
-    evaluate_episodes: int = bounded(10, low=1)
+    evaluate_episodes: int = bounded(20, low=1)
     enough: float = bounded(0.0, low=0.0)
     checkpoint_every: int = bounded(1000, low=1, multiple_of="block")
     learner: LearnerSettings = dataclasses.field(default_factory=_online)
