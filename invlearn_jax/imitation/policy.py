@@ -2,11 +2,9 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from invlearn_jax.imitation.agents import Agent, AgentParams
+from invlearn_jax.imitation.agents import Agent
 from invlearn_jax.models.policy import PolicyInputs, PolicyParams
 from invlearn_jax.tasks.task import Task
 from invlearn_jax.types import Key, Problem
@@ -43,13 +41,3 @@ class AgentPolicy:
     ) -> Problem:
         """The state that followed, and the goal."""
         return memory._replace(state=following)
-
-
-def feature_count(task: Task) -> int:
-    """F, how many numbers networks see of a state."""
-    return int(jax.eval_shape(task.local_features, jax.ShapeDtypeStruct((task.state_size,), float)).shape[0])
-
-
-def with_agent(params: PolicyParams, agent: AgentParams) -> PolicyParams:
-    """The same with an agent's parameters as trained."""
-    return params._replace(net=jax.tree.map(jnp.asarray, agent))

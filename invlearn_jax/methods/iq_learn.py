@@ -21,7 +21,7 @@ from invlearn_jax.imitation.curve import Curve
 from invlearn_jax.imitation.demonstrations import Demonstrations, read_demonstrations, returns, subsampled
 from invlearn_jax.imitation.iq_learn import IqSettings
 from invlearn_jax.imitation.learner import LearnerSettings, learned_agent, learner_state, learner_update
-from invlearn_jax.imitation.policy import AgentPolicy, feature_count
+from invlearn_jax.imitation.policy import AgentPolicy
 from invlearn_jax.imitation.replay import Rows
 from invlearn_jax.imitation.world import World
 from invlearn_jax.keys import streams
@@ -29,10 +29,11 @@ from invlearn_jax.learn.stages import Run
 from invlearn_jax.methods import scoring
 from invlearn_jax.methods.policies import PolicySettings, policy_planner
 from invlearn_jax.methods.scoring import shared
-from invlearn_jax.models.policy import PolicyParams
+from invlearn_jax.models.policy import PolicyInputs, PolicyParams
 from invlearn_jax.parametrisation import Box
 from invlearn_jax.planners.planner import PlannerParams
 from invlearn_jax.planners.policy import PolicyPlanner, RolloutParams
+from invlearn_jax.progress import say
 from invlearn_jax.settings import bounded
 from invlearn_jax.tasks.task import Part, Task
 from invlearn_jax.types import Key, Problem
@@ -126,7 +127,7 @@ def build(
 
 def _policy(task: Task, settings: Settings) -> AgentPolicy:
     nets = settings.hidden, settings.temperature, settings.critics, settings.normed
-    agent = agent_of(task, feature_count(task), *nets)
+    agent = agent_of(task, PolicyInputs(task, one_goal=True).state_features, *nets)
     return AgentPolicy(task, agent)
 
 
@@ -221,16 +222,26 @@ def imitate(task: Task, settings: Settings, run: Run, key: Key) -> Learned:
 
     starts = None if whole is None else jnp.asarray(whole.states[whole.starts])
     update = learner_update(policy.agent, see, optimizers, learner, rows, starts, world)
-    wanted = None
-    if settings.enough and whole is not None:
-        expert = float(np.mean(returns(whole)))
-        wanted = expert - (1 - settings.enough) * abs(expert)
+    wanted = _wanted(settings, whole)
     file, count, every = run.path / "curve.json", settings.evaluate_episodes, settings.evaluate_every
     curve = Curve(file, task, act, curve_key, count, every, wanted)
     training = settings.steps, settings.block, settings.checkpoint_every, "q"
     state = run.train("imitation", update, state, *training, curve)
     executed = None if world is None else _executed(task, state.extra.replay, min(int(state.step), capacity))
     return Learned(policy, params._replace(net=learned_agent(state)), whole, executed, curve, int(state.step))
+
+
+def _wanted(settings: Settings, whole: Demonstrations | None) -> float | None:
+    """The return at which training may stop."""
+    if not settings.enough or whole is None:
+        return None
+    if whole.rewards is None:
+        say(
+            "The demonstrations hold no rewards, so the expert's return is not known: training goes on to its last update."
+        )
+        return None
+    expert = float(np.mean(returns(whole)))
+    return expert - (1 - settings.enough) * abs(expert)
 
 
 def as_rows(task: Task, demos: Demonstrations) -> Rows:
