@@ -12,7 +12,7 @@ from test_imitation import RIGHT, Corridor
 
 import invlearn_jax as il
 from invlearn_jax.imitation.curve import policy_episodes, task_returns
-from invlearn_jax.imitation.demonstrations import from_episodes, write_demonstrations
+from invlearn_jax.imitation.demonstrations import from_episodes, read_demonstrations, write_demonstrations
 from invlearn_jax.imitation.reward import agreement, recovered_rewards
 from invlearn_jax.io.run_folder import RunFolder
 from invlearn_jax.keys import from_seed
@@ -178,3 +178,14 @@ def test_the_benchmark_writes_a_row_for_each_training(file, fitted, tmp_path):
     run_here("benchmarks.iq_learn", *given, f"--output={tmp_path / 'reward.json'}")
     (row,) = read_record(None, tmp_path / "reward.json")["rows"]
     assert row["task"] == "Corridor" and row["episodes"] == 5 and {"pearson", "spearman"} <= row.keys()
+
+
+def test_without_rewards_in_the_demonstrations_training_goes_on_to_its_end(file, tmp_path):
+    bare = read_demonstrations(file, Corridor())._replace(rewards=None)
+    write_demonstrations(tmp_path / "bare.npz", bare)
+    own = settings(tmp_path / "bare.npz", **OFFLINE, enough=-50.0, steps=2500)
+    assert imitated(tmp_path / "run", own).steps == 2500
+    assert (
+        imitated(tmp_path / "known", dataclasses.replace(own, demonstrations=settings(file).demonstrations)).steps
+        < 2500
+    )
